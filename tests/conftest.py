@@ -1,0 +1,57 @@
+"""What all tests share: material beside the repository, warnings as errors, and skips told aloud."""
+
+import os
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+os.environ.setdefault("MPLBACKEND", "agg")
+
+TESTS = Path(__file__).resolve().parent
+REPOSITORY = TESTS.parent
+SHARED = REPOSITORY.parent / "shared"
+
+STRICT_ROOMS = ("unit", "property", "golden", "faults")
+WARNINGS = (
+    "error",
+    "ignore::DeprecationWarning",  # of other people's packages; ours are errors again by the next line
+    "error::DeprecationWarning:paperlib",
+    "ignore::PendingDeprecationWarning",
+    "ignore::FutureWarning",
+    "error::FutureWarning:paperlib",
+)
+
+
+@pytest.fixture(scope="session")
+def shared() -> Callable[..., Path]:
+    """`shared("golden", "keys.json")` is that file of the folder beside the repository; skips aloud where absent."""
+
+    def find(*parts: str) -> Path:
+        path = SHARED.joinpath(*parts)
+        if not path.exists():
+            pytest.skip(f"../shared/{'/'.join(parts)} is not on this machine")
+        return path
+
+    return find
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Warnings are errors in the strict rooms; a test's own `filterwarnings` marks come after and win."""
+    for item in items:
+        if any(item.path.is_relative_to(TESTS / room) for room in STRICT_ROOMS):
+            item.add_marker(pytest.mark.filterwarnings(*WARNINGS), append=False)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """List every reason for a skip, with how many tests it kept from running."""
+    reports = terminalreporter.stats.get("skipped", [])
+    reasons = Counter(
+        report.longrepr[2].removeprefix("Skipped: ") if isinstance(report.longrepr, tuple) else str(report.longrepr)
+        for report in reports
+    )
+    if reasons:
+        terminalreporter.section("skipped, see tests/SKIPS.md", sep="-")
+        for reason, count in sorted(reasons.items()):
+            terminalreporter.line(f"{count:4d} x {reason}")

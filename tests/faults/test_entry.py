@@ -1,0 +1,566 @@
+"""`run_all.sh` on machines that are not in order: every environment here is a fake, nothing is downloaded."""
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+COPIED = ("run_all.sh", "requirements.lock", "environment.yml", "pyproject.toml", ".ci/run")
+TOOLS = (
+    "bash env cat cp mv rm mkdir mktemp cmp df awk dirname readlink touch tail head tr sed tee grep flock sleep date"
+).split()
+
+FAKE_PYTHON = """#!/usr/bin/env bash
+# Stands for a Python: notes what it is asked for in $FAKE_LOG and keeps "installed" packages as a file of its prefix.
+here=$(dirname "$0")/..
+case "$1 ${2:-}" in
+-c*) echo VERSION; exit PROBE ;;
+-I*) [ -e "$here/installed" ] || { echo torch; exit 1; } ;;
+"-m venv")
+    echo "venv" >>"$FAKE_LOG"
+    mkdir -p "$3/bin" "$3/lib/python3.12/site-packages"
+    cp "$0" "$3/bin/python" ;;
+"-m pip")
+    echo "pip ${*:3}" >>"$FAKE_LOG"
+    [ "$3" = --version ] && exit
+    [ "${*: -1}" = uv ] && exit "${FAKE_UV_BOOTSTRAP:-0}"
+    [ -z "${FAKE_COMPLAINT:-}" ] || echo "$FAKE_COMPLAINT"
+    [ "${FAKE_PIP:-0}" = 0 ] || exit "$FAKE_PIP"
+    touch "$here/installed" ;;
+"-m uv")
+    echo "uv" >>"$FAKE_LOG"
+    [ "${FAKE_UV:-0}" = 0 ] || exit "$FAKE_UV"
+    sleep "${FAKE_SECONDS:-0}"
+    touch "$here/installed" ;;
+"-m paperlib" | "-m pytest")
+    echo "$2" >>"$FAKE_LOG"
+    echo "$2: ${*:3}"
+    echo "prefix: $(CDPATH= cd -P "$here" && pwd)"
+    echo "cwd: $PWD"
+    echo "home: $HOME"
+    echo "path: $PYTHONPATH"
+    exit "${FAKE_STATUS:-0}" ;;
+*) echo "unexpected: $*" >>"$FAKE_LOG"; exit 99 ;;
+esac
+"""
+
+FAKE_CONDA = """#!/usr/bin/env bash
+echo "conda $1 no-deps=${PIP_NO_DEPS:-}" >>"$FAKE_LOG"
+[ "${FAKE_CONDA:-0}" = 0 ] || exit "$FAKE_CONDA"
+while [ "$1" != --prefix ]; do shift; done
+mkdir -p "$2/bin" "$2/lib/python3.12/site-packages"
+cp "$(command -v python3)" "$2/bin/python"
+touch "$2/installed"
+"""
+
+FAKE_DF = """#!/usr/bin/env bash
+echo "Filesystem 1024-blocks Used Available Capacity Mounted on"
+echo "/dev/disk 900000000 1 ${FAKE_FREE_KB:-500000000} 1% /"
+"""
+
+
+class Machine:
+    """A copy of the entry files in a folder with blanks in its name, and a PATH that holds only what is put there."""
+
+    def __init__(self, folder: Path) -> None:
+        self.root = folder / "a copy of it"
+        self.bin = folder / "bin"
+        self.home = folder / "home"
+        self.elsewhere = folder / "elsewhere"
+        self.calls = folder / "calls.log"
+        for made in (self.root / ".ci", self.bin, self.home, self.elsewhere):
+            made.mkdir(parents=True)
+        for name in COPIED:
+            shutil.copy(REPOSITORY / name, self.root / name)
+        for tool in TOOLS:
+            if found := shutil.which(tool):
+                (self.bin / tool).symlink_to(found)
+        self.program("df", FAKE_DF)
+        self.python()
+
+    def program(self, name: str, text: str, folder: Path | None = None) -> Path:
+        path = (folder or self.bin) / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.unlink(missing_ok=True)
+        path.write_text(text)
+        path.chmod(0o755)
+        return path
+
+    def python(
+        self, name: str = "python3", version: str = "3.12.4", probe: int = 0, folder: Path | None = None
+    ) -> Path:
+        text = FAKE_PYTHON.replace("VERSION", version).replace("PROBE", str(probe))
+        return self.program(name, text, folder)
+
+    def environment(self, folder: Path, complete: bool = True) -> Path:
+        self.python("python", folder=folder / "bin")
+        (folder / "lib" / "python3.12" / "site-packages").mkdir(parents=True)
+        if complete:
+            (folder / "installed").touch()
+        return folder
+
+    def variables(self, **more: str) -> dict[str, str]:
+        return {"PATH": str(self.bin), "HOME": str(self.home), "FAKE_LOG": str(self.calls), **more}
+
+    def start(self, *arguments: str, **more: str) -> "subprocess.Popen[str]":
+        return subprocess.Popen(
+            [str(self.root / "run_all.sh"), *arguments],
+            cwd=self.elsewhere,
+            env=self.variables(**more),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
+        )
+
+    def run(self, *arguments: str, **more: str) -> "subprocess.CompletedProcess[str]":
+        process = self.start(*arguments, **more)
+        out, err = process.communicate(timeout=60)
+        return subprocess.CompletedProcess(arguments, process.returncode, out, err)
+
+    def called(self) -> list[str]:
+        """The calls since the last time this was asked."""
+        calls = self.calls.read_text().splitlines() if self.calls.exists() else []
+        self.calls.unlink(missing_ok=True)
+        return calls
+
+    def stamped(self, prefix: str = ".venv") -> bool:
+        stamp = self.root / prefix / ".paperlib.lock"
+        return stamp.exists() and stamp.read_bytes() == (self.root / "requirements.lock").read_bytes()
+
+
+@pytest.fixture
+def machine(tmp_path: Path) -> Machine:
+    return Machine(tmp_path)
+
+
+def told(run: "subprocess.CompletedProcess[str]", *parts: str) -> None:
+    """The run failed with one sentence on stderr, nothing on stdout, and the sentence holds `parts`."""
+    assert run.returncode not in (0, 99)
+    assert run.stdout == ""
+    sentence = run.stderr.splitlines()[-1]
+    assert run.stderr.count("run_all.sh: ") == len(run.stderr.splitlines()), run.stderr
+    for part in parts:
+        assert part in sentence
+    assert "Traceback" not in run.stderr
+
+
+MADE = ["venv", "pip --version", "pip install uv", "uv"]
+
+
+# ---------------------------------------------------------------------------------------------- the usual starts
+def test_help_needs_no_environment(machine: Machine) -> None:
+    (machine.bin / "python3").unlink()
+    before = sorted(machine.root.rglob("*"))
+    for word in ("--help", "-h", "help"):
+        run = machine.run(word)
+        assert (run.returncode, run.stderr) == (0, "")
+        assert run.stdout.startswith("Usage: ./run_all.sh")
+    assert sorted(machine.root.rglob("*")) == before
+
+
+def test_first_start_makes_the_environment_and_the_second_only_uses_it(machine: Machine) -> None:
+    first = machine.run()
+    assert first.returncode == 0, first.stderr
+    assert first.stdout.splitlines()[:2] == ["paperlib: run", f"prefix: {machine.root}/.venv"]
+    assert machine.called() == [*MADE, "paperlib"]
+    assert machine.stamped()
+    (link,) = (machine.root / ".venv").rglob("paperlib.pth")
+    assert (link.parent / link.read_text().strip()).resolve() == machine.root
+    second = machine.run()
+    assert (second.returncode, second.stderr) == (0, "")
+    assert machine.called() == ["paperlib"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "handed_over"),
+    [
+        ([], "run"),
+        (["--profile", "demo"], "run --profile demo"),
+        (["run", "--only", "03a"], "run --only 03a"),
+        (["--set", "name=a value"], "run --set name=a value"),
+        (["table", "1", "--json"], "table 1 --json"),
+        (["table", "--help"], "table --help"),
+        (["bench"], "bench"),
+        (["data", "fetch", "sacid"], "data fetch sacid"),
+    ],
+)
+def test_verbs_are_handed_over(machine: Machine, arguments: list[str], handed_over: str) -> None:
+    machine.environment(machine.root / ".venv")
+    assert machine.run(*arguments).stdout.splitlines()[0] == f"paperlib: {handed_over}"
+
+
+def test_status_and_folder_of_the_caller_are_kept(machine: Machine) -> None:
+    machine.environment(machine.root / ".venv")
+    run = machine.run("claims", FAKE_STATUS="7")
+    assert run.returncode == 7
+    assert f"cwd: {machine.elsewhere}" in run.stdout
+    assert f"path: {machine.root}" in run.stdout
+
+
+def test_a_link_to_the_script_finds_the_repository(machine: Machine) -> None:
+    machine.environment(machine.root / ".venv")
+    link = machine.elsewhere / "paper"
+    link.symlink_to(machine.root / "run_all.sh")
+    run = subprocess.run([link, "bench"], env=machine.variables(), capture_output=True, text=True)
+    assert f"prefix: {machine.root}/.venv" in run.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "prepared", "pytest_arguments"),
+    [
+        ([], True, "tests notebooks"),
+        (["-x", "-q"], True, "tests notebooks -x -q"),
+        (["tests/unit", "-k", "ssim"], False, "tests/unit -k ssim"),
+        (["tests/notebooks/test_tolerance.py"], False, "tests/notebooks/test_tolerance.py"),
+        (["notebooks/00_start_here.ipynb"], True, "notebooks/00_start_here.ipynb"),
+        (["tests/unit", "notebooks"], True, "tests/unit notebooks"),
+    ],
+)
+def test_tests_are_one_pytest_session(
+    machine: Machine, arguments: list[str], prepared: bool, pytest_arguments: str
+) -> None:
+    machine.environment(machine.root / ".venv")
+    run = machine.run("test", *arguments)
+    assert machine.called() == ["paperlib", "pytest"][not prepared :]
+    assert ("paperlib: prepare --profile demo" in run.stdout) == prepared
+    assert f"pytest: --nbval --nbval-current-env {pytest_arguments}\n" in run.stdout
+    assert run.stdout.count(f"cwd: {machine.root}\n") == 1 + prepared
+
+
+def test_failed_tests_and_failed_preparation_give_their_status(machine: Machine) -> None:
+    machine.environment(machine.root / ".venv")
+    assert machine.run("test", "tests", FAKE_STATUS="1").returncode == 1
+    machine.called()
+    assert machine.run("test", FAKE_STATUS="2").returncode == 2
+    assert machine.called() == ["paperlib"]
+
+
+@pytest.mark.parametrize("closed", ["<&-", "<&- 2>&-", "<&- >&-"])
+def test_closed_streams(machine: Machine, closed: str) -> None:
+    command = f'"{machine.root}/run_all.sh" bench {closed}'
+    run = subprocess.run(["bash", "-c", command], env=machine.variables(), capture_output=True, text=True)
+    assert run.returncode == 0, run.stderr
+    assert machine.called() == [*MADE, "paperlib"]
+    assert ("paperlib: bench" in run.stdout) == (">&- " not in f"{closed} ".replace("2>&- ", ""))
+
+
+@pytest.mark.parametrize("home", ["/nowhere/at/all", ""])
+def test_home_that_cannot_be_written(machine: Machine, home: str) -> None:
+    run = machine.run("bench", HOME=home)
+    assert run.returncode == 0, run.stderr
+    assert f"home: {machine.root}/results/.cache/home" in run.stdout
+
+
+def test_writable_home_is_left_alone(machine: Machine) -> None:
+    assert f"home: {machine.home}" in machine.run("bench").stdout
+
+
+# ----------------------------------------------------------------------------------- environments that are there
+@pytest.mark.parametrize("variable", ["VIRTUAL_ENV", "CONDA_PREFIX"])
+def test_active_environment_that_satisfies_is_used_as_it_is(machine: Machine, variable: str) -> None:
+    active = machine.environment(machine.elsewhere / "active")
+    before = sorted(active.rglob("*"))
+    run = machine.run(**{variable: str(active)})
+    assert f"prefix: {active}" in run.stdout
+    assert machine.called() == ["paperlib"]
+    assert sorted(active.rglob("*")) == before
+    assert not (machine.root / ".venv").exists()
+
+
+def test_active_environment_that_lacks_something_is_left_alone(machine: Machine) -> None:
+    active = machine.environment(machine.elsewhere / "active", complete=False)
+    run = machine.run(VIRTUAL_ENV=str(active))
+    assert f"prefix: {machine.root}/.venv" in run.stdout
+    assert not (active / "installed").exists()
+
+
+def test_foreign_venv_is_used_where_it_satisfies(machine: Machine) -> None:
+    machine.environment(machine.root / ".venv")
+    assert machine.run().stderr == ""
+    assert machine.called() == ["paperlib"]
+
+
+def test_foreign_venv_that_lacks_something_is_completed_in_place(machine: Machine) -> None:
+    kept = machine.environment(machine.root / ".venv", complete=False) / "lib" / "theirs.py"
+    kept.touch()
+    assert machine.run().returncode == 0
+    assert machine.called() == [*MADE[1:], "paperlib"]
+    assert kept.exists() and machine.stamped()
+
+
+def test_foreign_venv_of_an_old_python_is_not_deleted(machine: Machine) -> None:
+    machine.environment(machine.root / ".venv", complete=False)
+    machine.python("python", "3.9.2", probe=3, folder=machine.root / ".venv" / "bin")
+    told(machine.run(), ".venv holds Python 3.9.2", "3.11", "remove .venv")
+    assert (machine.root / ".venv" / "bin" / "python").exists()
+
+
+def test_changed_lock_updates_in_place(machine: Machine) -> None:
+    machine.run()
+    machine.called()
+    with (machine.root / "requirements.lock").open("a") as lock:
+        lock.write("# remade\n")
+    assert machine.run().returncode == 0
+    assert machine.called() == [*MADE[1:], "paperlib"]
+    assert machine.stamped()
+
+
+def test_moved_repository_keeps_its_environment(machine: Machine) -> None:
+    machine.run()
+    machine.called()
+    machine.root = machine.root.rename(machine.root.with_name("moved here"))
+    assert f"prefix: {machine.root}/.venv" in machine.run().stdout
+    assert machine.called() == ["paperlib"]
+
+
+def test_chosen_python_makes_the_environment(machine: Machine) -> None:
+    chosen = machine.python("mine", folder=machine.elsewhere)
+    machine.program("conda", FAKE_CONDA)
+    (machine.bin / "python3").unlink()
+    assert machine.run(PAPERLIB_PYTHON=str(chosen)).returncode == 0
+    assert machine.called() == [*MADE, "paperlib"]
+
+
+# ------------------------------------------------------------------------------------------------------- conda
+@pytest.mark.parametrize(("tool", "verb"), [("conda", "env"), ("mamba", "env"), ("micromamba", "create")])
+def test_conda_is_preferred_where_it_is_installed(machine: Machine, tool: str, verb: str) -> None:
+    machine.program(tool, FAKE_CONDA)
+    run = machine.run()
+    assert f"prefix: {machine.root}/.conda" in run.stdout
+    assert machine.called() == [f"conda {verb} no-deps=1", "paperlib"]
+    assert machine.stamped(".conda")
+    assert machine.run().stderr == ""
+    assert machine.called() == ["paperlib"]
+
+
+def test_failing_conda_leads_to_venv_unless_it_is_wanted(machine: Machine) -> None:
+    machine.program("conda", FAKE_CONDA)
+    told(machine.run(FAKE_CONDA="1", PAPERLIB_CONDA="1"), "conda", "install.log")
+    assert machine.called() == ["conda env no-deps=1"]
+    assert f"prefix: {machine.root}/.venv" in machine.run(FAKE_CONDA="1").stdout
+    assert machine.called() == ["conda env no-deps=1", *MADE, "paperlib"]
+
+
+def test_conda_can_be_switched_off(machine: Machine) -> None:
+    machine.program("conda", FAKE_CONDA)
+    machine.run(PAPERLIB_CONDA="0")
+    assert machine.called() == [*MADE, "paperlib"]
+
+
+# ---------------------------------------------------------------------------------------------------- failures
+def test_old_python(machine: Machine) -> None:
+    machine.python(version="3.8.10", probe=3)
+    told(machine.run(), "Python 3.11 or newer is needed", "python3 is Python 3.8.10", "PAPERLIB_PYTHON")
+    assert not (machine.root / ".venv").exists()
+
+
+def test_no_python(machine: Machine) -> None:
+    (machine.bin / "python3").unlink()
+    told(machine.run(), "Python 3.11 or newer is needed")
+
+
+@pytest.mark.parametrize("name", ["python3.11", "python3.12", "python3.13"])
+def test_newer_python_beside_an_old_one(machine: Machine, name: str) -> None:
+    machine.python(version="3.8.10", probe=3)
+    machine.python(name)
+    assert machine.run().returncode == 0
+    assert machine.called() == [*MADE, "paperlib"]
+
+
+def test_python_that_does_not_start(machine: Machine) -> None:
+    machine.program("python3", "#!/usr/bin/env bash\nexit 127\n")
+    machine.python("python3.11")
+    assert machine.run().returncode == 0
+
+
+def test_no_venv_module(machine: Machine) -> None:
+    machine.python(version="3.11.2", probe=4)
+    told(machine.run(), "python3 (Python 3.11.2) has no venv module", "python3-venv")
+
+
+def test_chosen_python_is_missing(machine: Machine) -> None:
+    told(machine.run(PAPERLIB_PYTHON="/no/such/python"), "PAPERLIB_PYTHON=/no/such/python")
+
+
+def test_chosen_python_is_old(machine: Machine) -> None:
+    chosen = machine.python("mine", "3.10.1", probe=3, folder=machine.elsewhere)
+    told(machine.run(PAPERLIB_PYTHON=str(chosen)), "Python 3.11 or newer", "3.10.1")
+
+
+@pytest.mark.parametrize("broken", ["FAKE_UV_BOOTSTRAP", "FAKE_UV"])
+def test_plain_pip_takes_over_from_uv(machine: Machine, broken: str) -> None:
+    run = machine.run(**{broken: "1"})
+    assert run.returncode == 0, run.stderr
+    calls = machine.called()
+    assert calls[-2:] == [f"pip install --no-deps -r {machine.root}/requirements.lock", "paperlib"]
+    assert machine.stamped()
+
+
+def test_failed_install_names_the_log_and_is_repaired_by_the_next_start(machine: Machine) -> None:
+    run = machine.run(FAKE_UV="1", FAKE_PIP="1", FAKE_COMPLAINT="no route to host")
+    told(run, "could not be installed", f"{machine.root}/results/install.log")
+    assert "no route to host" in (machine.root / "results" / "install.log").read_text()
+    assert not machine.stamped()
+    machine.called()
+    assert machine.run().returncode == 0
+    assert machine.called() == [*MADE, "paperlib"]
+
+
+def test_lock_that_does_not_satisfy_the_project(machine: Machine) -> None:
+    python = machine.bin / "python3"
+    python.write_text(python.read_text().replace('touch "$here/installed"', "true"))
+    told(machine.run(), "lacks torch", "requirements.lock")
+
+
+def test_too_little_disk(machine: Machine) -> None:
+    told(machine.run(FAKE_FREE_KB=str(3 * 1024**2)), "12 GB", "3 GB", str(machine.root))
+    assert machine.called() == []
+    assert not (machine.root / ".venv").exists()
+
+
+def test_disk_runs_full_while_installing(machine: Machine) -> None:
+    run = machine.run(FAKE_UV="1", FAKE_PIP="1", FAKE_COMPLAINT="OSError: [Errno 28] No space left on device")
+    told(run, "disk ran full", "12 GB", "install.log")
+
+
+def test_colon_in_the_path(machine: Machine) -> None:
+    machine.root = machine.root.rename(machine.root.with_name("a:b"))
+    told(machine.run(), "colon")
+
+
+@pytest.mark.parametrize("folder_only", [True, False])
+def test_half_made_environment_without_a_python_is_remade(machine: Machine, folder_only: bool) -> None:
+    (machine.root / ".venv" / "bin").mkdir(parents=True)
+    if not folder_only:
+        (machine.root / ".venv" / "bin" / "python").symlink_to("/no/such/python")
+    assert machine.run().returncode == 0
+    assert machine.called() == [*MADE, "paperlib"]
+
+
+def wait_for_call(machine: Machine, call: str) -> None:
+    for _ in range(600):
+        if machine.calls.exists() and call in machine.calls.read_text().splitlines():
+            return
+        time.sleep(0.02)
+    pytest.fail(f"{call} was never called")
+
+
+def test_killed_install_is_repaired(machine: Machine) -> None:
+    process = machine.start(FAKE_SECONDS="30")
+    wait_for_call(machine, "uv")
+    os.killpg(process.pid, signal.SIGKILL)
+    process.communicate()
+    machine.called()
+    (machine.root / ".venv" / "installed").touch()  # looks complete from outside, but was never finished
+    assert machine.run().returncode == 0
+    assert machine.called() == [*MADE, "paperlib"]
+    assert machine.stamped()
+
+
+@pytest.mark.parametrize("flock", [True, False])
+def test_two_starts_at_once_install_once(machine: Machine, flock: bool) -> None:
+    if not flock:
+        (machine.bin / "flock").unlink(missing_ok=True)
+    first = machine.start("bench", FAKE_SECONDS="0.5")
+    wait_for_call(machine, "uv")
+    second = machine.run("claims")
+    out, _ = first.communicate(timeout=60)
+    assert (first.returncode, second.returncode) == (0, 0)
+    assert "paperlib: bench" in out and "paperlib: claims" in second.stdout
+    assert sorted(machine.called()) == sorted([*MADE, "paperlib", "paperlib"])
+
+
+def test_lock_of_a_dead_installer_is_broken(machine: Machine) -> None:
+    (machine.bin / "flock").unlink(missing_ok=True)
+    dead = subprocess.Popen(["true"])
+    dead.wait()
+    (machine.root / ".install.lock.d").mkdir()
+    (machine.root / ".install.lock.d" / "pid").write_text(f"{dead.pid}\n")
+    assert machine.run().returncode == 0
+    assert not (machine.root / ".install.lock.d").exists()
+
+
+# ---------------------------------------------------------------------------------------- the checks in Python
+def real_python(machine: Machine, dependency: str) -> "subprocess.CompletedProcess[str]":
+    """Start with this very interpreter, in a project that asks for `dependency` alone, and no disk to install on."""
+    (machine.root / "pyproject.toml").write_text(
+        f'[project]\ndependencies = ["{dependency}"]\n[project.optional-dependencies]\ntest = ["absent-package"]\n'
+    )
+    (machine.root / "paperlib").mkdir()
+    (machine.root / "paperlib" / "__main__.py").write_text("import sys\nprint(sys.argv[1:])\n")
+    return machine.run("bench", PAPERLIB_PYTHON=sys.executable, FAKE_FREE_KB="0")
+
+
+@pytest.mark.parametrize("dependency", ["packaging", "packaging>=20", "absent-package; sys_platform == 'never'"])
+def test_real_python_that_satisfies(machine: Machine, dependency: str) -> None:
+    run = real_python(machine, dependency)
+    assert (run.stdout, run.stderr) == ("['bench']\n", "")
+
+
+@pytest.mark.parametrize("dependency", ["packaging>=99999", "absent-package"])
+def test_real_python_that_lacks_something(machine: Machine, dependency: str) -> None:
+    told(real_python(machine, dependency), "12 GB")
+
+
+def test_tests_ask_for_the_test_packages_too(machine: Machine) -> None:
+    real_python(machine, "packaging")
+    told(machine.run("test", PAPERLIB_PYTHON=sys.executable, FAKE_FREE_KB="0"), "12 GB")
+
+
+# --------------------------------------------------------------------------------------------------- .ci/run
+RUN_ALL = """#!/usr/bin/env bash
+echo "$*" >>"$FAKE_LOG"
+case $1 in
+test) echo 'noise in 3s'; echo "$TOTALS"; exit "${TESTS:-0}" ;;
+*) echo 'summary of the demo'; exit "${DEMO:-0}" ;;
+esac
+"""
+
+
+@pytest.mark.parametrize(
+    ("totals", "last"),
+    [
+        ("===== 12 passed, 3 skipped in 4.56s =====", "12 passed, 3 skipped in 4.56s"),
+        ("== 1 failed, 12 passed in 400.12s (0:06:40) ==", "1 failed, 12 passed in 400.12s (0:06:40)"),
+        ("12 passed in 4.56s", "12 passed in 4.56s"),
+        ("ERROR: refused", "no test totals: pytest did not get to its end"),
+    ],
+)
+def test_ci_prints_the_totals_last(machine: Machine, totals: str, last: str) -> None:
+    machine.program("run_all.sh", RUN_ALL, machine.root)
+    run = subprocess.run(
+        [machine.root / ".ci" / "run"],
+        cwd=machine.elsewhere,
+        env=machine.variables(TOTALS=totals),
+        capture_output=True,
+        text=True,
+    )
+    assert run.returncode == 0
+    assert run.stdout.splitlines()[-1] == last
+    assert [line.partition(":")[0] for line in run.stdout.splitlines()[-3:-1]] == [
+        "./run_all.sh test",
+        "./run_all.sh --profile demo",
+    ]
+    assert [call.split()[0] for call in machine.called()] == ["test", "--profile"]
+
+
+@pytest.mark.parametrize("failing", ["TESTS", "DEMO"])
+def test_ci_fails_when_either_part_fails(machine: Machine, failing: str) -> None:
+    machine.program("run_all.sh", RUN_ALL, machine.root)
+    run = subprocess.run(
+        [machine.root / ".ci" / "run"],
+        env=machine.variables(TOTALS="== 1 passed in 1.00s ==", **{failing: "5"}),
+        capture_output=True,
+        text=True,
+    )
+    assert run.returncode == 1
+    assert run.stdout.splitlines()[-1] == "1 passed in 1.00s"
+    assert len(machine.called()) == 2
