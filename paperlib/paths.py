@@ -1,0 +1,52 @@
+"""Where things lie, anchored to the repository and never to the working directory, and how files are written."""
+
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import IO, Any
+
+REPOSITORY = Path(__file__).resolve().parent.parent
+NOTEBOOKS = REPOSITORY / "notebooks"
+FIGURES = REPOSITORY / "figures"
+
+
+def results_root() -> Path:
+    """Folder of all computed results: `$PAPERLIB_RESULTS`, else `results/` in the repository."""
+    return Path(os.environ.get("PAPERLIB_RESULTS") or REPOSITORY / "results").resolve()
+
+
+def figures_root() -> Path:
+    """Folder of the tables and figures: `$PAPERLIB_FIGURES`, else `figures/` in the repository."""
+    return Path(os.environ.get("PAPERLIB_FIGURES") or FIGURES).resolve()
+
+
+@contextmanager
+def atomic_write(path: str | Path, mode: str = "wb") -> Iterator[IO[Any]]:
+    """Open a temporary file beside `path` and give it that name only after the block ended well.
+
+    A reader sees the old file or the new one, never a half. On any error the temporary file is removed and `path`
+    stays as it was.
+
+    Args:
+        path: the final name; its folder is made when missing.
+        mode: `"wb"` or `"w"` (UTF-8).
+
+    Raises:
+        OSError: the folder cannot be written or the disk is full.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
+    try:
+        with os.fdopen(handle, mode, encoding=None if "b" in mode else "utf-8") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        os.chmod(temporary, 0o644)
+        os.replace(temporary, path)
+    except BaseException:
+        with suppress(OSError):
+            os.unlink(temporary)
+        raise

@@ -1,0 +1,10 @@
+"""Words with a fixed meaning that several rooms share."""
+
+OBSERVERS = ("saliency", "uniform")
+"""Who the mean opinion scores come from: people who look at the subject, or people who look everywhere alike."""
+
+SMOOTHINGS = ("none", "rotations", "flip_multiply")
+"""Augmentation smoothing of a saliency map (`paperlib.maps.hirescam.extract`)."""
+
+STRATEGIES = ("LeRF", "MoRF")
+"""Least or most relevant first: which end of a map is masked first."""
