@@ -1,0 +1,1 @@
+"""Maps of where a model looks, and what is done to them before they are scored."""

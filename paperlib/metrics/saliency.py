@@ -1,0 +1,506 @@
+"""Saliency metrics: NSS, SIM, CC and KLD, each with its conventions named after who uses them.
+
+One function per metric states the equation in float64 for one map. `evaluate` gives the same numbers for many maps,
+many times faster: it walks over blocks that stay in the processor's cache and allocates nothing per map. A map
+that is unsafe in float32 (nearly constant, huge values, a KLD made of few pixels) is handed to the plain equations.
+
+Definitions: Bylinskii et al., "What do different evaluation metrics tell us about saliency models?", arXiv 1604.03605.
+Conventions differ between code bases and move the numbers; they are arguments here, never hidden:
+
+- NSS: `nss` averages over fixations (the field's definition), `nss_positive_density` over all pixels where the density
+  map is positive. The second is what the public benchmark code of the paper's laboratory computes when it is given a
+  density map, and the one that gives values near the paper's 0.6.
+- SIM: see `SIM_CONVENTIONS`. KLD: see `KLD_CONVENTIONS`.
+
+A predicted map may be any finite real map for NSS and CC. SIM and KLD read it as a distribution: it must not be
+negative (except where the convention shifts it), and a map without mass counts as uniform, as in pysaliency.
+"""
+
+import math
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+SimConvention = Literal["unit_sum", "mit", "pysaliency"]
+KldConvention = Literal["mit", "pysaliency", "msinet"]
+
+SIM_CONVENTIONS: dict[str, str] = {
+    "unit_sum": "both maps divided by their sum (MSU benchmark, the paper's laboratory); negative values are refused",
+    "mit": "both maps scaled to [0, 1] by their minimum and maximum first, then divided by their sum (MIT code)",
+    "pysaliency": "a negative minimum is subtracted first, then both maps are divided by their sum (pysaliency)",
+}
+
+
+@dataclass(frozen=True)
+class _KldConstants:
+    """`eps` guards quotient and logarithm, `floor` is added to both raw maps, `shifts` subtracts a negative minimum."""
+
+    eps: float
+    floor: float
+    shifts: bool
+
+
+KLD_CONVENTIONS: dict[str, _KldConstants] = {
+    "mit": _KldConstants(eps=2.2204e-16, floor=0.0, shifts=False),  # MIT benchmark, MSU benchmark, TranSalNet
+    "pysaliency": _KldConstants(eps=0.0, floor=1e-20, shifts=True),  # pysaliency's image_based_kl_divergence
+    "msinet": _KldConstants(eps=1e-7, floor=0.0, shifts=False),  # MSI-Net's training loss
+}
+
+HALF_QUANTUM = 0.5 / 255
+"""Share of a density map's maximum below which its 8-bit version is 0, that is round(255 d / max d) == 0."""
+
+_BLOCK = 76800
+_MIN_RELATIVE_VARIANCE = 0.02
+_MAX_FAST_KLD = 4.0
+_SAFE_SUM = 1e15
+_NEGLIGIBLE = 1e-7
+
+
+# ---- one map, the plain equations -----------------------------------------------------------------------------------
+def nss(saliency: ArrayLike, fixation_map: ArrayLike) -> float:
+    """Normalised scanpath saliency: mean z-score of the map at the fixations (1604.03605, eq. of NSS).
+
+    The standard deviation is the population's (divisor n), as in pysaliency.
+
+    Args:
+        saliency: (H, W), any finite values.
+        fixation_map: (H, W), number of fixations per pixel. Counts weigh each fixation (Tuebingen); pass
+            `fixation_map > 0` to merge fixations on one pixel (MIT).
+
+    Returns:
+        Mean z-score; 0 for a constant map (no pixel stands out, as in pysaliency), NaN where there is no fixation.
+
+    Raises:
+        ValueError: other shapes, NaN or infinite values, negative counts.
+    """
+    prediction = _finite_map(saliency, "saliency")
+    counts = _fixation_counts(fixation_map, prediction.shape)
+    total = counts.sum()
+    if total == 0:
+        return math.nan
+    return float((_z_scores(prediction) * counts).sum() / total)
+
+
+def nss_positive_density(saliency: ArrayLike, density: ArrayLike, threshold: float = HALF_QUANTUM) -> float:
+    """Mean z-score of the map over all pixels with a positive density: the convention that gives the paper's ~0.6.
+
+    Public density maps are 8-bit images, so "positive" means that `round(255 d / max d) > 0`. That is the default here
+    and changes nothing for a map read from an 8-bit file, while a map kept in floating point (which may have a floor
+    and thus no zero at all) is read as its 8-bit version would be.
+
+    Args:
+        saliency: (H, W), any finite values.
+        density: (H, W), >= 0, not all zero, any scale.
+        threshold: a pixel counts where `density > threshold * max(density)`; 0 means literally "above zero".
+
+    Returns:
+        Mean z-score; 0 for a constant map and (up to rounding) where every pixel counts.
+
+    Raises:
+        ValueError: other shapes, NaN or infinite values, a negative or all-zero density, threshold outside [0, 0.99].
+    """
+    _check_threshold(threshold)
+    prediction = _finite_map(saliency, "saliency")
+    truth = _density_map(density, prediction.shape)
+    return float(_z_scores(prediction)[truth > _cut(threshold, truth.max())].mean())
+
+
+def sim(saliency: ArrayLike, density: ArrayLike, convention: SimConvention = "unit_sum") -> float:
+    """Similarity (histogram intersection): sum of min(P, Q) of two maps of unit sum (1604.03605).
+
+    Args:
+        saliency: (H, W), predicted map P.
+        density: (H, W), >= 0, not all zero, ground truth Q.
+        convention: how both maps become distributions, see `SIM_CONVENTIONS`.
+
+    Returns:
+        Value in [0, 1]; 1 for proportional maps. A predicted map without mass counts as uniform.
+
+    Raises:
+        ValueError: other shapes, NaN or infinite values, a negative or all-zero density, negative predictions under
+            "unit_sum", an unknown convention.
+    """
+    _check_convention(convention, SimConvention)
+    prediction = _finite_map(saliency, "saliency")
+    truth = _density_map(density, prediction.shape)
+    if convention == "unit_sum":
+        _refuse_negative(prediction.min(), "SIM convention 'unit_sum'")
+    shifts = [_sim_shift(convention, image.min()) for image in (prediction, truth)]
+    return float(np.minimum(_unit_sum(prediction + shifts[0]), _unit_sum(truth + shifts[1])).sum())
+
+
+def cc(saliency: ArrayLike, density: ArrayLike) -> float:
+    """Linear correlation coefficient of two maps, pixel by pixel (1604.03605).
+
+    Args:
+        saliency: (H, W), any finite values.
+        density: (H, W), >= 0, not all zero.
+
+    Returns:
+        Value in [-1, 1]; 0 for a constant prediction (as pysaliency), NaN for a constant density, where the
+        correlation is undefined.
+
+    Raises:
+        ValueError: other shapes, NaN or infinite values, a negative or all-zero density.
+    """
+    prediction = _finite_map(saliency, "saliency")
+    truth = _density_map(density, prediction.shape)
+    if truth.min() == truth.max():
+        return math.nan
+    product = (_z_scores(prediction) * _z_scores(truth)).mean()
+    return float(np.clip(product, -1.0, 1.0))
+
+
+def kld(saliency: ArrayLike, density: ArrayLike, convention: KldConvention = "mit") -> float:
+    """Kullback-Leibler divergence of the ground truth Q from the prediction P: sum Q log(eps + Q / (P + eps)).
+
+    A predicted zero where Q > 0 costs log(1 / eps), 36 nats under "mit": blur or floor predictions first.
+
+    Args:
+        saliency: (H, W), predicted map P.
+        density: (H, W), >= 0, not all zero, ground truth Q.
+        convention: the constants, see `KLD_CONVENTIONS`.
+
+    Returns:
+        Divergence in nats, 0 for proportional maps (to within eps). A predicted map without mass counts as uniform.
+
+    Raises:
+        ValueError: other shapes, NaN or infinite values, a negative or all-zero density, negative predictions except
+            under "pysaliency", an unknown convention.
+    """
+    _check_convention(convention, KldConvention)
+    constants = KLD_CONVENTIONS[convention]
+    prediction = _finite_map(saliency, "saliency")
+    truth = _density_map(density, prediction.shape)
+    if not constants.shifts:
+        _refuse_negative(prediction.min(), f"KLD convention '{convention}'")
+    p = _unit_sum(prediction + _kld_shift(constants, prediction.min()) + constants.floor)
+    q = _unit_sum(truth + constants.floor)
+    return float((q * np.log(constants.eps + q / (p + constants.eps))).sum())
+
+
+# ---- many maps, fast ------------------------------------------------------------------------------------------------
+def evaluate(
+    saliency: ArrayLike,
+    density: ArrayLike,
+    fixations: ArrayLike | None = None,
+    *,
+    sim_convention: SimConvention = "unit_sum",
+    kld_convention: KldConvention = "mit",
+    threshold: float = HALF_QUANTUM,
+) -> dict[str, NDArray[np.float64]]:
+    """All metrics of N maps at once; equal to the functions above within 1e-6.
+
+    Args:
+        saliency: (N, H, W), predictions; >= 0 unless both conventions shift.
+        density: (N, H, W), >= 0, no map all zero.
+        fixations: (N, H, W), fixations per pixel, or None.
+        sim_convention: see `SIM_CONVENTIONS`.
+        kld_convention: see `KLD_CONVENTIONS`.
+        threshold: of `nss_positive_density`.
+
+    Returns:
+        (N,) arrays under "NSS" (over pixels of positive density, the paper's), "SIM", "CC", "KLD", and "NSS_fix" (at
+        fixations, NaN for maps without any) where fixations are given.
+
+    Raises:
+        ValueError: as the single functions; the message names the index of the map.
+    """
+    _check_threshold(threshold)
+    _check_convention(sim_convention, SimConvention)
+    _check_convention(kld_convention, KldConvention)
+    predictions, truths = _map_stack(saliency, "saliency"), _map_stack(density, "density")
+    _check_same_shape("density", truths.shape, predictions.shape)
+    counts = None if fixations is None else _map_stack(fixations, "fixations")
+    if counts is not None:
+        _check_same_shape("fixations", counts.shape, predictions.shape)
+
+    names = ("NSS", "SIM", "CC", "KLD") if counts is None else ("NSS", "NSS_fix", "SIM", "CC", "KLD")
+    values = {name: np.empty(len(predictions)) for name in names}
+    kernel = _BlockKernel(predictions[0].size, sim_convention, KLD_CONVENTIONS[kld_convention], threshold)
+    for index, (prediction, truth) in enumerate(zip(predictions, truths, strict=True)):
+        count = None if counts is None else counts[index]
+        try:
+            row = kernel.measure(
+                prediction.reshape(-1), truth.reshape(-1), None if count is None else count.reshape(-1)
+            )
+            if row is None:
+                row = _measure_exactly(prediction, truth, count, sim_convention, kld_convention, threshold)
+        except ValueError as error:
+            raise ValueError(f"map {index}: {error}") from None
+        for name in names:
+            values[name][index] = row[name]
+    return values
+
+
+def _measure_exactly(
+    saliency: NDArray,
+    density: NDArray,
+    fixations: NDArray | None,
+    sim_convention: SimConvention,
+    kld_convention: KldConvention,
+    threshold: float,
+) -> dict[str, float]:
+    """The plain equations for one map: the way for maps that the float32 kernel declines, and for bad ones."""
+    row = {
+        "NSS": nss_positive_density(saliency, density, threshold),
+        "SIM": sim(saliency, density, sim_convention),
+        "CC": cc(saliency, density),
+        "KLD": kld(saliency, density, kld_convention),
+    }
+    if fixations is not None:
+        row["NSS_fix"] = nss(saliency, fixations)
+    return row
+
+
+@dataclass(frozen=True)
+class _Scaling:
+    """How a convention makes distributions: P = (s + s_shift) ratio, Q = d + d_shift, both of sum `total`."""
+
+    s_shift: float
+    d_shift: float
+    ratio: float
+    total: float
+
+
+class _BlockKernel:
+    """All metrics of one map in two passes over blocks that stay in cache: float32 values, float64 sums.
+
+    OpenCV's reductions accumulate in float64 and its logarithm is vectorised, hence OpenCV here (imported on first
+    use). P and Q are both kept at the density's sum, so that Q needs no scaling; then the sum of min(P, Q) is
+    `total - L1(P, Q) / 2` and the covariance follows from L2(P, Q). `measure` returns None where float32 is not safe,
+    or where the input is one that the plain equations refuse.
+    """
+
+    def __init__(self, pixels: int, sim_convention: SimConvention, kld_constants: _KldConstants, threshold: float):
+        import cv2
+
+        self.cv2 = cv2
+        size = min(pixels, _BLOCK)
+        self.slices = [slice(start, min(start + size, pixels)) for start in range(0, pixels, size)]
+        self.pixels = pixels
+        self.sim_convention = sim_convention
+        self.constants = kld_constants
+        self.threshold = threshold
+        self.casts = {role: np.empty(size, np.float32) for role in ("saliency", "density", "fixations")}
+        self.p, self.q = np.empty(size, np.float32), np.empty(size, np.float32)
+
+    def measure(self, s: NDArray, d: NDArray, f: NDArray | None) -> dict[str, float] | None:
+        """The metrics of one flattened map, or None."""
+        if f is not None and not f.min() >= 0:
+            return None
+        with np.errstate(all="ignore"):
+            sums = self._sums(s, d, f)
+            return self._metrics(s, d, sums) if self._is_safe(sums) else None
+
+    def _sums(self, s: NDArray, d: NDArray, f: NDArray | None) -> dict[str, float]:
+        """Extremes, sums and sums of squares of both maps, and the sums at fixations."""
+        total, squares = self.cv2.sumElems, self.cv2.NORM_L2SQR
+        sums = dict.fromkeys(("s", "d", "ss", "dd", "f", "fs"), 0.0)
+        extremes = []
+        for part in self.slices:
+            s_block, d_block = self._block(s, part, "saliency"), self._block(d, part, "density")
+            extremes.append((s_block.min(), d_block.min(), -d_block.max()))
+            sums["s"] += total(s_block)[0]
+            sums["ss"] += self.cv2.norm(s_block, squares)
+            sums["d"] += total(d_block)[0]
+            sums["dd"] += self.cv2.norm(d_block, squares)
+            if f is not None:
+                f_block = self._block(f, part, "fixations")
+                sums["f"] += total(f_block)[0]
+                sums["fs"] += float(np.dot(f_block, s_block))
+        s_min, d_min, minus_d_max = np.min(extremes, axis=0).tolist()
+        return sums | {"s_min": s_min, "d_min": d_min, "d_max": -minus_d_max}
+
+    def _is_safe(self, sums: dict[str, float]) -> bool:
+        """Whether finite sums, enough variance and a moderate scale let float32 keep six decimals."""
+        if not all(map(math.isfinite, sums.values())):
+            return False
+        shifted_by_both = self.sim_convention != "unit_sum" and self.constants.shifts
+        if sums["d_min"] < 0 or (sums["s_min"] < 0 and not shifted_by_both):
+            return False
+        for total, squares in ((sums["s"], sums["ss"]), (sums["d"], sums["dd"])):
+            if not 1 / _SAFE_SUM < total < _SAFE_SUM:
+                return False
+            if squares * self.pixels / total**2 - 1 < _MIN_RELATIVE_VARIANCE:
+                return False
+        return True
+
+    def _metrics(self, s: NDArray, d: NDArray, sums: dict[str, float]) -> dict[str, float] | None:
+        s_min, d_min = sums["s_min"], sums["d_min"]
+        for_sim = self._scaling(sums, _sim_shift(self.sim_convention, s_min), _sim_shift(self.sim_convention, d_min))
+        for_kld = self._scaling(sums, _kld_shift(self.constants, s_min) + self.constants.floor, self.constants.floor)
+        negligible = _NEGLIGIBLE / max(self.constants.eps, 1e-30)
+        p_needs_eps = (s_min + for_kld.s_shift) * for_kld.ratio < for_kld.total / negligible
+        q_needs_eps = d_min + for_kld.d_shift < for_kld.total / negligible
+
+        positive, saliency_there, distance, squared_distance, divergence = 0.0, 0.0, 0.0, 0.0, 0.0
+        for part in self.slices:
+            s_block, d_block = self._block(s, part, "saliency"), self._block(d, part, "density")
+            count, total = self._sum_over_positive(s_block, d_block, sums["d_max"])
+            positive += count
+            saliency_there += total
+            p, q = self._distributions(s_block, d_block, for_sim)
+            distance += self.cv2.norm(p, q, self.cv2.NORM_L1)
+            squared_distance += self.cv2.norm(p, q, self.cv2.NORM_L2SQR)
+            if for_kld != for_sim:
+                p, q = self._distributions(s_block, d_block, for_kld)
+            divergence += self._sum_of_logs(p, q, for_kld.total, p_needs_eps, q_needs_eps)
+        divergence /= for_kld.total
+        if not divergence < _MAX_FAST_KLD:
+            return None
+
+        mean = sums["s"] / self.pixels
+        s_deviation = math.sqrt(sums["ss"] / self.pixels - mean**2)
+        d_deviation = math.sqrt(sums["dd"] / self.pixels - (sums["d"] / self.pixels) ** 2)
+        p_deviation = for_sim.ratio * s_deviation
+        covariance = (p_deviation**2 + d_deviation**2 - squared_distance / self.pixels) / 2
+        return {
+            "NSS": (saliency_there / positive - mean) / s_deviation,
+            "NSS_fix": (sums["fs"] / sums["f"] - mean) / s_deviation if sums["f"] else math.nan,
+            "SIM": 1 - distance / (2 * for_sim.total),
+            "CC": min(1.0, max(-1.0, covariance / (p_deviation * d_deviation))),
+            "KLD": divergence,
+        }
+
+    def _scaling(self, sums: dict[str, float], s_shift: float, d_shift: float) -> _Scaling:
+        total = sums["d"] + self.pixels * d_shift
+        ratio = np.float32(total / (sums["s"] + self.pixels * s_shift))
+        return _Scaling(s_shift, d_shift, float(ratio), total)
+
+    def _distributions(self, s: NDArray, d: NDArray, scaling: _Scaling) -> tuple[NDArray, NDArray]:
+        """P and Q of one block, both times the sum of the density."""
+        p, q = self.p[: s.size], d
+        if scaling.s_shift:
+            s = np.add(s, np.float32(scaling.s_shift), out=p)
+        if scaling.d_shift:
+            q = np.add(d, np.float32(scaling.d_shift), out=self.q[: d.size])
+        return np.multiply(s, np.float32(scaling.ratio), out=p), q
+
+    def _sum_over_positive(self, s: NDArray, d: NDArray, d_max: float) -> tuple[float, float]:
+        """Number of pixels whose density counts as positive, and the sum of the map there."""
+        mask = self.p[: s.size]
+        self.cv2.threshold(d, _cut(self.threshold, d_max), 1.0, self.cv2.THRESH_BINARY, dst=mask)
+        return self.cv2.sumElems(mask)[0], float(np.dot(s, mask))
+
+    def _sum_of_logs(self, p: NDArray, q: NDArray, total: float, p_needs_eps: bool, q_needs_eps: bool) -> float:
+        """Sum of Q log(eps + Q / (P + eps)), times the sum of the density `total`; destroys P."""
+        if p_needs_eps:
+            p += np.float32(self.constants.eps * total)
+        quotient = np.divide(q, p, out=p)
+        if q_needs_eps:
+            quotient += np.float32(self.constants.eps)
+        self.cv2.log(quotient, dst=quotient)
+        return float(np.dot(q, quotient))
+
+    def _block(self, flat: NDArray, part: slice, role: str) -> NDArray:
+        """One block as float32, without a copy where it already is."""
+        block = flat[part]
+        if block.dtype == np.float32:
+            return block
+        cast = self.casts[role][: block.size]
+        np.copyto(cast, block, casting="unsafe")
+        return cast
+
+
+# ---- shared pieces --------------------------------------------------------------------------------------------------
+def _z_scores(image: NDArray) -> NDArray:
+    """Zero mean and unit population deviation; zeros for a constant map."""
+    if image.min() == image.max():
+        return np.zeros_like(image)
+    centred = image / np.abs(image).max()
+    centred -= centred.mean()
+    return centred / centred.std()
+
+
+def _cut(threshold: float, maximum: float) -> float:
+    """Density above which a pixel counts; a hair higher, so that ties fall below it in float32 and float64 alike."""
+    return float(threshold * maximum * (1 + 1e-6))
+
+
+def _unit_sum(image: NDArray) -> NDArray:
+    """The map as a distribution; uniform where it has no mass."""
+    peak = image.max()
+    if peak <= 0:
+        return np.full_like(image, 1 / image.size)
+    scaled = image / peak
+    return scaled / scaled.sum()
+
+
+def _sim_shift(convention: str, minimum: float) -> float:
+    """What SIM's convention adds to a map before the division by its sum (a common factor cancels there)."""
+    if convention == "mit":
+        return -minimum
+    return max(0.0, -minimum) if convention == "pysaliency" else 0.0
+
+
+def _kld_shift(constants: _KldConstants, minimum: float) -> float:
+    """What KLD's convention adds to a predicted map, besides its floor, before the division by its sum."""
+    return max(0.0, -minimum) if constants.shifts else 0.0
+
+
+def _finite_map(image: ArrayLike, name: str) -> NDArray[np.float64]:
+    array = _real_array(image, name)
+    if array.ndim != 2 or array.size == 0:
+        raise ValueError(f"{name}: expected one map of shape (H, W), got shape {array.shape}")
+    array = array.astype(np.float64)
+    if not np.isfinite(array).all():
+        raise ValueError(f"{name}: expected finite values, got NaN or infinity; clean the map first")
+    return array
+
+
+def _density_map(density: ArrayLike, shape: tuple[int, ...]) -> NDArray[np.float64]:
+    array = _finite_map(density, "density")
+    _check_same_shape("density", array.shape, shape)
+    if array.min() < 0:
+        raise ValueError(f"density: expected values >= 0, got a minimum of {array.min():g}")
+    if array.max() == 0:
+        raise ValueError("density: expected some mass, got a map of zeros; leave images without gaze data out")
+    return array
+
+
+def _fixation_counts(fixation_map: ArrayLike, shape: tuple[int, ...]) -> NDArray[np.float64]:
+    array = _finite_map(fixation_map, "fixations")
+    _check_same_shape("fixations", array.shape, shape)
+    if array.min() < 0:
+        raise ValueError(f"fixations: expected counts >= 0, got {array.min():g}")
+    return array
+
+
+def _map_stack(maps: ArrayLike, name: str) -> NDArray:
+    array = _real_array(maps, name)
+    if array.ndim != 3 or array.size == 0:
+        raise ValueError(f"{name}: expected maps of shape (N, H, W), got shape {array.shape}")
+    return array
+
+
+def _real_array(values: ArrayLike, name: str) -> NDArray:
+    array = np.asarray(values)
+    if array.dtype.kind not in "fiub":
+        raise ValueError(f"{name}: expected real numbers, got dtype {array.dtype}")
+    return array
+
+
+def _refuse_negative(minimum: float, who: str) -> None:
+    if minimum < 0:
+        raise ValueError(
+            f"saliency: {who} expects values >= 0, got a minimum of {minimum:g}; scale the map to [0, 1] first "
+            "(paperlib.maps.transform.normalise) or choose the convention 'pysaliency'"
+        )
+
+
+def _check_same_shape(name: str, got: tuple[int, ...], expected: tuple[int, ...]) -> None:
+    if got != expected:
+        raise ValueError(f"{name}: expected the shape of saliency {expected}, got {got}; resize the prediction first")
+
+
+def _check_threshold(threshold: float) -> None:
+    if not 0 <= threshold <= 0.99:
+        raise ValueError(f"threshold: expected a share of the maximum in [0, 0.99], got {threshold}")
+
+
+def _check_convention(convention: str, choices: object) -> None:
+    if convention not in get_args(choices):
+        raise ValueError(f"convention: expected one of {', '.join(get_args(choices))}, got {convention!r}")

@@ -1,0 +1,78 @@
+"""One door to every timm backbone, and the tiny one that ships with the companion."""
+
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+TINY = "test_resnet"
+TINY_OUT_INDEX = 2
+TINY_WEIGHTS = Path(__file__).with_name("microworld_backbone.safetensors")
+
+
+class Backbone(nn.Module):
+    """Features (n, c, h, w) of one stage of a timm network; `channels` and `reduction` (the stride) describe them."""
+
+    def __init__(self, network: nn.Module, channels: int, reduction: int):
+        super().__init__()
+        self.network = network
+        self.channels = channels
+        self.reduction = reduction
+
+    def forward(self, images: Tensor) -> Tensor:
+        return self.network(images)[0]
+
+
+def create_backbone(name: str, *, out_index: int = -1, pretrained: bool = False, weights: Path | None = None) -> Backbone:
+    """Backbone `name` of timm, cut after stage `out_index`.
+
+    Args:
+        name: any timm model that can return features.
+        out_index: stage, as in timm's `features_only`; -1 is the last.
+        pretrained: take timm's ImageNet weights, from its cache or the hub.
+        weights: a safetensors file of this backbone instead; keys as in `state_dict()`.
+
+    Raises:
+        ValueError: no such timm model, no such stage, or weights of another network.
+        FileNotFoundError: `weights` does not exist.
+    """
+    import timm
+
+    if name not in timm.list_models() and not timm.is_model(name):
+        near = ", ".join(timm.list_models(f"*{name.split('_')[0]}*")[:5]) or "none"
+        raise ValueError(f"timm has no model {name!r}; similar names: {near}")
+    try:
+        network = timm.create_model(name, pretrained=pretrained, features_only=True, out_indices=(out_index,))
+    except (IndexError, AssertionError) as error:
+        raise ValueError(f"{name} has no stage {out_index}: {error or 'expected a smaller index'}") from None
+    backbone = Backbone(network, network.feature_info.channels()[-1], network.feature_info.reduction()[-1])
+    if weights is not None:
+        load_weights(backbone, weights)
+    return backbone
+
+
+def load_weights(module: nn.Module, file: Path) -> None:
+    """Load a safetensors file into `module`, every key and no other.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: the file is damaged or holds another network's weights.
+    """
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    if not file.is_file():
+        raise FileNotFoundError(f"no weights at {file.name}: run `python -m paperlib pretrain` to make them")
+    try:
+        module.load_state_dict(load_file(file))
+    except (SafetensorError, RuntimeError) as error:
+        raise ValueError(f"{file.name} does not hold weights of this network: {str(error).splitlines()[0]}") from None
+
+
+def create_tiny_backbone(pretrained: bool = True) -> Backbone:
+    """The demo's backbone: timm's `test_resnet` up to stride 8 (48 channels), channels last.
+
+    Its weights come from naming the subjects of the micro-world, the analogue of ImageNet (`paperlib.experiments.pretraining`).
+    """
+    backbone = create_backbone(TINY, out_index=TINY_OUT_INDEX, weights=TINY_WEIGHTS if pretrained else None)
+    return backbone.to(memory_format=torch.channels_last)

@@ -1,0 +1,85 @@
+"""The paper's Baseline: backbone, global average pooling, MLP head; and a 1x1 decoder for its Sal-Loss variant."""
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from paperlib.models.backbones import Backbone
+
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_SD = (0.229, 0.224, 0.225)
+PAPER_HEAD = (1024, 128)
+
+
+def to_unit_range(images: np.ndarray | Tensor) -> Tensor:
+    """uint8 images (n, h, w, 3) to float32 (n, 3, h, w) in [0, 1], channels last in memory.
+
+    Raises:
+        ValueError: another shape or type.
+    """
+    images = torch.as_tensor(images)
+    if images.ndim != 4 or images.shape[-1] != 3 or images.dtype != torch.uint8:
+        raise ValueError(f"images {tuple(images.shape)} {images.dtype}: expected (n, h, w, 3) uint8")
+    return images.permute(0, 3, 1, 2).float().div_(255)
+
+
+class Baseline(nn.Module):
+    """Score of an image: backbone -> global average pooling -> MLP (section III-A; head sizes from the authors' code).
+
+    Args:
+        backbone: from `create_backbone`.
+        hidden: widths of the hidden layers; the authors use 1024 and 128.
+        dropout: after the first hidden layer.
+        decoder: add the 1x1 convolution and sigmoid of Baseline-Sal-Loss (section III-C).
+    """
+
+    def __init__(
+        self, backbone: Backbone, hidden: tuple[int, ...] = PAPER_HEAD, dropout: float = 0.1, decoder: bool = False
+    ):
+        super().__init__()
+        self.backbone = backbone
+        layers: list[nn.Module] = []
+        width = backbone.channels
+        for index, size in enumerate(hidden):
+            layers += [nn.Linear(width, size), nn.ReLU()]
+            if index == 0:
+                layers.append(nn.Dropout(dropout))
+            width = size
+        self.head = nn.Sequential(*layers, nn.Linear(width, 1))
+        self.decoder = nn.Conv2d(backbone.channels, 1, 1) if decoder else None
+        self.register_buffer("mean", torch.tensor(IMAGENET_MEAN).view(1, 3, 1, 1), persistent=False)
+        self.register_buffer("sd", torch.tensor(IMAGENET_SD).view(1, 3, 1, 1), persistent=False)
+
+    def features(self, images: Tensor) -> Tensor:
+        """Features (n, c, h, w) of images (n, 3, H, W) in [0, 1]."""
+        return self.backbone((images - self.mean) / self.sd)
+
+    def score_features(self, features: Tensor) -> Tensor:
+        """Scores (n,) of features (n, c, h, w)."""
+        return self.head(features.mean((2, 3)))[:, 0]
+
+    def decode(self, features: Tensor) -> Tensor:
+        """Saliency (n, h, w) in [0, 1] by the decoder.
+
+        Raises:
+            ValueError: the network was made without a decoder.
+        """
+        if self.decoder is None:
+            raise ValueError("this Baseline has no decoder; make it with decoder=True")
+        return self.decoder(features)[:, 0].sigmoid()
+
+    def forward(self, images: Tensor) -> Tensor:
+        return self.score_features(self.features(images))
+
+
+def gradcam_map(features: Tensor, scores: Tensor) -> Tensor:
+    """The map of Baseline-GradCAM-Loss: ReLU(sum_k alpha_k A_k), each map stretched to [0, 1]; (n, h, w).
+
+    Equation of section III-C. alpha is detached: gradients of a loss on this map flow through the features A alone, and
+    the map has no parameters of its own.
+    """
+    (gradients,) = torch.autograd.grad(scores.sum(), features, retain_graph=True)
+    alpha = gradients.mean((2, 3), keepdim=True).detach()
+    cam = (alpha * features).sum(1).relu()
+    low, high = cam.amin((1, 2), keepdim=True), cam.amax((1, 2), keepdim=True)
+    return (cam - low) / (high - low + 1e-8)

@@ -1,0 +1,184 @@
+"""What must hold for every input: invariances, ranges, identities, and the fast way beside the plain one."""
+
+import numpy as np
+import pytest
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import array_shapes, arrays
+from paperlib.maps.transform import MapTransform, normalise
+from paperlib.metrics.correlation import fraccp, plcc, ranks, srocc
+from paperlib.metrics.saliency import cc, evaluate, kld, nss, nss_positive_density, sim
+from paperlib.metrics.weighted import psnr, ssim
+from scipy.stats import rankdata
+
+SHAPES = array_shapes(min_dims=2, max_dims=2, min_side=2, max_side=9)
+TENTHS = st.integers(0, 1000).map(lambda value: value / 10)
+
+
+@st.composite
+def map_pairs(draw: st.DrawFn, count: int = 1) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Predictions, densities with some mass, and fixation counts, (count, H, W) each."""
+    shape = (count, *draw(SHAPES))
+    prediction, density = (
+        draw(arrays(np.float64, shape, elements=TENTHS)),
+        draw(arrays(np.float64, shape, elements=TENTHS)),
+    )
+    density[:, 0, 0] += 0.5
+    return prediction, density, draw(arrays(np.int64, shape, elements=st.integers(0, 3)))
+
+
+FACTORS = st.floats(0.01, 100)
+SHIFTS = st.floats(-50, 50)
+
+
+@settings(deadline=None)
+@given(map_pairs(), FACTORS, SHIFTS)
+def test_nss_and_cc_do_not_see_affine_changes(pair, factor: float, shift: float) -> None:
+    prediction, density, fixations = (stack[0] for stack in pair)
+    assume(fixations.any())
+    changed = factor * prediction + shift
+    assume((np.ptp(prediction) > 0) == (np.ptp(changed) > 0))
+    assert nss(changed, fixations) == pytest.approx(nss(prediction, fixations), abs=1e-7)
+    assert nss_positive_density(changed, density) == pytest.approx(nss_positive_density(prediction, density), abs=1e-7)
+    assert cc(changed, density) == pytest.approx(cc(prediction, density), abs=1e-7, nan_ok=True)
+    assert cc(-prediction, density) == pytest.approx(-cc(prediction, density), abs=1e-12, nan_ok=True)
+
+
+@settings(deadline=None)
+@given(map_pairs(), FACTORS)
+def test_ranges_symmetry_and_scale(pair, factor: float) -> None:
+    prediction, density, _ = (stack[0] for stack in pair)
+    for convention in ("unit_sum", "mit", "pysaliency"):
+        value = sim(prediction, density, convention)
+        assert -1e-12 <= value <= 1 + 1e-12
+        assert sim(factor * prediction, density, convention) == pytest.approx(value, abs=1e-9)
+    for convention in ("mit", "pysaliency", "msinet"):
+        value = kld(prediction, density, convention)
+        assert value >= -1e-4 if convention == "msinet" else value >= -1e-9
+        if convention != "pysaliency":  # its floor of 1e-20 is absolute: maps with zeros see their scale
+            assert kld(factor * prediction, density, convention) == pytest.approx(value, rel=1e-6, abs=1e-6)
+    if prediction.any():
+        assert sim(prediction, density) == pytest.approx(sim(density, prediction), abs=1e-12)
+    correlation = cc(prediction, density)
+    assert np.isnan(correlation) or -1 <= correlation <= 1
+
+
+@settings(deadline=None)
+@given(map_pairs(), FACTORS)
+def test_a_map_agrees_with_itself(pair, factor: float) -> None:
+    density = pair[1][0]
+    assert sim(factor * density, density) == pytest.approx(1, abs=1e-9)
+    assert kld(factor * density, density) == pytest.approx(0, abs=1e-9)
+    if np.ptp(density) > 0:
+        assert cc(factor * density, density) == pytest.approx(1, abs=1e-9)
+        assert nss(density, density == density.max()) > 0
+
+
+@settings(deadline=None)
+@given(map_pairs(count=3), st.sampled_from([np.float32, np.float64]))
+def test_the_batch_equals_the_single_functions(stacks, dtype: type) -> None:
+    prediction, density, fixations = stacks
+    prediction, density = prediction.astype(dtype), density.astype(dtype)
+    got = evaluate(prediction, density, fixations)
+    for index, (s, d, f) in enumerate(zip(prediction, density, fixations, strict=True)):
+        expected = {
+            "NSS": nss_positive_density(s, d),
+            "NSS_fix": nss(s, f),
+            "SIM": sim(s, d),
+            "CC": cc(s, d),
+            "KLD": kld(s, d),
+        }
+        for name, value in expected.items():
+            assert got[name][index] == pytest.approx(value, abs=1e-6, nan_ok=True), name
+
+
+@settings(deadline=None)
+@given(map_pairs(count=3), st.permutations(range(3)))
+def test_the_order_of_the_maps_does_not_matter(stacks, order: list[int]) -> None:
+    got, moved = evaluate(*stacks), evaluate(*(stack[order] for stack in stacks))
+    for name, values in got.items():
+        np.testing.assert_array_equal(values[order], moved[name])
+
+
+SCORES = arrays(np.float64, st.integers(3, 20), elements=st.integers(-30, 30).map(float))
+
+
+@settings(deadline=None)
+@given(SCORES, st.randoms(use_true_random=False))
+def test_srocc_and_fraccp_see_order_only(scores: np.ndarray, random) -> None:
+    subjective = np.array(random.sample(range(100), scores.size), float)
+    stretched = np.exp(scores / 10) + 3
+    assert srocc(stretched, subjective) == pytest.approx(srocc(scores, subjective), abs=1e-12, nan_ok=True)
+    assert fraccp(stretched, subjective) == fraccp(scores, subjective)
+
+
+@settings(deadline=None)
+@given(SCORES)
+def test_ranks_equal_scipy(scores: np.ndarray) -> None:
+    np.testing.assert_array_equal(ranks(scores), rankdata(scores))
+
+
+@settings(deadline=None)
+@given(st.permutations(range(12)), st.permutations(range(12)))
+def test_fraccp_of_the_negated_score_is_the_complement_without_ties(scores: list[int], subjective: list[int]) -> None:
+    assert fraccp(scores, subjective) + fraccp(np.negative(scores), subjective) == pytest.approx(1, abs=1e-15)
+
+
+@settings(deadline=None)
+@given(SCORES, st.randoms(use_true_random=False))
+def test_ties_only_cost_the_metric(scores: np.ndarray, random) -> None:
+    subjective = np.array([random.randint(0, 5) for _ in scores], float)
+    both = fraccp(scores, subjective) + fraccp(-scores, subjective)
+    assert np.isnan(both) == (np.ptp(subjective) == 0)
+    assert np.isnan(both) or both <= 1 + 1e-15
+
+
+@settings(deadline=None)
+@given(SCORES, FACTORS, SHIFTS, st.randoms(use_true_random=False))
+def test_plcc_is_affine_invariant_and_antisymmetric(scores: np.ndarray, factor: float, shift: float, random) -> None:
+    other = np.array([random.gauss(0, 1) for _ in scores])
+    value = plcc(scores, other)
+    assert plcc(factor * scores + shift, other) == pytest.approx(value, abs=1e-9, nan_ok=True)
+    assert plcc(-scores, other) == pytest.approx(-value, abs=1e-12, nan_ok=True)
+    assert np.isnan(value) or -1 <= value <= 1
+
+
+PIXELS = arrays(np.uint8, st.tuples(st.integers(11, 16), st.integers(11, 16)))
+
+
+@settings(max_examples=50, deadline=None)
+@given(PIXELS, st.integers(0, 2**32 - 1))
+def test_psnr_and_ssim_are_symmetric_and_bounded(image: np.ndarray, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    other, weights = rng.integers(0, 256, image.shape, dtype=np.uint8), rng.random(image.shape)
+    for measure, highest in ((psnr, 80), (ssim, 1)):
+        value = measure(image, other, weights)
+        assert value == pytest.approx(measure(other, image, weights), abs=1e-6)
+        assert -1e-6 <= value <= highest + 1e-6
+        assert measure(image, image, weights) == pytest.approx(highest, abs=1e-6)
+
+
+@settings(max_examples=50, deadline=None)
+@given(map_pairs(count=4), st.sampled_from(["python", "matlab"]), st.integers(2, 64))
+def test_a_fitted_transform_keeps_order_bounds_and_never_does_worse_than_the_prior(
+    stacks, bounds: str, bins: int
+) -> None:
+    maps, densities, _ = stacks
+    densities = densities / densities.max(axis=(1, 2), keepdims=True)
+    prior = densities.mean(axis=0)
+    fitted = MapTransform.fit(maps, densities, prior, bins=bins, bounds=bounds)
+    assert (np.diff(fitted.curve) >= 0).all()
+    levels = np.rint(normalise(maps) * (bins - 1)).astype(int)
+    error = ((densities - fitted.curve[levels] - fitted.beta * fitted.center_prior) ** 2).sum()
+    assert error <= ((densities - prior) ** 2).sum() * (1 + 1e-6) + 1e-9
+    result = fitted.transform(maps)
+    assert result.min() >= 0 and result.max() <= 1
+
+
+@settings(deadline=None)
+@given(map_pairs(count=2), FACTORS, SHIFTS)
+def test_normalised_maps_span_zero_to_one(stacks, factor: float, shift: float) -> None:
+    scaled = normalise(factor * stacks[0] + shift)
+    for raw, result in zip(stacks[0], scaled, strict=True):
+        assert result.min() == 0
+        assert result.max() == (1 if np.ptp(raw) > 0 else 0) or np.ptp(factor * raw + shift) > 0

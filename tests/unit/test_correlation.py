@@ -1,0 +1,150 @@
+"""SROCC, PLCC, FracCP and their intervals: values by hand, ties, groups, degenerate input."""
+
+import math
+
+import numpy as np
+import pytest
+from paperlib.metrics.correlation import bootstrap_interval, fraccp, group_means, plcc, ranks, srocc, srocc_interval
+
+
+def test_ranks_share_ties() -> None:
+    np.testing.assert_array_equal(ranks([10, 30, 20, 20]), [1, 4, 2.5, 2.5])
+    np.testing.assert_array_equal(ranks([[5, 5, 5], [3, 2, 1]]), [[2, 2, 2], [3, 2, 1]])
+    np.testing.assert_array_equal(ranks([-0.0, 0.0, 1.0]), [1.5, 1.5, 3])
+
+
+def test_srocc_by_hand() -> None:
+    # 1 - 6 sum d^2 / (n (n^2 - 1)) with d = 0, 1, 1, 0
+    assert srocc([1, 2, 3, 4], [10, 300, 20, 4000]) == pytest.approx(1 - 6 * 2 / (4 * 15), abs=1e-15)
+    assert srocc([1, 2, 3], [3, 2, 1]) == -1
+
+
+def test_plcc_by_hand() -> None:
+    assert plcc([0, 1, 2], [0, 1, 5]) == pytest.approx(5 / math.sqrt(2 * 14), abs=1e-15)
+    assert plcc([1e200, 2e200, 3e200], [1e-200, 2e-200, 3e-200]) == 1
+
+
+def test_fraccp_by_hand() -> None:
+    assert fraccp([1, 2, 3, 4], [1, 2, 4, 3]) == 5 / 6
+    assert fraccp([4, 3, 2, 1], [1, 2, 3, 4]) == 0
+
+
+def test_fraccp_ties() -> None:
+    # a tie in the metric is not concordant; a tie in the subjective score is no pair
+    assert fraccp([1, 1, 2], [1, 2, 3]) == 2 / 3
+    assert fraccp([1, 2, 3], [1, 1, 2]) == 1
+    assert fraccp([7, 7, 7], [1, 2, 3]) == 0
+    assert math.isnan(fraccp([1, 2, 3], [5, 5, 5]))
+
+
+def test_fraccp_inside_groups() -> None:
+    scores, subjective = [1, 2, 10, 9, 5, 6, 7], [1, 2, 3, 4, 1, 2, 2]
+    groups = ["a", "a", "b", "b", "c", "c", "c"]
+    assert fraccp(scores, subjective, groups) == pytest.approx((1 + 0 + 1) / 3)
+    # a group whose pairs have no order, and one with a single member, are left out
+    assert fraccp([1, 2, 3, 4, 5], [1, 2, 7, 7, 0], [0, 0, 1, 1, 2]) == 1
+    assert math.isnan(fraccp([1, 2], [1, 2], ["a", "b"]))
+
+
+def test_groups_equal_a_reshaped_axis_and_any_order_of_items() -> None:
+    rng = np.random.default_rng(0)
+    scores, subjective = rng.normal(size=(5, 60, 3, 4)), rng.normal(size=(60, 3, 4))
+    expected = fraccp(scores, subjective).mean(axis=(1, 2))
+    order = rng.permutation(720)
+    groups = np.repeat(np.arange(180), 4)[order]
+    got = fraccp(scores.reshape(5, 720)[:, order], subjective.reshape(720)[order], groups)
+    np.testing.assert_allclose(got, expected, rtol=0, atol=1e-15)
+
+
+@pytest.mark.parametrize("measure", [srocc, plcc, fraccp])
+def test_many_methods_equal_one_by_one(measure) -> None:
+    rng = np.random.default_rng(1)
+    scores, subjective = rng.normal(size=(4, 6, 12)).round(1), rng.normal(size=(6, 12)).round(1)
+    got = measure(scores, subjective)
+    assert got.shape == (4, 6)
+    for method in range(4):
+        for image in range(6):
+            assert got[method, image] == measure(scores[method, image], subjective[image])
+    assert isinstance(measure(scores[0, 0], subjective[0]), float)
+
+
+@pytest.mark.parametrize("measure", [srocc, plcc])
+def test_a_constant_has_no_correlation(measure) -> None:
+    assert math.isnan(measure([0.1, 0.1, 0.1], [1, 2, 3]))
+    assert math.isnan(measure([1, 2, 3], [4, 4, 4]))
+    got = measure([[1, 2, 3], [0.1, 0.1, 0.1]], [1, 2, 4])
+    assert math.isfinite(got[0]) and math.isnan(got[1])
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: srocc([1, 2], [1, 2]), "n >= 3"),
+        (lambda: plcc([1, 2, 3], [1, 2]), "one length"),
+        (lambda: fraccp([1], [1]), "n >= 2"),
+        (lambda: plcc([1, 2, np.nan], [1, 2, 3]), "scores: expected finite values"),
+        (lambda: srocc([1, 2, 3], [1, 2, np.inf]), "subjective scores: expected finite values"),
+        (lambda: plcc(np.ones((2, 3)), np.ones((4, 3))), "broadcast"),
+        (lambda: plcc(1.0, 2.0), "expected real numbers"),
+        (lambda: srocc(["a", "b", "c"], [1, 2, 3]), "expected real numbers"),
+        (lambda: fraccp([1, 2, 3], [1, 2, 3], [0, 0]), "groups: expected one label per item"),
+        (lambda: group_means([1, 2, 3], [0]), "groups: expected one label per item"),
+        (lambda: bootstrap_interval([1.0], 0), "at least 2 values"),
+        (lambda: bootstrap_interval([1.0, np.nan], 0), "finite"),
+        (lambda: bootstrap_interval([1.0, 2.0], 0, n_boot=0), "n_boot"),
+        (lambda: bootstrap_interval([1.0, 2.0], 0, confidence=1.0), "confidence"),
+        (lambda: srocc_interval(np.ones((2, 3)), np.ones((2, 3)), 0), r"shape \(n,\)"),
+    ],
+)
+def test_bad_input_is_refused(call, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        call()
+
+
+def test_group_means() -> None:
+    labels, means = group_means([[1, 2, 3, 6], [0, 0, 4, 2]], ["b", "a", "b", "a"])
+    assert labels.tolist() == ["a", "b"]
+    np.testing.assert_array_equal(means, [[4, 2], [1, 2]])
+
+
+def test_bootstrap_interval_of_the_mean_is_near_the_normal_one() -> None:
+    values = np.random.default_rng(0).normal(5, 2, 400)
+    low, high = bootstrap_interval(values, 1, n_boot=4000)
+    half = 1.959964 * values.std() / math.sqrt(values.size)
+    assert low == pytest.approx(values.mean() - half, abs=0.02)
+    assert high == pytest.approx(values.mean() + half, abs=0.02)
+    narrow = bootstrap_interval(values, 1, n_boot=4000, confidence=0.5)
+    assert low < narrow[0] < values.mean() < narrow[1] < high
+
+
+def test_bootstrap_takes_any_statistic_and_repeats_with_its_seed() -> None:
+    values = np.random.default_rng(0).normal(size=50)
+    first = bootstrap_interval(values, 7, statistic=np.median)
+    assert first == bootstrap_interval(values, np.random.default_rng(7), statistic=np.median)
+    assert first != bootstrap_interval(values, 8, statistic=np.median)
+    assert first[0] < np.median(values) < first[1]
+    assert bootstrap_interval([3.0, 3.0, 3.0], 0) == (3.0, 3.0)
+
+
+def test_bootstrap_in_chunks_has_as_many_draws(monkeypatch: pytest.MonkeyPatch) -> None:
+    from paperlib.metrics import correlation
+
+    monkeypatch.setattr(correlation, "_CHUNK_VALUES", 70)
+    draws = [len(rows) for rows in correlation._resamples(10, 25, 0.95, 0)]
+    assert draws == [7, 7, 7, 4]
+    assert bootstrap_interval(np.arange(10.0), 0, n_boot=25)[0] < 4.5
+
+
+def test_srocc_interval_equals_ranking_every_resample() -> None:
+    rng = np.random.default_rng(2)
+    x = rng.normal(size=60).round(1)
+    y = x + rng.normal(size=60)
+    rows = np.random.default_rng(3).integers(0, 60, size=(500, 60))
+    expected = np.quantile(srocc(x[rows], y[rows]), [0.025, 0.975])
+    np.testing.assert_allclose(srocc_interval(x, y, 3, n_boot=500), expected, rtol=0, atol=1e-12)
+
+
+def test_srocc_interval_of_degenerate_data() -> None:
+    assert all(math.isnan(end) for end in srocc_interval([1, 1, 1], [1, 2, 3], 0))
+    # resamples of three items are often constant; those are left out
+    assert srocc_interval([1, 2, 3], [1, 2, 3], 0) == pytest.approx((1, 1))
