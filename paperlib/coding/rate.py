@@ -1,0 +1,121 @@
+"""Search for the rate factor at which a picture takes an asked number of bits per pixel."""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from paperlib.coding.x264 import BITS_PER_QP, CRF_RANGE, CodedPicture, StillEncoder
+
+_START_CRF = 36.0
+_LOG_BITS_PER_CRF = -math.log(BITS_PER_QP)
+
+
+@dataclass(frozen=True)
+class CrfSearch:
+    """Outcome of a search: the best `crf`, the `bpp` it gives, whether that `reached` the target within the tolerance,
+    and the number of `encodes` it took."""
+
+    crf: float
+    bpp: float
+    reached: bool
+    encodes: int
+
+
+@dataclass(frozen=True, eq=False)
+class RateResult:
+    """A picture coded as near to a target bit-rate as possible: the picture and the search that led to it."""
+
+    coded: CodedPicture
+    search: CrfSearch
+
+
+def search_crf(
+    bpp_at: Callable[[float], float],
+    target: float,
+    tolerance: float = 0.01,
+    limits: tuple[float, float] = CRF_RANGE,
+    max_encodes: int = 20,
+) -> CrfSearch:
+    """Find the CRF whose bit-rate is within `tolerance` of `target`.
+
+    Steps along log(bpp), which is nearly linear in the CRF (2.24 times the bits for 6 QP), inside a bracket that
+    shrinks with every encode; after two steps on one side the bracket is halved.
+
+    Args:
+        bpp_at: bits per pixel at a CRF, falling with it.
+        target: bits per pixel, > 0.
+        tolerance: allowed relative error, > 0.
+        limits: lowest and highest CRF.
+        max_encodes: calls of `bpp_at` at most, at least 1.
+
+    Returns:
+        The tried CRF nearest to the target (by the ratio of the bit-rates). `reached` is False where the target lies
+        outside what `limits` can give, or where the coder jumps over it.
+
+    Raises:
+        ValueError: an argument out of range.
+    """
+    if not (target > 0 and math.isfinite(target)):
+        raise ValueError(f"target bpp must be a positive number, got {target}")
+    if not tolerance > 0 or max_encodes < 1 or not limits[0] < limits[1]:
+        raise ValueError(
+            f"tolerance must be > 0, max_encodes >= 1 and limits (low, high), got {tolerance}, {max_encodes}, {limits}"
+        )
+    low, high = limits
+    error_low: float | None = None
+    error_high: float | None = None
+    crf = min(max(_START_CRF, low), high)
+    best: tuple[float, float, float] | None = None
+    side = 0
+    for encodes in range(1, max_encodes + 1):
+        bpp = bpp_at(crf)
+        error = math.log(bpp / target)
+        if best is None or abs(error) < abs(best[0]):
+            best = (error, crf, bpp)
+        if abs(bpp / target - 1) <= tolerance:
+            break
+        if error > 0:
+            side = max(side, 0) + 1
+            low, error_low = crf, error
+        else:
+            side = min(side, 0) - 1
+            high, error_high = crf, error
+        if high - low < 1e-3 or crf == limits[error > 0]:
+            break
+        crf = _next_crf(low, error_low, high, error_high, abs(side) > 2)
+    return CrfSearch(best[1], best[2], abs(best[2] / target - 1) <= tolerance, encodes)
+
+
+def _next_crf(low: float, error_low: float | None, high: float, error_high: float | None, halve: bool) -> float:
+    if error_low is not None and error_high is not None:
+        if halve:
+            return 0.5 * (low + high)
+        return low + (high - low) * error_low / (error_low - error_high)
+    if error_low is not None:
+        return min(high, low - 1.1 * error_low / _LOG_BITS_PER_CRF)
+    return max(low, high - 1.1 * error_high / _LOG_BITS_PER_CRF)
+
+
+def encode_at_rate(encoder: StillEncoder, target_bpp: float, tolerance: float = 0.01) -> RateResult:
+    """Code a picture at an asked bit-rate.
+
+    Args:
+        encoder: the picture, with or without QP offsets.
+        target_bpp: bits per pixel, > 0; slices and parameter sets count.
+        tolerance: allowed relative error.
+
+    Returns:
+        The coded picture nearest to the target; `search.reached` tells whether the target was met. Small or strongly
+        textured pictures have a floor that QP 51 cannot get under.
+
+    Raises:
+        ValueError: target or tolerance out of range.
+    """
+    streams: dict[float, bytes] = {}
+
+    def bpp_at(crf: float) -> float:
+        streams[crf] = encoder.stream(crf)
+        return encoder.bpp(streams[crf])
+
+    search = search_crf(bpp_at, target_bpp, tolerance)
+    return RateResult(encoder.coded(streams[search.crf]), search)
