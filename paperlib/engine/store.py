@@ -1,0 +1,246 @@
+"""Where results lie, so that no unit is computed twice and no damaged file is taken for a result.
+
+Layout below the store's root (identity and key: see `paperlib.engine.units`):
+
+    <experiment>/<key>.parquet   the rows
+    <experiment>/<key>.npz       the arrays, where there are any
+    <experiment>/<key>.json      the manifest: what was computed by which code, and the checksums of the files above
+    scratch/<key>/               a running unit's checkpoints; outlives a kill, removed once the result is stored
+    logs/<experiment>-<key>.log  the traceback of a unit that failed
+    locks/<identity>.lock        held by the process that computes the unit
+
+The manifest is written last: a result counts only with a manifest that is whole and fits its files. Locks are those of
+the operating system, released when their process ends, however it ends; they need a local disk.
+"""
+
+import hashlib
+import io
+import json
+import platform
+import shutil
+import sys
+import zipfile
+from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from filelock import FileLock, Timeout
+
+from paperlib.engine.progress import say
+from paperlib.engine.units import Result, Unit
+from paperlib.paths import REPOSITORY, atomic_write
+
+
+class _Damaged(Exception):
+    """A stored result cannot be trusted; the text names the file and what is wrong with it."""
+
+
+class ResultStore:
+    """The results below one folder, which is made when something is stored."""
+
+    def __init__(self, root: str | Path) -> None:
+        self.root = Path(root).resolve()
+        self._found_damaged: dict[str, str] = {}
+
+    def __str__(self) -> str:
+        return short(self.root)
+
+    def load(self, unit: Unit) -> Result | None:
+        """The unit's result, or None where there is none for its key.
+
+        A damaged result is reported in a line that names the file, and removed (or left to the process that is
+        replacing it just now).
+        """
+        try:
+            return self._read(unit)
+        except _Damaged as damage:
+            self._discard(unit, str(damage))
+            return None
+
+    def why_missing(self, unit: Unit) -> str:
+        """Why `load` found nothing: "new", "damaged: …", or "paperlib.maps.hirescam changed"."""
+        if unit.key in self._found_damaged:
+            return f"damaged: {self._found_damaged[unit.key]}"
+        for path in sorted(self._folder(unit).glob(f"{unit.identity}-*.json")):
+            with suppress(_Damaged):
+                before = _read_manifest(path)["modules"]
+                names = sorted({name for name, _ in before.items() ^ unit.modules.items()})
+                more = [f"{len(names) - 3} more"] if len(names) > 3 else []
+                return f"{', '.join(names[:3] + more) or 'an input'} changed"
+        return "new"
+
+    def save(self, unit: Unit, result: Result, seconds: float = 0.0, device: str = "cpu") -> None:
+        """Store a result, then remove the unit's older versions, its scratch folder and its log.
+
+        The caller holds `lock(unit)`. Whenever the process is killed, the store has the whole result or none.
+
+        Args:
+            unit: what was computed.
+            result: its rows and arrays.
+            seconds: wall time of the computation, filled in where the rows leave `seconds` empty.
+            device: where it ran, filled in where the rows leave `device` empty.
+
+        Raises:
+            OSError: the folder cannot be written or the disk is full.
+        """
+        files = _encode(_completed(unit, result, seconds, device))
+        for suffix, data in files.items():
+            with atomic_write(self._path(unit, suffix)) as file:
+                file.write(data)
+        manifest = {
+            "experiment": unit.experiment, "name": unit.name, "compute": unit.compute, "params": dict(unit.params),
+            "needs": {need.name: need.key for need in unit.needs}, "identity": unit.identity, "key": unit.key,
+            "modules": unit.modules, "seconds": seconds, "device": device, "versions": _versions(),
+            "files": {suffix: {"size": len(data), "sha256": _checksum(data)} for suffix, data in files.items()},
+        }  # fmt: skip
+        with atomic_write(self._path(unit, ".json")) as file:
+            file.write(_write_manifest(manifest))
+        self._found_damaged.pop(unit.key, None)
+        self._prune(unit, keep={".json", *files})
+
+    def lock(self, unit: Unit) -> FileLock:
+        """The lock of whoever computes, stores or removes this unit, whatever the version of the code."""
+        folder = self.root / "locks"
+        folder.mkdir(parents=True, exist_ok=True)
+        return FileLock(folder / f"{unit.identity}.lock", is_singleton=True)
+
+    def scratch(self, unit: Unit) -> Path:
+        """The unit's scratch folder, made if there is none."""
+        folder = self.root / "scratch" / unit.key
+        folder.mkdir(parents=True, exist_ok=True)
+        return folder
+
+    def log(self, unit: Unit) -> Path:
+        """The file for the traceback of a failure."""
+        return self.root / "logs" / f"{unit.experiment}-{unit.key}.log"
+
+    def _folder(self, unit: Unit) -> Path:
+        return self.root / unit.experiment
+
+    def _path(self, unit: Unit, suffix: str) -> Path:
+        return self._folder(unit) / f"{unit.key}{suffix}"
+
+    def _read(self, unit: Unit) -> Result | None:
+        path = self._path(unit, ".json")
+        if not path.exists():
+            return None
+        manifest = _read_manifest(path)
+        if manifest["key"] != unit.key:
+            raise _Damaged(f"{short(path)} belongs to another result")
+        files = {suffix: _read_file(self._path(unit, suffix), **facts) for suffix, facts in manifest["files"].items()}
+        try:
+            return _decode(files)
+        except Exception as error:  # the checksums fit: it was written by a library that this one does not understand
+            raise _Damaged(f"the files of {short(path)} cannot be read by this installation ({error})") from error
+
+    def _discard(self, unit: Unit, reason: str) -> None:
+        """Report a damaged result and remove it, unless somebody is replacing it or has done so meanwhile."""
+        self._found_damaged[unit.key] = reason
+        say(f"{reason}: the result of {unit.experiment} {unit.name!r} will be computed again")
+        with suppress(Timeout, OSError), self.lock(unit).acquire(timeout=0):
+            try:
+                self._read(unit)
+            except _Damaged:
+                for path in self._folder(unit).glob(f"{unit.key}.*"):
+                    path.unlink(missing_ok=True)
+
+    def _prune(self, unit: Unit, keep: set[str]) -> None:
+        """Remove what lies about under the unit's identity apart from the result just stored."""
+        kept = {self._path(unit, suffix) for suffix in keep}
+        leftovers = {*self._folder(unit).glob(f"{unit.identity}-*"), *self._folder(unit).glob(f".{unit.identity}-*")}
+        logs = self.log(unit).parent.glob(f"{unit.experiment}-{unit.identity}-*")
+        for path in {*leftovers, *logs} - kept:
+            with suppress(OSError):
+                path.unlink()
+        for folder in (self.root / "scratch").glob(f"{unit.identity}-*"):
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def short(path: Path) -> str:
+    """The path for a message: relative to the repository where it lies inside."""
+    return str(path.relative_to(REPOSITORY)) if path.is_relative_to(REPOSITORY) else str(path)
+
+
+def _completed(unit: Unit, result: Result, seconds: float, device: str) -> Result:
+    rows = result.rows
+    return replace(
+        result,
+        rows=rows.assign(
+            experiment=rows["experiment"].where(rows["experiment"] != "", unit.experiment),
+            seconds=rows["seconds"].fillna(seconds),
+            device=rows["device"].where(rows["device"] != "", device),
+        ),
+    )
+
+
+def _encode(result: Result) -> dict[str, bytes]:
+    """The files of a result by suffix; the same bytes for the same result."""
+    table = io.BytesIO()
+    result.rows.to_parquet(table, engine="pyarrow", index=False)
+    files = {".parquet": table.getvalue()}
+    if result.arrays:
+        archive = io.BytesIO()
+        with zipfile.ZipFile(archive, "w") as members:
+            for name, array in result.arrays.items():
+                with members.open(zipfile.ZipInfo(f"{name}.npy"), "w", force_zip64=True) as member:
+                    np.lib.format.write_array(member, array, allow_pickle=False)
+        files[".npz"] = archive.getvalue()
+    return files
+
+
+def _decode(files: dict[str, bytes]) -> Result:
+    rows = pd.read_parquet(io.BytesIO(files[".parquet"]), engine="pyarrow")
+    arrays = {}
+    if ".npz" in files:
+        with zipfile.ZipFile(io.BytesIO(files[".npz"])) as members:
+            for name in members.namelist():
+                with members.open(name) as member:
+                    arrays[name.removesuffix(".npy")] = np.lib.format.read_array(member, allow_pickle=False)
+    return Result(rows, arrays)
+
+
+def _read_file(path: Path, size: int, sha256: str) -> bytes:
+    data = _read_bytes(path)
+    if len(data) != size:
+        raise _Damaged(f"{short(path)} is damaged ({len(data)} bytes instead of {size})")
+    if _checksum(data) != sha256:
+        raise _Damaged(f"{short(path)} is damaged (its checksum does not fit)")
+    return data
+
+
+def _write_manifest(manifest: dict[str, Any]) -> bytes:
+    """The manifest as JSON that vouches for itself: it holds the checksum of the rest."""
+    checksum = _checksum(json.dumps(manifest, sort_keys=True).encode())
+    return (json.dumps(manifest | {"checksum": checksum}, indent=1, sort_keys=True) + "\n").encode()
+
+
+def _read_manifest(path: Path) -> dict[str, Any]:
+    data = _read_bytes(path)
+    try:
+        manifest = json.loads(data)
+        del manifest["checksum"]
+        intact = _write_manifest(manifest) == data
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
+        intact = False
+    if not intact:
+        raise _Damaged(f"{short(path)} is damaged (its checksum does not fit)")
+    return manifest
+
+
+def _read_bytes(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise _Damaged(f"{short(path)} is missing or unreadable ({error.strerror})") from error
+
+
+def _checksum(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
+
+
+def _versions() -> dict[str, str]:
+    loaded = {name: sys.modules[name] for name in ("numpy", "pandas", "scipy", "torch", "timm") if name in sys.modules}
+    return {"python": platform.python_version()} | {name: str(module.__version__) for name, module in loaded.items()}

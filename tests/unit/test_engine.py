@@ -1,0 +1,587 @@
+"""The engine without accidents: what a unit's key sees, what a result keeps, what a run computes and says."""
+
+import errno
+import importlib
+import io
+import os
+import pickle
+import signal
+import subprocess
+import sys
+import textwrap
+from collections.abc import Callable, Iterator
+from modulefinder import ModuleFinder
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from paperlib.engine import progress, store, units
+from paperlib.engine.local import run
+from paperlib.engine.store import ResultStore
+from paperlib.engine.units import COLUMNS, Result, Unit, code_version, tidy
+from paperlib.errors import PaperlibError
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+
+TOY = '''
+import os
+import time
+from pathlib import Path
+import numpy as np
+from paperlib.engine.units import Result
+
+def draw(params, inputs, scratch):
+    with Path(params["diary"]).open("a") as diary:
+        diary.write(params["label"] + "\\n")
+    print("chatter")
+    below = sum(float(result.rows["value"].sum()) for result in inputs.values())
+    generator = np.random.default_rng(params["seed"])
+    rows = [{"method": params["label"], "value": below + generator.random(), "n": 7} for _ in range(3)]
+    return Result(rows, {"map": generator.random((2, 3))})
+
+def fail(params, inputs, scratch):
+    raise RuntimeError("no such luck\\nsecond line")
+
+def die(params, inputs, scratch):
+    """Dies as often as `times` says."""
+    deaths = len(list(scratch.iterdir()))
+    if deaths < params["times"]:
+        (scratch / str(deaths)).touch()
+        os.write(2, b"last words")
+        os.kill(os.getpid(), 9)
+    return draw(params, inputs, scratch)
+
+def threads(params, inputs, scratch):
+    """Threads of the loaded libraries, and of PyTorch, perhaps first imported here."""
+    import torch
+    from threadpoolctl import threadpool_info
+    counts = [library["num_threads"] for library in threadpool_info()] + [torch.get_num_threads()]
+    return Result([{"value": max(counts), "n": len(counts)}])
+
+def nothing(params, inputs, scratch):
+    return None
+'''
+
+TORCH = """
+import os
+
+__version__ = "0"
+threads = int(os.environ.get("OMP_NUM_THREADS", 64))
+
+def get_num_threads():
+    return threads
+
+def set_num_threads(number):
+    global threads
+    threads = number
+
+class cuda:
+    is_initialized = staticmethod(lambda: False)
+"""
+
+
+@pytest.fixture
+def make(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Unit]:
+    """`make("a", function="draw", seed=3, needs=[...])`: a unit of a small module that no other test uses."""
+    module = f"toy_{tmp_path.name}"
+    (tmp_path / f"{module}.py").write_text(TOY)
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delenv("PAPERLIB_QUIET", raising=False)
+    diary = str(tmp_path / "diary")
+
+    def make_unit(label: str, *, function: str = "draw", **fields: object) -> Unit:
+        return Unit.of("toys", label, f"{module}:{function}", diary=diary, label=label, **({"seed": 0} | fields))
+
+    return make_unit
+
+
+@pytest.fixture
+def results(tmp_path: Path) -> ResultStore:
+    return ResultStore(tmp_path / "results")
+
+
+@pytest.fixture
+def computed(tmp_path: Path) -> Callable[[], list[str]]:
+    """Labels of the units computed so far, in their order."""
+    diary = tmp_path / "diary"
+    return lambda: diary.read_text().split() if diary.exists() else []
+
+
+@pytest.fixture
+def forget() -> Iterator[Callable[[], None]]:
+    """Makes the engine read all sources again, as a new process would."""
+
+    def clear() -> None:
+        importlib.invalidate_caches()
+        for cached in (units._closure, units._module, units._source):
+            cached.cache_clear()
+
+    yield clear
+    clear()
+
+
+def without_seconds(result: Result) -> pd.DataFrame:
+    return result.rows.drop(columns="seconds")
+
+
+# ------------------------------------------------------------------------------------------------------------- units
+
+
+def test_identity_sees_what_decides_the_result(make: Callable[..., Unit]) -> None:
+    base = make("a", size=1, names=("x", "y"), needs=[make("n")])
+    same = make("a", names=["x", "y"], size=np.int64(1), needs=[make("n")], cost=9.0)
+    assert same == base
+    assert (same.identity, same.key) == (base.identity, base.key)
+    others = [
+        make("a", size=2, names=("x", "y"), needs=[make("n")]),
+        make("a", size=1.0, names=("x", "y"), needs=[make("n")]),
+        make("a", size=True, names=("x", "y"), needs=[make("n")]),
+        make("a", size="1", names=("x", "y"), needs=[make("n")]),
+        make("a", size=1, names=("x", "y"), needs=[make("n", seed=1)]),
+        make("a", size=1, names=("x", "y")),
+        make("a", size=1, names=(("x", "y"),), needs=[make("n")]),
+        make("a", function="fail", size=1, names=("x", "y"), needs=[make("n")]),
+        Unit("others", base.name, base.compute, base.params, base.needs),
+    ]
+    assert len({unit.identity for unit in [base, *others]}) == 1 + len(others)
+    assert Unit("toys", "another name", base.compute, base.params, base.needs).key == base.key
+
+
+def test_parameters_may_have_any_name() -> None:
+    unit = Unit.of("toys", "a", "json:dumps", name="x", experiment="y", compute="z")
+    assert dict(unit.params) == {"name": "x", "experiment": "y", "compute": "z"}
+
+
+def test_pickled_unit_is_equal_and_looks_at_the_code_itself(make: Callable[..., Unit]) -> None:
+    unit = make("b", needs=[make("a")], cost=3.0)
+    unit.key  # noqa: B018 - fills the cache
+    copy = pickle.loads(pickle.dumps(unit))
+    assert copy == unit
+    assert copy.cost == unit.cost
+    assert "key" in vars(unit)
+    assert "key" not in vars(copy)
+    assert copy.key == unit.key
+
+
+@pytest.mark.parametrize(
+    ("fields", "words"),
+    [
+        ({"experiment": "a/b"}, "plain folder name"),
+        ({"experiment": "scratch"}, "plain folder name"),
+        ({"name": ""}, "name must not be empty"),
+        ({"compute": "json.dumps"}, "importable.module:function"),
+        ({"compute": "__main__:f"}, "importable.module:function"),
+        ({"params": (("p", float("nan")),)}, "'p' must be finite"),
+        ({"params": (("p", {"a": 1}),)}, "'p' must be a plain value.*dict"),
+        ({"params": (("p", (1, Path("x"))),)}, "'p' must be a plain value.*Path"),
+        ({"needs": (Unit.of("e", "n", "json:dumps"), Unit.of("e", "n", "json:loads"))}, "must differ"),
+    ],
+)
+def test_malformed_units_are_refused(fields: dict, words: str) -> None:
+    with pytest.raises(ValueError, match=words):
+        Unit(**({"experiment": "toys", "name": "a", "compute": "json:dumps"} | fields))
+
+
+# ----------------------------------------------------------------------------------------------------------- results
+
+
+def test_rows_get_all_columns_in_fixed_types() -> None:
+    rows = tidy([{"method": "m", "value": 1, "seed": 2**60 + 1}, {"variant": 0.5, "value": None}])
+    assert tuple(rows.columns) == COLUMNS
+    assert list(rows["seed"]) == [2**60 + 1, 0]
+    assert list(rows["variant"]) == ["", "0.5"]
+    assert rows["value"].dtype == "float64"
+    assert np.isnan(rows["value"][1])
+    assert list(tidy([]).dtypes) == list(rows.dtypes) == list(tidy(pd.DataFrame()).dtypes)
+    pd.testing.assert_frame_equal(tidy(rows[::-1]), rows[::-1].reset_index(drop=True))
+
+
+@pytest.mark.parametrize(
+    ("record", "words"),
+    [({"srocc": 1.0}, "got also .*srocc"), ({"n": 2.5}, "column 'n'"), ({"value": "high"}, "column 'value'")],
+)
+def test_rows_that_do_not_fit_are_refused(record: dict, words: str) -> None:
+    with pytest.raises(ValueError, match=words):
+        Result([record])
+
+
+def test_arrays_of_objects_are_refused() -> None:
+    with pytest.raises(ValueError, match="objects in .*'bad'"):
+        Result(arrays={"bad": np.array([{}])})
+
+
+# ---------------------------------------------------------------------------------------------------- version of code
+
+PACKAGE = {
+    "__init__": "from .core import base",
+    "core/__init__": "",
+    "core/base": "import json\nfrom . import sibling\nX = 1",
+    "core/sibling": "",
+    "core/unused": "from package import unrelated",
+    "unrelated": "",
+    "plain": "import package.tools.alpha",
+    "tools/__init__": "from package.tools.beta import f\nfrom package import extra",
+    "extra/__init__": "def f():\n    from . import deep",
+    "extra/deep": "",
+    "tools/alpha": "from ..core import base, sibling",
+    "tools/beta": "def f():\n    from package.late import g",
+    "late": "from .core.base import X\nimport package.more as more",
+    "more": "from package.tools import *",
+}
+
+
+def write_package(root: Path, sources: dict[str, str]) -> str:
+    """Writes the package under a name of its own and returns that name."""
+    package = f"package_{root.name}"
+    for name, source in sources.items():
+        path = root / package / f"{name}.py"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(source.replace("package", package))
+    return package
+
+
+@pytest.mark.parametrize("entry", ["plain", "tools.alpha", "tools.beta", "late", "core.base", "core.unused", "more"])
+def test_closure_is_that_of_modulefinder(entry: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    package = write_package(tmp_path, PACKAGE)
+    monkeypatch.syspath_prepend(tmp_path)
+    finder = ModuleFinder(path=[str(tmp_path)])
+    finder.import_hook(f"{package}.{entry}")
+    expected = {name for name in finder.modules if name.startswith(package)}
+    assert set(code_version(f"{package}.{entry}:f")) == expected
+    assert f"{package}.{entry}" in expected
+
+
+def test_imports_for_type_checkers_do_not_count(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    guarded = "import typing\nif typing.TYPE_CHECKING:\n    import package.late\nelse:\n    import package.core"
+    package = write_package(tmp_path, PACKAGE | {"__init__": "", "guarded": guarded})
+    monkeypatch.syspath_prepend(tmp_path)
+    assert set(code_version(f"{package}.guarded:f")) == {package, f"{package}.guarded", f"{package}.core"}
+
+
+BODY = '"""Prose."""\n# remark\ndef f(x):\n    """What f does."""\n    return x + 1\n'
+
+
+@pytest.mark.parametrize(
+    ("edit", "stale"),
+    [
+        (BODY.replace("Prose", "Better prose").replace("remark", "r").replace("What", "All that"), False),
+        (BODY.replace("\ndef", "\n\n\ndef").replace("x + 1", "(x  +  1)"), False),
+        ('__version__ = "2"\n' + BODY, False),
+        (BODY.replace("x + 1", "x + 2"), True),
+        (BODY.replace("x):", "x, y=0):"), True),
+        ("import json\n" + BODY, True),
+    ],
+)
+def test_only_edits_of_code_make_results_stale(
+    edit: str, stale: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, forget: Callable[[], None]
+) -> None:
+    package = write_package(tmp_path, {"__init__": "", "a": "from . import b", "b": BODY})
+    monkeypatch.syspath_prepend(tmp_path)
+    unit = Unit.of("toys", "a", f"{package}.a:f")
+    before = unit.key
+    write_package(tmp_path, {"b": edit})
+    if stale:
+        with pytest.raises(PaperlibError, match=rf"{package}\.b changed on disk"):
+            units.check_unchanged(unit)
+    else:
+        units.check_unchanged(unit)
+    forget()
+    assert (Unit.of("toys", "a", f"{package}.a:f").key != before) is stale
+
+
+@pytest.mark.parametrize(
+    ("facade", "edit", "stale"),
+    [
+        ("def show():\n    from . import b", "def show():\n    return 1", False),
+        ("def show(): return 1", "def show(): return 1\nX = 2", True),
+        ("def show(): return 1\nX = show()", "def show(): return 2\nX = show()", True),
+        ("def show(f): return f\n@show\ndef g(): pass", "def show(f): return 1\n@show\ndef g(): pass", True),
+    ],
+)
+def test_packages_passed_through_count_with_what_importing_runs(
+    facade: str, edit: str, stale: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, forget: Callable[[], None]
+) -> None:
+    package = write_package(tmp_path, {"__init__": facade, "a": "", "b": ""})
+    monkeypatch.syspath_prepend(tmp_path)
+    before = code_version(f"{package}.a:f")
+    assert set(before) == {package, f"{package}.a"}
+    write_package(tmp_path, {"__init__": edit})
+    forget()
+    assert (code_version(f"{package}.a:f") != before) is stale
+
+
+def test_a_used_package_counts_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    package = write_package(tmp_path, {"__init__": "def show():\n    from . import b", "a": "import package", "b": ""})
+    monkeypatch.syspath_prepend(tmp_path)
+    assert f"{package}.b" in code_version(f"{package}.a:f")
+
+
+def test_messages_and_bars_are_in_no_key() -> None:
+    found = code_version("paperlib.engine.local:run")
+    assert not [name for name in found if name.startswith("paperlib.engine.")]
+
+
+def test_missing_module_is_named() -> None:
+    with pytest.raises(PaperlibError, match="no_such_module"):
+        Unit.of("toys", "a", "no_such_module:f").key  # noqa: B018
+
+
+# --------------------------------------------------------------------------------------------------------------- run
+
+
+def test_each_unit_runs_once_after_what_it_needs(
+    make: Callable[..., Unit], results: ResultStore, computed: Callable[[], list[str]], capfd: pytest.CaptureFixture
+) -> None:
+    a, b = make("a"), make("b", seed=1)
+    c = make("c", needs=[a, b])
+    d = make("d", needs=[c, a])
+    got = run([d, a], results, workers=1, title="table9")
+    assert sorted(computed()) == ["a", "b", "c", "d"]
+    assert computed().index("c") < computed().index("d")
+    assert list(got) == ["d", "a"]
+    draws = {unit: np.random.default_rng(unit.params[-1][1]).random(3) for unit in (a, b)}
+    total = sum(float(values.sum()) for values in draws.values())
+    c_sum = float((total + np.random.default_rng(0).random(3)).sum())
+    expected = c_sum + draws[a].sum() + np.random.default_rng(0).random(3)
+    np.testing.assert_allclose(got["d"].rows["value"], expected, rtol=1e-12)
+    assert set(got["d"].rows["experiment"]) == {"toys"}
+    assert set(got["d"].rows["device"]) == {"cpu"}
+    assert (got["d"].rows["seconds"] > 0).all()
+    again = run([d, a], results, workers=1, title="table9")
+    assert len(computed()) == 4
+    pd.testing.assert_frame_equal(again["d"].rows, got["d"].rows, check_exact=True)
+    out, err = capfd.readouterr()
+    assert out == ""
+    lines = [line for line in err.splitlines() if line.startswith("table9")]
+    assert lines == [
+        f"table9: 0/4 units from {results.root}, 4 to compute (new)",
+        f"table9: 2/2 units from {results.root}",
+    ]
+
+
+def test_inputs_of_stored_results_are_left_alone(
+    make: Callable[..., Unit], results: ResultStore, computed: Callable[[], list[str]]
+) -> None:
+    a = make("a")
+    b = make("b", needs=[a])
+    run([b], results, workers=1, title="t")
+    for path in (results.root / "toys").glob(f"{a.key}.*"):
+        path.unlink()
+    run([b], results, workers=1, title="t")
+    assert computed() == ["a", "b"]
+    run([make("c", needs=[a, b])], results, workers=1, title="t")
+    assert computed() == ["a", "b", "a", "c"]
+
+
+def test_number_of_workers_does_not_matter(make: Callable[..., Unit], tmp_path: Path) -> None:
+    roots = [make(f"root{i}", seed=i) for i in range(3)]
+    leaves = [make(f"leaf{i}", seed=i, needs=roots[: i + 1]) for i in range(3)]
+    one, two = (
+        run(leaves + roots, ResultStore(tmp_path / str(workers)), workers=workers, title="t") for workers in (1, 2)
+    )
+    assert list(one) == list(two)
+    for name in one:
+        pd.testing.assert_frame_equal(without_seconds(one[name]), without_seconds(two[name]), check_exact=True)
+        np.testing.assert_array_equal(one[name].arrays["map"], two[name].arrays["map"])
+    for unit in roots + leaves:
+        first, second = (tmp_path / str(workers) / "toys" / f"{unit.key}.npz" for workers in (1, 2))
+        assert first.read_bytes() == second.read_bytes()
+
+
+def test_long_chains_start_first(
+    make: Callable[..., Unit], results: ResultStore, computed: Callable[[], list[str]]
+) -> None:
+    short, long = make("short", cost=2.0), make("long", cost=3.0)
+    head = make("head", seed=5, cost=1.0)
+    tail = make("tail", needs=[head], cost=9.0)
+    run([short, long, tail], results, workers=1, title="t")
+    assert computed() == ["head", "tail", "long", "short"]
+
+
+def test_failures_are_told_after_the_others_ran(
+    make: Callable[..., Unit], results: ResultStore, computed: Callable[[], list[str]]
+) -> None:
+    bad = make("bad", function="fail")
+    wanted = [bad, make("above", needs=[bad]), make("top", needs=[make("above", needs=[bad])]), make("good")]
+    with pytest.raises(PaperlibError) as failure:
+        run(wanted, results, workers=1, title="table9")
+    text = str(failure.value)
+    assert text.startswith("table9: 1 of 4 units failed, finished results are kept. toys 'bad': RuntimeError: no such")
+    assert "second line" not in text
+    assert text.endswith("not tried, as they need these: 2")
+    assert str(results.log(bad)) in text
+    assert "Traceback" in results.log(bad).read_text()
+    assert "second line" in results.log(bad).read_text()
+    assert computed() == ["good"]
+    assert results.load(wanted[-1]) is not None
+
+
+def test_wrong_return_is_a_failure(make: Callable[..., Unit], results: ResultStore) -> None:
+    with pytest.raises(PaperlibError, match="must return a paperlib.engine.units.Result, got NoneType"):
+        run([make("none", function="nothing")], results, workers=1, title="t")
+
+
+def test_a_killed_worker_is_replaced_once(
+    make: Callable[..., Unit], results: ResultStore, computed: Callable[[], list[str]]
+) -> None:
+    once = make("once", function="die", times=1)
+    twice = make("twice", function="die", times=2, needs=[once])
+    with pytest.raises(PaperlibError, match=rf"1 of 2 units failed.*'twice'.*died twice \(signal {signal.SIGKILL:d}"):
+        run([twice], results, workers=2, title="t")
+    assert computed() == ["once"]
+    assert results.load(once) is not None
+    assert results.log(twice).read_text() == "last words"
+    run([twice], results, workers=1, title="t")
+    assert not results.log(twice).exists()
+    assert list((results.root / "scratch").iterdir()) == []
+
+
+def test_full_disk_is_one_clear_sentence(
+    make: Callable[..., Unit], results: ResultStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(path: Path, mode: str = "wb") -> None:
+        raise OSError(errno.ENOSPC, "No space left on device", str(path))
+
+    unit = make("a")
+    monkeypatch.setattr(store, "atomic_write", full)
+    with pytest.raises(PaperlibError, match=r"the disk of .*results is full: free some space and run again$"):
+        run([unit], results, workers=1, title="t")
+    assert results.load(unit) is None
+
+
+def test_a_new_version_replaces_the_old_one_when_it_is_there(
+    make: Callable[..., Unit],
+    results: ResultStore,
+    tmp_path: Path,
+    forget: Callable[[], None],
+    capsys: pytest.CaptureFixture,
+) -> None:
+    old = make("a")
+    run([old], results, workers=1, title="t")
+    before = {path.name for path in (results.root / "toys").iterdir()}
+    module = tmp_path / f"toy_{tmp_path.name}.py"
+    module.write_text(module.read_text().replace("generator.random()", "generator.random() + 1"))
+    forget()
+    new = make("a")
+    assert results.load(new) is None
+    assert results.why_missing(new) == f"{module.stem} changed"
+    assert {path.name for path in (results.root / "toys").iterdir()} == before
+    sys.modules.pop(module.stem)
+    capsys.readouterr()
+    rows = run([new, make("b")], results, workers=1, title="t")["a"].rows
+    assert capsys.readouterr().err.splitlines()[0].endswith(f"2 to compute (1 {module.stem} changed; 1 new)")
+    assert (rows["value"] > 1).all()
+    assert not before & {path.name for path in (results.root / "toys").iterdir()}
+
+
+def test_code_edited_during_a_run_is_not_stored(
+    make: Callable[..., Unit], results: ResultStore, tmp_path: Path
+) -> None:
+    unit = make("a")
+    unit.key  # noqa: B018 - now the source has been read
+    module = tmp_path / f"toy_{tmp_path.name}.py"
+    module.write_text(module.read_text() + "\nX = 1\n")
+    with pytest.raises(PaperlibError, match=f"{module.stem} changed on disk"):
+        run([unit], results, workers=1, title="t")
+    with pytest.raises(PaperlibError, match="edited while the run was going on"):
+        run([make("b", needs=[unit])], results, workers=2, title="t")
+    assert results.load(unit) is None
+
+
+def test_one_thread_each(make: Callable[..., Unit], results: ResultStore) -> None:
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(3)
+    try:
+        rows = run([make("a", function="threads")], results, workers=1, title="t")["a"].rows
+        assert torch.get_num_threads() == 3
+    finally:
+        torch.set_num_threads(before)
+    assert list(rows["value"]) == [1.0]
+    assert rows["n"][0] >= 2
+
+
+def test_one_thread_each_where_torch_comes_late_and_main_cannot_be_imported(
+    make: Callable[..., Unit], tmp_path: Path
+) -> None:
+    """A script on stdin without any `if __name__` guard computes alone and with workers, and gets its threads back."""
+    (tmp_path / "torch.py").write_text(TORCH)
+    alone, first = make("a", function="threads"), make("b", function="threads")
+    wanted = [alone, first, make("c", function="threads", needs=[first])]
+    script = f"""
+        import os, pickle, sys
+        sys.path[:0] = [{str(REPOSITORY)!r}, {str(tmp_path)!r}]
+        from threadpoolctl import threadpool_info
+        from paperlib.engine.local import run
+        from paperlib.engine.store import ResultStore
+        units = pickle.loads({pickle.dumps(wanted)!r})
+        threads = lambda: [library["num_threads"] for library in threadpool_info()]
+        before, environment = threads(), dict(os.environ)
+        results = run(units[1:], ResultStore({str(tmp_path / "results")!r}), workers=2, title="t")
+        assert "torch" not in sys.modules
+        results |= run(units, ResultStore({str(tmp_path / "results")!r}), title="t")
+        assert threads()[: len(before)] == before and dict(os.environ) == environment
+        print(sorted((name, *result.rows["value"]) for name, result in results.items()))
+        print(sys.modules["torch"].get_num_threads())
+    """
+    environment = {name: value for name, value in os.environ.items() if not name.endswith("_NUM_THREADS")}
+    ran = subprocess.run(
+        [sys.executable, "-"], input=textwrap.dedent(script), env=environment, capture_output=True, text=True
+    )
+    assert ran.stdout.splitlines() == [
+        "[('a', 1.0), ('b', 1.0), ('c', 1.0)]",
+        str(len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()),
+    ], ran.stderr
+
+
+def test_arguments_are_checked(
+    make: Callable[..., Unit], results: ResultStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(ValueError, match="must have different names"):
+        run([make("a"), make("a", seed=1)], results, title="t")
+    with pytest.raises(ValueError, match="workers must be at least 1"):
+        run([make("a")], results, workers=0, title="t")
+    monkeypatch.setenv("PAPERLIB_WORKERS", "many")
+    with pytest.raises(PaperlibError, match="PAPERLIB_WORKERS must be a positive whole number, got 'many'"):
+        run([make("a")], results, title="t")
+
+
+def test_nothing_to_do(results: ResultStore) -> None:
+    assert run([], results, title="t") == {}
+    assert not results.root.exists()
+
+
+# ---------------------------------------------------------------------------------------------------------- progress
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+@pytest.mark.parametrize(
+    ("quiet", "stream", "drawn"), [("", Terminal, True), ("1", Terminal, False), ("", io.StringIO, False)]
+)
+def test_bars_are_drawn_where_somebody_watches(
+    quiet: str, stream: type[io.StringIO], drawn: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PAPERLIB_QUIET", quiet)
+    monkeypatch.setattr(sys, "stderr", stream())
+    assert list(progress.progress(range(3), desc="counting")) == [0, 1, 2]
+    assert ("counting" in sys.stderr.getvalue()) is drawn
+    progress.say("a word")
+    assert ("a word\n" in sys.stderr.getvalue()) is (quiet == "")
+
+
+def test_the_bar_names_the_unit(
+    make: Callable[..., Unit], results: ResultStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "stderr", Terminal())
+    run([make("first"), make("second")], results, workers=1, title="table9")
+    drawn = sys.stderr.getvalue()
+    assert "0/2" in drawn
+    assert "first" in drawn
+    assert "second" in drawn
