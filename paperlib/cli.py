@@ -1,0 +1,405 @@
+"""The command line: `python -m paperlib VERB`. Data goes to stdout, everything else to stderr.
+
+Exit codes: 0 done; 1 a computation or a notebook failed; 2 wrong input, told in one sentence; 130 interrupted.
+Only argparse is imported here at the top: whatever a verb needs, it imports itself.
+"""
+
+import argparse
+import errno
+import os
+import sys
+import time
+import traceback
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, redirect_stdout, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+from paperlib import paths
+from paperlib.errors import PaperlibError
+
+if TYPE_CHECKING:
+    from paperlib.profiles import Profile
+    from paperlib.show.report import Run
+
+_FIGURES_OF = {"01": (1,), "03a": (1,), "03b": (2,)}
+_TABLES_OF = {"03a": (1,), "03c": (2,), "03d": (3,)}
+_CLAIMS_OF = ("04",)
+
+
+class Outcome(NamedTuple):
+    """What a verb hands back: the text for stdout and the exit code."""
+
+    text: str = ""
+    code: int = 0
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit code.
+
+    Args:
+        arguments: the words after `python -m paperlib`; those of this process when None.
+    """
+    try:
+        options = _parser().parse_args(arguments)
+    except SystemExit as stop:
+        return int(stop.code or 0)
+    try:
+        with _messages_on_stderr():
+            _set_folders(options)
+            outcome = options.verb(options)
+        _write(outcome.text)
+        return outcome.code
+    except KeyboardInterrupt:
+        print("\npaperlib: interrupted; finished results are kept, the same command goes on there", file=sys.stderr)
+        return 130
+    except Exception as error:
+        if options.debug:
+            traceback.print_exception(error)
+        else:
+            print(f"paperlib: {_sentence(error)}", file=sys.stderr)
+        return 2 if isinstance(error, PaperlibError) else 1
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m paperlib",
+        description="Runnable companion to 'Bridging the Gap Between Saliency Prediction and Image Quality "
+        "Assessment' (arXiv 2405.04997).",
+    )
+    common = argparse.ArgumentParser(add_help=False)
+    common.add_argument("--profile", default="demo", metavar="NAME", help="size and data of the run (default: demo)")
+    common.add_argument("--results", type=Path, metavar="DIR", help="folder of computed results (default: results/)")
+    common.add_argument("--data-root", type=Path, metavar="DIR", help="folder of data sets, where a profile needs one")
+    common.add_argument("--debug", action="store_true", help="show the whole traceback of an error")
+    verbs = parser.add_subparsers(title="verbs", required=True, metavar="VERB")
+
+    def verb(name: str, function: Callable[[argparse.Namespace], Outcome], text: str) -> argparse.ArgumentParser:
+        added = verbs.add_parser(name, parents=[common], help=text, description=text[0].upper() + text[1:] + ".")
+        added.set_defaults(verb=function)
+        return added
+
+    run = verb("run", _run, "compute all, write figures/, execute the notebooks, write the report, print a summary")
+    repeated = {"action": "append", "default": []}
+    run.add_argument("--only", **repeated, metavar="PREFIX", help="only notebooks like 03a (repeatable)")
+    run.add_argument("--set", **repeated, metavar="NAME=VALUE", help="a notebook parameter (repeatable)")
+    verb("prepare", _prepare, "compute all that the profile needs, without notebooks")
+    table = verb("table", _table, "print Table I, II or III")
+    table.add_argument("number", type=int, choices=(1, 2, 3))
+    formats = table.add_mutually_exclusive_group()
+    for name in ("csv", "json", "markdown", "latex"):
+        formats.add_argument(f"--{name}", dest="format", action="store_const", const=name, default="text")
+    figure = verb("figure", _figure, "draw Figure 1 or 2 and print where it was written")
+    figure.add_argument("number", type=int, choices=(1, 2))
+    figure.add_argument("--out", type=Path, metavar="DIR", help="folder for the files")
+    figure.add_argument("--json", action="store_true", help="print what the figure draws, write nothing")
+    claims = verb("claims", _claims, "test the claims of the paper")
+    claims.add_argument("--seeds", type=_count, metavar="N", help="number of repeats (default: the profile's)")
+    claims.add_argument("--json", action="store_true", help="text, value, interval, n and verdict per claim")
+    claims.add_argument("--save", action="store_true", help="write mean ± sd over seeds to claims.csv and claims.md")
+    bench = verb("bench", _bench, "time our functions beside those of peer libraries")
+    bench.add_argument("--json", action="store_true", help="name, peer, ratio, goal and met per benchmark")
+    lab = verb("lab", _lab, "open JupyterLab, for this machine only, at the first notebook")
+    lab.add_argument("--port", type=int, help="port to listen on (default: the first free one from 8888)")
+    lab.add_argument("--no-browser", action="store_true", help="print the address instead of opening a browser")
+    verb("promote", _promote, "for maintainers: put the outputs of the last demo run into notebooks/")
+    verb("readme", _readme, "for maintainers: rewrite the generated parts of README.md")
+    pretrain = verb("pretrain", _pretrain, "for maintainers: remake the tiny backbone that ships with the demo")
+    for name, kind in (("images", _count), ("epochs", _count), ("seed", int), ("out", Path)):
+        pretrain.add_argument(f"--{name}", type=kind, default=argparse.SUPPRESS)
+    return parser
+
+
+def _count(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"expected a number of 1 or more, got {text}")
+    return number
+
+
+def _set_folders(options: argparse.Namespace) -> None:
+    """Folders are told to this process, its workers and its kernels through the environment."""
+    if options.results:
+        os.environ["PAPERLIB_RESULTS"] = str(options.results.resolve())
+    if options.data_root:
+        if not options.data_root.is_dir():
+            raise PaperlibError(f"--data-root {options.data_root}: there is no such folder")
+        os.environ["PAPERLIB_DATA"] = str(options.data_root.resolve())
+
+
+def _run(options: argparse.Namespace) -> Outcome:
+    from paperlib.profiles import names
+
+    profile = _profile(options)
+    from paperlib.show import notebooks
+
+    chosen = notebooks.find(paths.NOTEBOOKS, options.only)
+    values = notebooks.check_parameters(chosen, options.set)
+    known = names(profile)
+    overrides = {name: value for given in values.values() for name, value in given.items() if name in known}
+    profile = _profile(options, **overrides)
+    root = profile.store_root / "custom" if options.set else profile.store_root
+    folder = _figures_folder(profile, custom=bool(options.set))
+    for needed in (root, folder):
+        _require_writable(needed)
+    for path in chosen:
+        if notebooks.parameters(path).get("profile", profile.name) != profile.name:
+            values[path]["profile"] = profile.name
+
+    from paperlib.engine.progress import say
+    from paperlib.show.report import Run, write_report
+    from paperlib.show.summary import text_summary
+
+    run = Run(profile.name, settings=tuple(options.set))
+    with _peak_memory(run):
+        _compute(run, profile, folder, options.only)
+        with run.timed("notebooks"):
+            run.notebooks = notebooks.run_notebooks(
+                chosen,
+                root / "notebooks",
+                values,
+                {"PAPERLIB_FIGURES": str(folder)},
+                on_done=lambda done: say(f"{done.name}: {done.error or 'complete'} ({done.seconds:.1f} s)"),
+                workers=2 if run.simulated and not options.set else 1,  # others compute, and may share one GPU
+            )
+    report = write_report(run, root / "report")
+    return Outcome(text_summary(run, report), 1 if run.failures else 0)
+
+
+def _compute(run: "Run", profile: "Profile", folder: Path, only: Sequence[str]) -> None:
+    """Compute and write what the chosen notebooks are about; everything when none were chosen."""
+    from paperlib import experiments
+    from paperlib.engine.progress import say
+    from paperlib.show import report
+
+    def chosen(numbers: dict[str, tuple[int, ...]]) -> list[int]:
+        return sorted({n for key, some in numbers.items() if _about(key, only) for n in some})
+
+    if not only:
+        with run.timed("computing"):
+            experiments.prepare(profile)
+    with run.timed("tables and figures"):
+        for number in chosen(_TABLES_OF):
+            say(f"Table {number}")
+            run.artefacts.append(report.write_table(number, profile, folder))
+        for number in chosen(_FIGURES_OF):
+            say(f"Figure {number}")
+            run.artefacts.append(report.write_figure(number, profile, folder))
+        if any(_about(key, only) for key in _CLAIMS_OF):
+            run.claims = experiments.claims(profile)
+
+
+def _about(notebook: str, only: Sequence[str]) -> bool:
+    """Whether `--only` names the notebook that starts with `notebook`."""
+    return not only or any(notebook.startswith(prefix) or prefix.startswith(notebook) for prefix in only)
+
+
+def _prepare(options: argparse.Namespace) -> Outcome:
+    profile = _profile(options)
+    _require_writable(profile.store_root)
+    from paperlib import experiments
+
+    experiments.prepare(profile)
+    return Outcome(f"{profile.store_root}\n")
+
+
+def _table(options: argparse.Namespace) -> Outcome:
+    profile = _profile(options)
+    from paperlib import experiments
+    from paperlib.show import tables
+    from paperlib.show.summary import to_json
+
+    data = experiments.table(options.number, profile)
+    formats = {"csv": tables.to_csv, "markdown": tables.to_markdown, "latex": tables.to_latex, "json": to_json}
+    return Outcome(formats.get(options.format, tables.to_text)(data))
+
+
+def _figure(options: argparse.Namespace) -> Outcome:
+    profile = _profile(options)
+    folder = (options.out or _figures_folder(profile)).resolve()
+    if not options.json:
+        _require_writable(folder)
+    from paperlib import experiments
+    from paperlib.show.report import write_figure
+    from paperlib.show.summary import to_json
+
+    if options.json:
+        return Outcome(to_json(experiments.figure(options.number, profile), indent=None))
+    return Outcome("".join(f"{file}\n" for file in write_figure(options.number, profile, folder).files))
+
+
+def _claims(options: argparse.Namespace) -> Outcome:
+    profile = _profile(options, **({"seeds": options.seeds} if options.seeds else {}))
+    folder = _figures_folder(profile)
+    if options.save:
+        _require_writable(folder)
+    from paperlib import experiments
+    from paperlib.engine.progress import say
+    from paperlib.show import summary
+
+    claims = experiments.claims(profile)
+    if options.save:
+        for path in summary.save_claims(summary.claims_over_seeds(experiments.claim_parts(profile)), folder):
+            say(f"wrote {path}")
+    return Outcome(summary.to_json(claims) if options.json else summary.claims_text(claims) + "\n")
+
+
+def _bench(options: argparse.Namespace) -> Outcome:
+    sys.path.insert(0, str(paths.REPOSITORY))
+    try:
+        from tests.benchmarks import run_all
+    except ModuleNotFoundError as error:
+        message = f"the benchmarks need {error.name}; install the test extra: pip install -e '.[test]'"
+        raise PaperlibError(message) from error
+    from paperlib.show.summary import bench_text, to_json
+
+    rows = run_all()
+    return Outcome(to_json(rows) if options.json else bench_text(rows))
+
+
+def _lab(options: argparse.Namespace) -> Outcome:
+    first = paths.NOTEBOOKS / "00_start_here.ipynb"
+    if not first.is_file():
+        raise PaperlibError(f"there is no notebook {first}; is the checkout complete?")
+    command = [sys.executable, "-m", "jupyterlab", "--ServerApp.ip=127.0.0.1"]
+    command += [f"--ServerApp.root_dir={paths.REPOSITORY}"]
+    command += [f"--ServerApp.port={options.port}"] * (options.port is not None)
+    command += ["--no-browser"] * options.no_browser
+    command += ["--allow-root"] * (hasattr(os, "geteuid") and os.geteuid() == 0)
+    search_path = os.pathsep.join(filter(None, (str(paths.REPOSITORY), os.environ.get("PYTHONPATH"))))
+    environment = os.environ | {"PYTHONPATH": search_path, "JUPYTER_PREFER_ENV_PATH": "1"}
+    os.execve(sys.executable, [*command, str(first)], environment)
+
+
+def _promote(options: argparse.Namespace) -> Outcome:
+    if options.profile != "demo":
+        raise PaperlibError(f"notebooks/ holds outputs of the demo profile, not of {options.profile!r}")
+    from paperlib.show.notebooks import promote
+
+    changed = promote(_profile(options).store_root / "notebooks", paths.NOTEBOOKS)
+    return Outcome("".join(f"{path}\n" for path in changed))
+
+
+def _readme(options: argparse.Namespace) -> Outcome:
+    from paperlib.show.summary import rewrite_readme
+
+    readme = paths.REPOSITORY / "README.md"
+    old = readme.read_text("utf-8")
+    new = rewrite_readme(old, paths.FIGURES)
+    if new != old:
+        with paths.atomic_write(readme, "w") as file:
+            file.write(new)
+    return Outcome(f"{readme}\n" if new != old else "")
+
+
+def _pretrain(options: argparse.Namespace) -> Outcome:
+    from paperlib.experiments.pretraining import pretrain_command
+
+    names = ("images", "epochs", "seed", "out")
+    accuracy = pretrain_command(**{name: getattr(options, name) for name in names if hasattr(options, name)})
+    return Outcome(f"accuracy {accuracy:.3f}\n")
+
+
+def _profile(options: argparse.Namespace, **overrides: object) -> "Profile":
+    from paperlib.profiles import load
+
+    return load(options.profile, **overrides)
+
+
+def _figures_folder(profile: "Profile", custom: bool = False) -> Path:
+    """figures/ belongs to the plain demo profile; every other run writes beside its own results."""
+    if custom:
+        return profile.store_root / "custom" / "figures"
+    plain_demo = profile.name == "demo" or os.environ.get("PAPERLIB_FIGURES")
+    return paths.figures_root() if plain_demo else profile.store_root / "figures"
+
+
+def _require_writable(folder: Path) -> None:
+    from tempfile import TemporaryFile
+
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        advice = "choose another folder with --results DIR (results) or PAPERLIB_FIGURES=DIR (figures)"
+        raise PaperlibError(f"cannot write to {folder} ({error.strerror}); {advice}") from error
+
+
+@contextmanager
+def _peak_memory(run: "Run") -> Iterator[None]:
+    """Watch the resident memory of this process and all its children; the largest sum goes to `run.peak_memory`."""
+    from threading import Event, Thread
+
+    import psutil
+
+    this, done = psutil.Process(), Event()
+
+    def watch() -> None:
+        while not done.wait(0.5):
+            total = 0
+            for process in (this, *this.children(recursive=True)):
+                with suppress(psutil.Error):
+                    total += process.memory_info().rss
+            run.peak_memory = max(run.peak_memory, total)
+
+    watcher = Thread(target=watch, daemon=True)
+    watcher.start()
+    try:
+        yield
+    finally:
+        done.set()
+        watcher.join()
+
+
+@contextmanager
+def _messages_on_stderr() -> Iterator[None]:
+    """Whatever is printed inside, by libraries, native code or child processes, goes to stderr."""
+    with suppress(AttributeError, OSError, ValueError):
+        sys.stdout.flush()
+    saved = None
+    with suppress(OSError):  # a closed stdout or stderr: nothing to keep clean
+        saved = os.dup(1)
+        os.dup2(2, 1)
+    try:
+        with redirect_stdout(sys.stderr):
+            yield
+    finally:
+        if saved is not None:
+            os.dup2(saved, 1)
+            os.close(saved)
+
+
+def _write(text: str) -> None:
+    """Print data to stdout; a reader that has had enough, like `head`, is no error."""
+    if not text or sys.stdout is None:  # None: started with a closed stdout
+        return
+    try:
+        sys.stdout.write(text if text.endswith("\n") else text + "\n")
+        sys.stdout.flush()
+    except OSError as error:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # so that Python's own flush at its end has somewhere to go
+        if not isinstance(error, BrokenPipeError):
+            raise
+
+
+def _sentence(error: Exception) -> str:
+    """What the user reads of an error; one that nobody foresaw leaves its traceback in a file."""
+    if isinstance(error, PaperlibError):
+        return str(error)
+    if isinstance(error, OSError) and error.errno == errno.ENOSPC:
+        return "the disk is full; make room, then start the same command again: finished results are kept"
+    reason = f"{type(error).__name__}: {error}".strip().splitlines()[0]
+    return f"stopped by an unexpected error ({reason}); the traceback is in {_save_traceback(error)}"
+
+
+def _save_traceback(error: Exception) -> Path | str:
+    from tempfile import gettempdir
+
+    text = "".join(traceback.format_exception(error))
+    name = f"paperlib-{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}.log"
+    for folder in (paths.results_root() / "logs", Path(gettempdir())):
+        with suppress(OSError), paths.atomic_write(folder / name, "w") as file:
+            file.write(text)
+            return folder / name
+    return "no file, since none could be written; --debug shows it"

@@ -1,0 +1,96 @@
+"""The paper's experiments, one module per section; this is their common door.
+
+Everything here takes a profile, computes what is not yet stored, and returns data to show.
+"""
+
+from collections.abc import Iterable
+from functools import cache
+from typing import TYPE_CHECKING
+
+from paperlib.errors import PaperlibError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from paperlib.engine.units import Result, Unit
+    from paperlib.experiments.artefacts import ClaimResult, Figure1Data, Figure2Data, TableData
+    from paperlib.profiles import Profile
+
+SECTIONS = {"03a": "extraction", "03b": "masking", "03c": "dual_task", "03d": "compression"}
+TABLES = {1: "extraction", 2: "dual_task", 3: "compression"}
+FIGURES = (1, 2)
+
+
+def _module(name: str):
+    from importlib import import_module
+
+    return import_module(f"paperlib.experiments.{name}")
+
+
+def compute(units: Iterable["Unit"], profile: "Profile", title: str) -> dict[str, "Result"]:
+    """Results of `units` by name, from the profile's store where they are there."""
+    from paperlib.engine.local import run
+    from paperlib.engine.store import ResultStore
+
+    unique = {unit.name: unit for unit in units}
+    return run(list(unique.values()), ResultStore(profile.store_root), title=title)
+
+
+@cache
+def rows(section: str, profile: "Profile") -> "pd.DataFrame":
+    """Tidy rows of one section: `"extraction"`, `"masking"`, `"dual_task"` or `"compression"`."""
+    import pandas as pd
+
+    results = compute(_module(section).units(profile), profile, section)
+    return pd.concat([result.rows for result in results.values() if len(result.rows)], ignore_index=True)
+
+
+def prepare(profile: "Profile") -> None:
+    """Compute everything that the tables, figures and claims of `profile` need, side by side."""
+    compute((unit for name in SECTIONS.values() for unit in _module(name).units(profile)), profile, profile.name)
+
+
+def table(number: int, profile: "Profile") -> "TableData":
+    """Table I, II or III of `profile`.
+
+    Raises:
+        PaperlibError: there is no such table.
+    """
+    if number not in TABLES:
+        raise PaperlibError(f"there is no table {number}; choose one of: {', '.join(map(str, TABLES))}")
+    return _module(TABLES[number]).table(rows(TABLES[number], profile), profile)
+
+
+def figure(number: int, profile: "Profile") -> "Figure1Data | Figure2Data":
+    """The data of Figure 1 or 2 of `profile`.
+
+    Raises:
+        PaperlibError: there is no such figure.
+    """
+    if number == 1:
+        return _module("extraction").figure(figure_results(profile))
+    if number == 2:
+        return _module("masking").curves(rows("masking", profile))
+    raise PaperlibError(f"there is no figure {number}; choose one of: {', '.join(map(str, FIGURES))}")
+
+
+@cache
+def figure_results(profile: "Profile") -> "dict[str, Result]":
+    """What Figure 1 is drawn from, by role (`paperlib.experiments.extraction.figure_units`)."""
+    units = _module("extraction").figure_units(profile)
+    results = compute(units.values(), profile, "figure 1")
+    return {role: results[unit.name] for role, unit in units.items()}
+
+
+def claim_parts(profile: "Profile"):
+    """The quantities behind every claim, over seeds (`paperlib.experiments.judging.Parts`)."""
+    from paperlib.experiments import judging
+
+    return judging.all_parts(*(rows(name, profile) for name in ("extraction", "masking", "dual_task", "compression")))
+
+
+def claims(profile: "Profile") -> list["ClaimResult"]:
+    """The outcome of every claim under `profile`."""
+    from paperlib.experiments import judging
+
+    return judging.results(claim_parts(profile), profile)

@@ -1,0 +1,68 @@
+"""What an experiment hands over to be shown: the data of a table, of a figure, and the outcome of a claim."""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+import pandas as pd
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column of a table. `direction` is +1 (higher is better), -1 (lower is better) or 0 (no ranking)."""
+
+    dataset: str
+    metric: str
+    direction: int
+    heading: str
+
+
+@dataclass(frozen=True)
+class TableData:
+    """A table as data.
+
+    `cells` has one row per (method, dataset, metric): `section` (the rows' group, in order of appearance), `method`
+    (key of `paperlib.paper.METHODS`), `dataset`, `metric`, `value` (mean over repeats), `sd` (over repeats; NaN with
+    one), `low`, `high` (95 % interval; NaN when there is none), `n` (repeats or images, see the caption), `published`
+    (the paper's number; NaN where it has none) and `ranked` (False for controls, which take no best/second/third mark).
+    """
+
+    name: str
+    title: str
+    caption: str
+    columns: tuple[Column, ...]
+    cells: pd.DataFrame
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Figure1Data:
+    """Panels of Figure 1: `images` (n, h, w, 3) uint8 and, per row label, maps (n, h, w) in [0, 1]."""
+
+    images: np.ndarray
+    rows: dict[str, np.ndarray]
+    captions: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Figure2Data:
+    """Curves of Figure 2: tidy `curves` with columns `world`, `network`, `fill`, `map`, `strategy`, `fraction`, `srocc`,
+    `low`, `high`, `n`, and `unmasked`, the SROCC without any mask per (world, network)."""
+
+    curves: pd.DataFrame
+    unmasked: pd.DataFrame
+
+
+@dataclass(frozen=True)
+class ClaimResult:
+    """The outcome of one claim here: `verdict` is "holds", "does not hold" or "not testable"."""
+
+    id: str
+    text: str
+    value: float
+    low: float
+    high: float
+    n: int
+    verdict: str
+    profile: str
+    detail: str = ""
+    parts: dict[str, float] = field(default_factory=dict)

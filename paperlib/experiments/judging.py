@@ -1,0 +1,126 @@
+"""The paper's claims, tested here: a number per repeat, its interval over repeats, and a verdict."""
+
+from typing import TYPE_CHECKING
+
+import pandas as pd
+
+from paperlib import paper
+from paperlib.experiments import compression, masking
+from paperlib.experiments.artefacts import ClaimResult
+from paperlib.experiments.over_seeds import interval
+
+if TYPE_CHECKING:
+    from paperlib.profiles import Profile
+
+HOLDS, FAILS, UNTESTED = "holds", "does not hold", "not testable"
+SROCC_MARGIN = 0.02
+CC_GAIN = 0.1
+
+Parts = dict[str, pd.Series]
+"""Named quantities of a claim, each a series over seeds."""
+
+
+def _by_seed(rows: pd.DataFrame, method: str, metric: str, variant: str = "fitted", dataset: str = "world") -> pd.Series:
+    chosen = rows[
+        (rows["method"] == method) & (rows["metric"] == metric) & (rows["variant"] == variant)
+        & (rows["dataset"] == dataset)
+    ]
+    return chosen.set_index("seed")["value"]
+
+
+def extraction_parts(rows: pd.DataFrame) -> Parts:
+    """C1. Advantages in CC and KLD, each positive when the claim holds: of the Baseline's maps over the centre prior, of a
+    supervised net over the Baseline; and, as controls, of the raw maps and of the uniform observers' Baseline."""
+    value = lambda method, metric, variant="fitted": _by_seed(rows, method, metric, variant)  # noqa: E731
+    return {
+        "CC: Baseline − centre prior": value("baseline", "CC") - value("center_prior", "CC"),
+        "KLD: centre prior − Baseline": value("center_prior", "KLD") - value("baseline", "KLD"),
+        "CC: saliency net − Baseline": value("saliency_net", "CC") - value("baseline", "CC"),
+        "KLD: Baseline − saliency net": value("baseline", "KLD") - value("saliency_net", "KLD"),
+        "control, raw one-pass maps, CC: Baseline − centre prior":
+            value("baseline", "CC", "plain") - value("center_prior", "CC", "raw"),
+        "control, uniform observers, CC: Baseline − centre prior":
+            value("uniform_observers", "CC") - value("center_prior", "CC"),
+        "control, noise map, CC: noise − centre prior": value("noise_map", "CC") - value("center_prior", "CC"),
+    }
+
+
+def masking_parts(rows: pd.DataFrame) -> Parts:
+    """C2. SROCC of LeRF minus MoRF, averaged over fractions and fills, for gaze and GradCAM; and the controls."""
+    gap = masking.gaps(rows).groupby(["network", "map", "seed"])["gap"].mean()
+    names = {
+        "LeRF − MoRF, saliency": ("baseline", "saliency"), "LeRF − MoRF, GradCAM": ("baseline", "gradcam"),
+        "control, random map": ("baseline", "random"), "control, centre map": ("baseline", "center"),
+        "control, uniform observers, saliency": ("uniform_observers", "saliency"),
+        "control, uniform observers, GradCAM": ("uniform_observers", "gradcam"),
+        "control, unpretrained net, GradCAM": ("unpretrained", "gradcam"),
+    }
+    return {label: gap.loc[key] for label, key in names.items() if key in gap.index.droplevel("seed")}
+
+
+def dual_task_parts(rows: pd.DataFrame) -> Parts:
+    """C3. Change of SROCC (claim: no loss beyond 0.02) and of CC (claim: at least +0.1) from the Baseline; the CC against
+    the Baseline's one-pass map stands beside it."""
+    parts = {}
+    for method in ("baseline_sal_loss", "baseline_gradcam_loss"):
+        label = paper.METHODS[method].label.removeprefix("Baseline-")
+        parts[f"SROCC: {label} − Baseline"] = (
+            _by_seed(rows, method, "SROCC", "quality") - _by_seed(rows, "baseline", "SROCC", "quality")
+        )
+        parts[f"CC: {label} − Baseline"] = _by_seed(rows, method, "CC") - _by_seed(rows, "baseline", "CC")
+        one_pass = _by_seed(rows, "baseline", "CC", "plain_fitted")
+        own = "plain_fitted" if method == "baseline_gradcam_loss" else "fitted"
+        parts[f"control, one-pass maps, CC: {label} − Baseline"] = _by_seed(rows, method, "CC", own) - one_pass
+    return parts
+
+
+def verdict(id: str, parts: Parts) -> str:
+    """Whether the means of the parts satisfy the claim; controls take no part in it."""
+    means = {label: series.mean() for label, series in parts.items() if not label.startswith("control")}
+    if not means or any(pd.isna(value) for value in means.values()):
+        return UNTESTED
+    if id == "C3":
+        ok = all(value >= (CC_GAIN if label.startswith("CC") else -SROCC_MARGIN) for label, value in means.items())
+    else:
+        ok = all(value > 0 for value in means.values())
+    return HOLDS if ok else FAILS
+
+
+def headline(id: str, parts: Parts) -> str:
+    """The part of a claim that its single number shows: the one closest to failing."""
+    own = {label: series.mean() for label, series in parts.items() if not label.startswith("control")}
+    slack = {
+        label: value - (0 if id != "C3" else CC_GAIN if label.startswith("CC") else -SROCC_MARGIN)
+        for label, value in own.items()
+    }
+    return min(slack, key=slack.__getitem__)
+
+
+def all_parts(extraction: pd.DataFrame, masked: pd.DataFrame, dual: pd.DataFrame, coded: pd.DataFrame) -> dict[str, Parts]:
+    """The parts of every claim from the rows of the four sections."""
+    return {
+        "C1": extraction_parts(extraction), "C2": masking_parts(masked), "C3": dual_task_parts(dual),
+        "C4": compression.claim_parts(coded),
+    }
+
+
+def results(parts: dict[str, Parts], profile: "Profile") -> list[ClaimResult]:
+    """One result per claim; its value is the headline part's mean over repeats with a 95 % t interval."""
+    out = []
+    for id, quantities in parts.items():
+        label = headline(id, quantities)
+        value, low, high = interval(list(quantities[label]))
+        out.append(ClaimResult(
+            id, paper.CLAIMS[id].text, value, low, high, len(quantities[label]), verdict(id, quantities), profile.name,
+            label, {name: float(series.mean()) for name, series in quantities.items()},
+        ))
+    return out
+
+
+def spread(parts: dict[str, Parts]) -> pd.DataFrame:
+    """Mean, standard deviation and number of repeats of every part: what README shows."""
+    return pd.DataFrame([
+        {"claim": id, "quantity": label, "mean": series.mean(), "sd": series.std(), "n": len(series),
+         "verdict": "" if label.startswith("control") else verdict(id, quantities)}
+        for id, quantities in parts.items() for label, series in quantities.items()
+    ])

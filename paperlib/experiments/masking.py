@@ -1,0 +1,138 @@
+"""Section III-B: which regions does an IQA network need? Masking by maps, Figure 2 and its controls."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from paperlib.datasets.records import ImageSet
+from paperlib.engine.units import Result, Unit
+from paperlib.experiments.artefacts import Figure2Data
+from paperlib.experiments.networks import VARIANTS, load_network, load_world, network_unit, scores, world_unit
+from paperlib.maps import masking
+from paperlib.metrics.correlation import srocc, srocc_interval
+from paperlib.vocabulary import STRATEGIES
+
+if TYPE_CHECKING:
+    from paperlib.profiles import Profile
+
+MAPS = ("saliency", "gradcam", "random", "center")
+"""Relevance maps: gaze density, the network's own GradCAM, blobs of noise, distance from the centre."""
+
+NETWORKS = ("baseline", "uniform_observers", "unpretrained")
+"""The network under test; the other two are the controls: another world's observers, and no pretraining."""
+
+NOISE_GRID = (8, 12)
+N_BOOT = 300
+
+
+def masking_unit(profile: "Profile", network: str, seed: int) -> Unit:
+    """All curves of one network in repeat `seed`."""
+    settings, smooth = profile.masking, profile.extraction
+    return Unit.of(
+        "masking", f"{network}/seed{seed}", "paperlib.experiments.masking:measure", cost=20.0,
+        needs=[world_unit(profile, "world/test", seed), network_unit(profile, network, seed)],
+        network=network, seed=seed, observers=VARIANTS[network].get("observers", profile.observers),
+        fractions=settings.fractions, n_masked=settings.n_masked, blur_sigma=settings.blur_sigma,
+        smoothing=smooth.smoothing, n_passes=smooth.n_passes, max_angle=smooth.max_angle,
+        principal_component=smooth.principal_component,
+    )
+
+
+def units(profile: "Profile") -> list[Unit]:
+    """All units of Figure 2: the Baseline in every repeat, the controls in the first ones."""
+    first = profile.seeds[: profile.n_control_seeds]
+    return [masking_unit(profile, "baseline", seed) for seed in profile.seeds] + [
+        masking_unit(profile, network, seed) for network in NETWORKS[1:] for seed in first
+    ]
+
+
+def measure(params: dict[str, Any], inputs: dict[str, Result], scratch: Path) -> Result:
+    """Compute of `masking_unit`: SROCC against MOS for each fill, map, strategy and fraction, with bootstrap intervals.
+
+    `method` of a row is the map, `variant` is network/fill/strategy/fraction; the unmasked SROCC has method `none`.
+    """
+    name = next(name for name in inputs if name.startswith("world"))
+    world = load_world(inputs.pop(name)).head(params["n_masked"])
+    network = load_network(next(iter(inputs.values())))
+    mos = world.mos[params["observers"]]
+    rng = np.random.default_rng([params["seed"], 23])
+
+    def row(method: str, variant: str, images: np.ndarray) -> dict[str, Any]:
+        predicted = scores(network, images)
+        low, high = srocc_interval(predicted, mos, rng=rng, n_boot=N_BOOT)
+        return {
+            "experiment": "masking", "method": method, "dataset": world.name, "metric": "SROCC", "seed": params["seed"],
+            "variant": f"{params['network']}/{variant}", "value": float(srocc(predicted, mos)), "low": low, "high": high,
+            "n": len(world),
+        }
+
+    rows = [row("none", "none/none/0", world.images)]
+    for label, maps in _relevance(params, network, world, rng).items():
+        rank = masking.ranks(masking.blur(maps, params["blur_sigma"]))
+        for strategy in STRATEGIES:
+            for fraction in params["fractions"]:
+                mask = masking.masked(rank, fraction, strategy)
+                for colour in masking.FILL_COLOURS:
+                    images = masking.fill(world.images, mask, colour)
+                    rows.append(row(label, f"{colour}/{strategy}/{fraction}", images))
+    return Result(rows=pd.DataFrame(rows))
+
+
+def _relevance(params: dict[str, Any], network, world: ImageSet, rng: np.random.Generator) -> dict[str, np.ndarray]:
+    import cv2
+
+    from paperlib.maps.hirescam import extract
+
+    n, height, width = world.density.shape
+    noise = rng.random((n, *NOISE_GRID), dtype=np.float32)
+    rows, columns = np.mgrid[0:height, 0:width].astype(np.float32)
+    distance = np.hypot((rows + 0.5) / height - 0.5, (columns + 0.5) / width - 0.5)
+    keys = ("smoothing", "n_passes", "max_angle", "principal_component")
+    return {
+        "saliency": world.density,
+        "gradcam": extract(network, world.images, **{key: params[key] for key in keys}),
+        "random": np.stack([cv2.resize(one, (width, height), interpolation=cv2.INTER_CUBIC) for one in noise]),
+        "center": np.broadcast_to(-distance, (n, height, width)),
+    }
+
+
+def curves(rows: pd.DataFrame) -> Figure2Data:
+    """Figure 2 from the rows of `units`: means over repeats; the ends of intervals are averaged too."""
+    parts = rows["variant"].str.split("/", expand=True).set_axis(["network", "fill", "strategy", "fraction"], axis=1)
+    tidy = pd.concat([rows.reset_index(drop=True), parts.reset_index(drop=True)], axis=1)
+    tidy = tidy.rename(columns={"dataset": "world", "method": "map", "value": "srocc"})
+    tidy["fraction"] = tidy["fraction"].astype(float)
+    keys = ["world", "network", "fill", "map", "strategy", "fraction"]
+    means = tidy.groupby(keys, sort=False).agg(
+        srocc=("srocc", "mean"), low=("low", "mean"), high=("high", "mean"), n=("n", "sum")
+    ).reset_index()
+    unmasked = means[means["map"] == "none"]
+    return Figure2Data(means[means["map"] != "none"].reset_index(drop=True),
+                       unmasked[["world", "network", "srocc", "low", "high", "n"]].reset_index(drop=True))
+
+
+def gaps(rows: pd.DataFrame) -> pd.DataFrame:
+    """LeRF minus MoRF, averaged over the fractions: one row per network, fill, map and seed, with the share of
+    fractions at which LeRF is above (`above`)."""
+    parts = rows["variant"].str.split("/", expand=True).set_axis(["network", "fill", "strategy", "fraction"], axis=1)
+    tidy = pd.concat([rows[["method", "seed", "value"]].reset_index(drop=True), parts.reset_index(drop=True)], axis=1)
+    wide = tidy[tidy["method"] != "none"].pivot_table(
+        index=["network", "fill", "method", "seed", "fraction"], columns="strategy", values="value"
+    )
+    gap = (wide["LeRF"] - wide["MoRF"]).rename("gap").reset_index()
+    grouped = gap.groupby(["network", "fill", "method", "seed"])["gap"]
+    return grouped.agg(gap="mean", above=lambda values: float((values > 0).mean())).reset_index().rename(
+        columns={"method": "map"}
+    )
+
+
+def example(world: ImageSet, maps: dict[str, np.ndarray], fraction: float, blur_sigma: float) -> dict[str, np.ndarray]:
+    """What the network is shown: images of `world` masked by each of `maps` in both orders, filled with black."""
+    rows = {"unmasked": world.images}
+    for name, values in maps.items():
+        rank = masking.ranks(masking.blur(values, blur_sigma))
+        for strategy in STRATEGIES:
+            rows[f"{name}, {strategy}"] = masking.fill(world.images, masking.masked(rank, fraction, strategy), "black")
+    return rows

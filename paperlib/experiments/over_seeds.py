@@ -1,0 +1,27 @@
+"""From tidy rows of single repeats to means, standard deviations and intervals over them."""
+
+import math
+from collections.abc import Sequence
+
+import pandas as pd
+
+CONFIDENCE = 0.95
+
+
+def summarise(rows: pd.DataFrame, keys: Sequence[str]) -> pd.DataFrame:
+    """Mean, standard deviation (NaN with one repeat) and number of repeats of `value` for each combination of `keys`."""
+    grouped = rows.groupby(list(keys), sort=False)["value"]
+    return grouped.agg(value="mean", sd="std", n="count").reset_index()
+
+
+def interval(values: Sequence[float]) -> tuple[float, float, float]:
+    """Mean and the ends of its 95 % t interval over repeats; with one repeat the ends are NaN."""
+    from scipy import stats
+
+    n = len(values)
+    mean = sum(values) / n
+    if n < 2:
+        return mean, math.nan, math.nan
+    sd = math.sqrt(sum((value - mean) ** 2 for value in values) / (n - 1))
+    half = float(stats.t.ppf(0.5 + CONFIDENCE / 2, n - 1)) * sd / math.sqrt(n)
+    return mean, mean - half, mean + half

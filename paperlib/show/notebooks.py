@@ -1,0 +1,390 @@
+"""Running the notebooks: parameters are checked before anything starts, each notebook gets a fresh kernel, and one that
+fails does not stop the others. Promoting: executed outputs go back into the committed notebooks without run times."""
+
+import ast
+import os
+import re
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import IO, Any
+
+import nbformat
+from jupyter_client import AsyncKernelManager
+from jupyter_client.kernelspec import KernelSpec
+from nbformat import NotebookNode
+
+from paperlib.errors import PaperlibError
+from paperlib.paths import REPOSITORY, atomic_write
+
+_KERNELSPEC = {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"}
+_LANGUAGE = {"file_extension": ".py", "mimetype": "text/x-python", "name": "python", "pygments_lexer": "ipython3"}
+_RUN_METADATA = ("papermill", "execution", "collapsed", "scrolled")
+
+
+@dataclass(frozen=True)
+class NotebookRun:
+    """What came of one notebook: where its executed copy lies, how long it took, and `error`, one sentence or None."""
+
+    name: str
+    notebook: Path
+    html: Path | None
+    seconds: float
+    error: str | None = None
+
+
+def find(folder: Path, only: Sequence[str] = ()) -> list[Path]:
+    """Notebooks of `folder` in name order; with `only`, those whose name starts with one of the prefixes.
+
+    Raises:
+        PaperlibError: there are no notebooks, or a prefix fits none.
+    """
+    every = sorted(folder.glob("*.ipynb"))
+    if not every:
+        raise PaperlibError(f"there are no notebooks in {folder}; is the checkout complete?")
+    for prefix in only:
+        if not prefix or not any(path.stem.startswith(prefix) for path in every):
+            known = ", ".join(path.stem for path in every)
+            raise PaperlibError(f"no notebook starts with {prefix!r}; choose from: {known}")
+    return [path for path in every if not only or path.stem.startswith(tuple(only))]
+
+
+def parameters(path: Path) -> dict[str, Any]:
+    """Names and default values in the cell tagged `parameters` of a notebook, in order; empty when it has no such cell.
+
+    Raises:
+        PaperlibError: the file is no notebook, or the cell holds something else than `name = literal`.
+    """
+    for cell in _read(path).cells:
+        if cell.cell_type == "code" and "parameters" in cell.metadata.get("tags", []):
+            return _literal_assignments(cell.source, path)
+    return {}
+
+
+def check_parameters(paths: Sequence[Path], settings: Sequence[str]) -> dict[Path, dict[str, Any]]:
+    """Which values each notebook gets from `settings` like `"n_examples=4"`.
+
+    A setting goes to every notebook that has the parameter. Values are read as Python literals and must fit the type of
+    the default; text needs no quotation marks.
+
+    Raises:
+        PaperlibError: not of the form `name=value`, a name that no notebook has, or a value of another type.
+    """
+    known = {path: parameters(path) for path in paths}
+    values: dict[Path, dict[str, Any]] = {path: {} for path in paths}
+    for setting in settings:
+        name, equals, text = setting.partition("=")
+        name = name.strip()
+        if not equals or not name.isidentifier():
+            raise PaperlibError(f"{setting!r} is no setting; write --set name=value")
+        if name == "profile":
+            raise PaperlibError("the profile is chosen with --profile NAME, not with --set")
+        owners = [path for path in paths if name in known[path]]
+        if not owners:
+            raise PaperlibError(f"no notebook has a parameter {name!r}; {_valid_parameters(known)}")
+        for path in owners:
+            values[path][name] = _fitting_value(name, text.strip(), known[path][name], path.stem)
+    return values
+
+
+def run_notebooks(
+    paths: Sequence[Path],
+    output: Path,
+    values: Mapping[Path, Mapping[str, Any]],
+    environment: Mapping[str, str] | None = None,
+    on_done: Callable[[NotebookRun], None] | None = None,
+    workers: int = 1,
+) -> list[NotebookRun]:
+    """Execute notebooks in order and write the executed copies, `.ipynb` and `.html`, into `output`.
+
+    The originals stay as they are. Every notebook has its own kernel of this very interpreter and works in its own
+    folder, as in JupyterLab. One that fails keeps its outputs so far and the others still run. An interruption kills the
+    kernels.
+
+    Args:
+        paths: the notebooks.
+        output: folder of the executed copies; made when missing.
+        values: per notebook, parameters that differ from the defaults.
+        environment: variables for the kernels on top of this process' own.
+        on_done: called after each notebook, from its thread.
+        workers: how many notebooks run at a time.
+    """
+    output = output.resolve()
+    output.mkdir(parents=True, exist_ok=True)
+    kernels = _Kernels(dict(environment or {}))
+    names = [path.stem for path in paths]
+
+    def one(path: Path) -> NotebookRun:
+        run = _run_one(path, output, dict(values.get(path, {})), kernels)
+        if on_done:
+            on_done(run)
+        return replace(run, html=write_html(run.notebook, names)) if run.notebook.is_file() else run
+
+    with _writable_jupyter_folders(), ThreadPoolExecutor(workers) as pool:
+        futures = [pool.submit(one, path) for path in paths]
+        try:
+            return [future.result() for future in futures]
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            kernels.kill()
+            raise
+
+
+def write_html(notebook: Path, names: Sequence[str] = ()) -> Path:
+    """Write `notebook` as a page beside it, pictures inside the page, links to the notebooks `names` turned to pages.
+
+    Formulas need MathJax from the network and stay readable TeX without it; everything else is in the file.
+    """
+    from nbconvert import HTMLExporter
+
+    exporter = HTMLExporter(embed_images=True, require_js_url="", jquery_url="")
+    resources = {"metadata": {"name": notebook.stem, "path": str(notebook.parent)}}
+    body, _ = exporter.from_notebook_node(_read(notebook), resources)
+    page = notebook.with_suffix(".html")
+    with atomic_write(page, "w") as file:
+        file.write(re.sub(rf'href="({"|".join(map(re.escape, names))})\.ipynb', r'href="\1.html', body) if names else body)
+    return page
+
+
+def promote(executed: Path, committed: Path) -> list[Path]:
+    """Put the outputs of executed notebooks into the committed ones, without anything that changes from run to run.
+
+    Sources, cell ids, tags and other cell metadata stay those of the committed notebook; execution counts run 1..n;
+    injected parameters, run times, paths, versions and the error stream are left out. Either every notebook is promoted
+    or none.
+
+    Args:
+        executed: folder with the executed copies of a plain run.
+        committed: folder with the committed notebooks.
+
+    Returns:
+        The notebooks whose file changed.
+
+    Raises:
+        PaperlibError: an executed copy is missing, failed, or was made from another text.
+    """
+    texts = {path: _promoted_text(executed / path.name, path) for path in find(committed)}
+    changed = [path for path, text in texts.items() if path.read_text("utf-8") != text]
+    for path in changed:
+        with atomic_write(path, "w") as file:
+            file.write(texts[path])
+    return changed
+
+
+def _read(path: Path) -> NotebookNode:
+    try:
+        return nbformat.read(path, as_version=4)
+    except FileNotFoundError:
+        raise PaperlibError(f"there is no notebook {path}") from None
+    except Exception as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise PaperlibError(f"{path} is not a readable notebook ({reason}); restore it with git checkout") from error
+
+
+def _literal_assignments(source: str, path: Path) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    try:
+        for statement in ast.parse(source).body:
+            match statement:
+                case ast.Assign(targets=[ast.Name(id=name)], value=value):
+                    found[name] = ast.literal_eval(value)
+                case ast.AnnAssign(target=ast.Name(id=name), value=ast.expr() as value):
+                    found[name] = ast.literal_eval(value)
+                case ast.Expr(value=ast.Constant()):
+                    pass
+                case _:
+                    raise ValueError(ast.unparse(statement))
+    except (SyntaxError, ValueError) as error:
+        message = f"the parameters cell of {path.stem} may only hold lines like name = 3 ({error})"
+        raise PaperlibError(message) from error
+    return found
+
+
+def _valid_parameters(known: Mapping[Path, Mapping[str, Any]]) -> str:
+    lists = [
+        f"{path.stem}: {', '.join(f'{name} = {value!r}' for name, value in defaults.items() if name != 'profile')}"
+        for path, defaults in known.items()
+        if set(defaults) - {"profile"}
+    ]
+    return "valid are\n  " + "\n  ".join(lists) if lists else "the chosen notebooks have none"
+
+
+def _fitting_value(name: str, text: str, default: Any, notebook: str) -> Any:
+    """`text` as a value of the default's type."""
+    try:
+        value = {"true": True, "false": False}.get(text.lower(), ...)
+        value = ast.literal_eval(text) if value is ... else value
+    except (SyntaxError, ValueError):
+        value = text
+    if isinstance(default, str):
+        return value if isinstance(value, str) else text
+    if isinstance(default, float) and isinstance(value, int) and not isinstance(value, bool):
+        return float(value)
+    if isinstance(default, list | tuple) and isinstance(value, list | tuple):
+        return type(default)(value)
+    if default is not None and type(value) is not type(default):
+        expected = f"a value of type {type(default).__name__} like {default!r}"
+        raise PaperlibError(f"{name}={text} does not fit {notebook}: expected {expected}")
+    return value
+
+
+@contextmanager
+def _writable_jupyter_folders():
+    """Give Jupyter and IPython folders of their own where none are set, so that the home folder is never written."""
+    names = ("JUPYTER_RUNTIME_DIR", "IPYTHONDIR")
+    missing = [name for name in names if not os.environ.get(name)]
+    with TemporaryDirectory(prefix="paperlib-", ignore_cleanup_errors=True) as folder:
+        os.environ.update({name: folder for name in missing})
+        try:
+            yield
+        finally:
+            for name in missing:
+                os.environ.pop(name, None)
+
+
+class _Kernels:
+    """The kernels of one run: each is this interpreter, whatever kernel specs the user has installed as python3."""
+
+    def __init__(self, environment: Mapping[str, str]) -> None:
+        search_path = os.pathsep.join(filter(None, (str(REPOSITORY), os.environ.get("PYTHONPATH"))))
+        inline = "module://matplotlib_inline.backend_inline"
+        self.stopped = False
+        self._started: list[AsyncKernelManager] = []
+        self._spec = KernelSpec(
+            argv=[sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}"],
+            display_name=_KERNELSPEC["display_name"],
+            language="python",
+            env={"PYTHONPATH": search_path, "MPLBACKEND": inline, "PAPERLIB_QUIET": "1", **environment},
+        )
+
+    def manager(self, folder: Path, messages: IO[bytes]) -> type[AsyncKernelManager]:
+        """Managers of kernels that work in `folder`; what their processes write to the error stream goes to `messages`."""
+        spec, started = self._spec, self._started
+
+        class ThisInterpreter(AsyncKernelManager):
+            @property
+            def kernel_spec(self) -> KernelSpec:
+                return spec
+
+            async def start_kernel(self, **options: Any) -> None:
+                await super().start_kernel(stderr=messages, cwd=str(folder), **options)
+                started.append(self)
+
+        return ThisInterpreter
+
+    def kill(self) -> None:
+        """End every kernel that still runs, and start none again."""
+        self.stopped = True
+        for manager in self._started:
+            process = getattr(manager.provisioner, "process", None)
+            if process is not None and process.poll() is None:
+                process.kill()
+
+
+def _run_one(path: Path, output: Path, values: dict[str, Any], kernels: _Kernels) -> NotebookRun:
+    target = output / path.name
+    log = target.with_suffix(".log")
+    for stale in (target, target.with_suffix(".html")):
+        stale.unlink(missing_ok=True)
+    start = time.perf_counter()
+    with log.open("wb") as messages:
+        manager = kernels.manager(path.parent, messages)
+        error = _execute(path, target, values, manager)
+        if error and not _started_cells(target) and not kernels.stopped:  # its ports may have been taken meanwhile
+            error = _execute(path, target, values, manager)
+    if not log.stat().st_size:
+        log.unlink()
+    return NotebookRun(path.stem, target, None, time.perf_counter() - start, error)
+
+
+def _execute(path: Path, target: Path, values: dict[str, Any], manager: type[AsyncKernelManager]) -> str | None:
+    """Run one notebook with papermill; None, or one sentence on what failed."""
+    import papermill
+    from nbclient.exceptions import DeadKernelError
+    from papermill.exceptions import PapermillExecutionError
+
+    try:
+        papermill.execute_notebook(
+            *(str(file).replace("{", "{{").replace("}", "}}") for file in (path, target)),
+            parameters=values,
+            kernel_name=_KERNELSPEC["name"],
+            progress_bar=False,
+            kernel_manager_class=manager,
+            extra_arguments=["--IPKernelApp.log_level=ERROR"],
+        )
+    except PapermillExecutionError as error:
+        reason = f"{error.ename}: {error.evalue}".strip().splitlines()[0]
+        return f"{path.stem}: cell [{error.exec_count}] failed with {reason}; its outputs so far are in {target}"
+    except DeadKernelError:
+        started = len(_started_cells(target))
+        where = f"in cell {started}" if started else "before the first cell"
+        return (
+            f"{path.stem}: the kernel died {where} (killed, or out of memory); its outputs so far are in {target}, its "
+            "last words, if any, in the .log beside it"
+        )
+    except RuntimeError as error:
+        return f"{path.stem}: the kernel did not start ({error})"
+    return None
+
+
+def _code_cells(notebook: NotebookNode) -> list[NotebookNode]:
+    return [cell for cell in notebook.cells if cell.cell_type == "code" and cell.source.strip()]
+
+
+def _started_cells(target: Path) -> list[NotebookNode]:
+    """Code cells that a kernel took up; none when the kernel never came up."""
+    if not target.is_file():
+        return []
+    return [cell for cell in _code_cells(_read(target)) if "execution" in cell.metadata]
+
+
+def _promoted_text(executed: Path, committed: Path) -> str:
+    advice = "run the notebooks again with `python -m paperlib run`"
+    if not executed.is_file():
+        raise PaperlibError(f"{committed.stem} has not been executed ({executed} is missing); {advice}")
+    target, source = _read(committed), _read(executed)
+    ours = [cell for cell in source.cells if not _added_by_papermill(cell)]
+    if not _injected(source, executed).items() <= parameters(committed).items():
+        raise PaperlibError(f"{committed.stem} was executed with other parameters than its own; {advice} without --set")
+    if [(cell.cell_type, cell.source) for cell in ours] != [(cell.cell_type, cell.source) for cell in target.cells]:
+        raise PaperlibError(f"{committed.stem} was changed after it was executed; {advice}")
+    count = 0
+    for cell, done in zip(target.cells, ours, strict=True):
+        for key in _RUN_METADATA:
+            cell.metadata.pop(key, None)
+        if cell.cell_type != "code":
+            continue
+        failed = done.execution_count is None or any(out.output_type == "error" for out in done.outputs)
+        if cell.source.strip() and failed:
+            raise PaperlibError(f"{committed.stem} did not run to its end; mend it, then {advice}")
+        count += bool(cell.source.strip())
+        cell.execution_count = count if cell.source.strip() else None
+        kept = [out for out in done.outputs if out.get("name") != "stderr"]
+        cell.outputs = [_stable_output(out, cell.execution_count) for out in kept]
+    target.metadata = {
+        **{key: value for key, value in target.metadata.items() if key not in (*_RUN_METADATA, "widgets")},
+        "kernelspec": _KERNELSPEC,
+        "language_info": _LANGUAGE,
+    }
+    return nbformat.writes(target) + "\n"
+
+
+def _added_by_papermill(cell: NotebookNode) -> bool:
+    return bool({"injected-parameters", "papermill-error-cell-tag"} & set(cell.metadata.get("tags", [])))
+
+
+def _injected(notebook: NotebookNode, path: Path) -> dict[str, Any]:
+    tagged = [cell for cell in notebook.cells if "injected-parameters" in cell.metadata.get("tags", [])]
+    return {name: value for cell in tagged for name, value in _literal_assignments(cell.source, path).items()}
+
+
+def _stable_output(output: NotebookNode, count: int | None) -> NotebookNode:
+    stable = NotebookNode({key: value for key, value in output.items() if key != "transient"})
+    if "execution_count" in stable:
+        stable.execution_count = count
+    return stable

@@ -1,0 +1,252 @@
+"""A run told in plain text, claims over several seeds, and the parts of README that are written by the code."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+import textwrap
+from collections.abc import Mapping, Sequence
+from dataclasses import fields, is_dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from paperlib.errors import PaperlibError
+from paperlib.paper import CLAIMS, look, published
+from paperlib.paths import atomic_write
+
+if TYPE_CHECKING:
+    from paperlib.experiments.artefacts import ClaimResult
+    from paperlib.show.report import Run
+
+SIMULATION = (
+    "Simulation: all numbers here come from a small generated world with simulated observers and assessors. They test "
+    "the pipeline and show the mechanism; they are no evidence about people."
+)
+_MARKER = re.compile(r"<!-- generated:(?P<name>[\w-]+) -->\n(?P<body>.*?)<!-- /generated:(?P=name) -->", re.DOTALL)
+_CONTROL = "control"
+_UNIFORM = "control, uniform observers"
+
+
+def text_summary(run: Run, report: Path | None) -> str:
+    """What a run made, for a terminal: where tables and figures lie, the verdicts, the notebooks, time and memory."""
+    parts = [f"Profile {run.profile}" + (f", with {', '.join(run.settings)}" if run.settings else "")]
+    if run.simulated:
+        parts.append(textwrap.fill(SIMULATION, 100))
+    if run.artefacts:
+        parts += ["", "Tables and figures"]
+        parts += [f"  {artefact.name:8}{_files(artefact.files)}" for artefact in run.artefacts]
+    if run.claims:
+        parts += ["", "Claims of the paper, tested here", claims_text(run.claims)]
+    if run.notebooks:
+        parts += ["", "Notebooks"]
+        for notebook in run.notebooks:
+            state = "failed" if notebook.error else "ok"
+            parts.append(f"  {state:8}{notebook.seconds:6.1f} s  {_shown(notebook.html or notebook.notebook)}")
+    parts += ["", "Time"]
+    parts += [f"  {step:22}{seconds:8.1f} s" for step, seconds in run.seconds.items()]
+    parts.append(f"  {'total':22}{sum(run.seconds.values()):8.1f} s")
+    if run.peak_memory:
+        parts.append(f"  {'peak memory':22}{run.peak_memory / 2**30:8.1f} GiB in all processes")
+    if report:
+        parts += ["", f"Report: {_shown(report)}"]
+    if run.failures:
+        parts += ["", "Failed", *(f"  {failure}" for failure in run.failures)]
+    return "\n".join(parts) + "\n"
+
+
+def claims_text(claims: Sequence[ClaimResult]) -> str:
+    """One line of verdict and numbers per claim, and one with what was measured."""
+    lines = []
+    for claim in claims:
+        interval = f"[{number(claim.low)}, {number(claim.high)}]"
+        lines.append(f"  {claim.id}  {claim.verdict:14}{number(claim.value)} {interval} n={claim.n}")
+        lines.append(f"      {claim.detail or claim.text}")
+    return "\n".join(lines)
+
+
+def bench_text(rows: Sequence[Mapping[str, Any]]) -> str:
+    """One line per benchmark: whether it reaches its goal, its ratio to the peer, both names; "no peer" without one."""
+    words = {True: "met", False: "MISSED", None: "no peer"}
+    lines = []
+    for row in rows:
+        ratio = "" if row["ratio"] is None else f"{row['ratio']:.2f}"
+        goal = "" if row["goal"] is None else f" (goal {row['goal']})"
+        lines.append(f"{words[row['met']]:8}{ratio:>10}  {row['name']} / {row['peer']}{goal}")
+    return "\n".join(lines) + "\n"
+
+
+def number(value: float) -> str:
+    """Three decimals, a real minus sign, and a dash for what has no value."""
+    return "–" if math.isnan(value) else f"{value:.3f}".replace("-", "−")
+
+
+def to_json(value: Any, indent: int | None = 2) -> str:
+    """JSON text with a final line break: dataclasses as objects, data frames as lists of rows, arrays as lists to four
+    decimals; a number that does not exist is null."""
+    return json.dumps(_plain(value), indent=indent, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def claims_over_seeds(parts: Mapping[str, Mapping[str, pd.Series]]) -> pd.DataFrame:
+    """Mean and spread over seeds of every quantity behind every claim.
+
+    Args:
+        parts: per claim, named series over seeds (`paperlib.experiments.claim_parts`).
+
+    Returns:
+        One row per claim and quantity: `claim`, `quantity`, `mean`, `sd` (sample standard deviation, NaN for one seed),
+        `n` (seeds), `verdict` of the means (empty for controls), and `holds_in`, the number of seeds in which the claim
+        holds by itself.
+    """
+    from paperlib.experiments.judging import HOLDS, spread, verdict
+
+    table = spread(dict(parts))
+    return table.assign(holds_in=table["claim"].map({
+        claim: sum(verdict(claim, _of_seed(own, seed)) == HOLDS for seed in next(iter(own.values())).index)
+        for claim, own in parts.items()
+    }))
+
+
+def save_claims(table: pd.DataFrame, folder: Path) -> tuple[Path, Path]:
+    """Write `claims.csv` and `claims.md` into `folder`; see `claims_over_seeds` for the columns."""
+    csv = table.to_csv(index=False, float_format="%.6f", lineterminator="\n")
+    texts = {"claims.csv": csv, "claims.md": _claims_md(table)}
+    for name, text in texts.items():
+        with atomic_write(folder / name, "w") as file:
+            file.write(text)
+    return folder / "claims.csv", folder / "claims.md"
+
+
+def readme_blocks(figures: Path) -> dict[str, str]:
+    """The generated parts of README by name: `claims` and `table1` to `table3`, from the files in `figures`.
+
+    A part whose file is missing is left out.
+    """
+    blocks = {path.stem: path.read_text("utf-8") for path in sorted(figures.glob("table[1-3].md"))}
+    if (figures / "claims.csv").is_file():
+        blocks["claims"] = _readme_claims(pd.read_csv(figures / "claims.csv"))
+    return blocks
+
+
+def rewrite_readme(text: str, figures: Path) -> str:
+    """`text` with what stands between `<!-- generated:NAME -->` and `<!-- /generated:NAME -->` made anew.
+
+    Raises:
+        PaperlibError: an opening marker without its closing one, or a name for which `figures` holds no file.
+    """
+    blocks = readme_blocks(figures)
+    opened = re.findall(r"<!-- generated:([\w-]+) -->", text)
+    closed = [match["name"] for match in _MARKER.finditer(text)]
+    if opened != closed:
+        lost = sorted(set(opened) - set(closed)) or opened
+        end = f"<!-- /generated:{lost[0]} -->"
+        raise PaperlibError(f"README.md: the generated block {lost[0]!r} is not closed with {end}")
+    for name in opened:
+        if name not in blocks:
+            known = ", ".join(sorted(blocks)) or "none"
+            raise PaperlibError(f"README.md asks for the block {name!r}, but {figures} has files for: {known}")
+    return _MARKER.sub(lambda match: f"<!-- generated:{match['name']} -->\n{blocks[match['name']].strip()}\n"
+                       f"<!-- /generated:{match['name']} -->", text)
+
+
+def _files(files: Sequence[Path]) -> str:
+    """One folder and the endings: `figures/table1.csv .md .tex`."""
+    return " ".join([_shown(files[0]), *(file.suffix for file in files[1:])])
+
+
+def _shown(path: Path) -> str:
+    """Relative to the working directory where it lies below it."""
+    path = path.resolve()
+    return str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) else str(path)
+
+
+def _plain(value: Any) -> Any:
+    if is_dataclass(value):
+        return {entry.name: _plain(getattr(value, entry.name)) for entry in fields(value)}
+    if isinstance(value, pd.DataFrame):
+        return _plain(value.to_dict("records"))
+    if isinstance(value, Mapping):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    if isinstance(value, np.ndarray):
+        return _plain(np.round(value.astype(float), 4).tolist() if value.dtype.kind == "f" else value.tolist())
+    if isinstance(value, np.generic):
+        return _plain(value.item())
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value
+
+
+def _mean_sd(mean: float, sd: float) -> str:
+    return number(mean) if math.isnan(sd) else f"{number(mean)} ± {number(sd)}"
+
+
+def _claims_md(table: pd.DataFrame) -> str:
+    seeds = table["n"].max()
+    lines = [f"Mean ± sample standard deviation over {seeds} seeds; a claim holds in a seed by that seed alone.", ""]
+    lines += ["| Claim | Quantity | Mean ± sd | Verdict | Holds in |", "|:--|:--|--:|:--|:--|"]
+    for identity, rows in table.groupby("claim", sort=False):
+        for place, row in enumerate(rows.itertuples(index=False)):
+            outcome = f"{row.verdict} | {_holds(rows)}" if place == 0 else " | "
+            lines.append(f"| {identity if place == 0 else ''} | {row.quantity} | {_mean_sd(row)} | {outcome} |")
+    return "\n".join(lines) + "\n"
+
+
+def _readme_claims(table: pd.DataFrame) -> str:
+    """Claim, notebook, paper, demo: one row per claim, the uniform observers in their own column."""
+    lines = ["| Claim | Notebook | Paper | Demo, mean ± sd | Control: uniform observers | Holds in |",
+             "|:--|:--|:--|:--|:--|:--|"]
+    for identity, rows in table.groupby("claim", sort=False):
+        claim = CLAIMS[identity]
+        control = rows["quantity"].str.startswith(_CONTROL)
+        cells = [
+            f"**{identity}** {claim.ours}",
+            f"[{claim.notebook.split('_')[0]}](notebooks/{claim.notebook})",
+            _paper_side(identity),
+            _quantities(rows[~control]),
+            _quantities(rows[rows["quantity"].str.startswith(_UNIFORM)]),
+            _holds(rows),
+        ]
+        lines.append("| " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
+def _of_seed(parts: Mapping[str, pd.Series], seed: int) -> dict[str, pd.Series]:
+    """What one seed says; controls, which decide nothing and may have fewer seeds, are left out."""
+    return {name: series.loc[[seed]] for name, series in parts.items() if not name.startswith(_CONTROL)}
+
+
+def _quantities(rows: pd.DataFrame) -> str:
+    parts = [
+        f"{row.quantity.removeprefix(_UNIFORM).lstrip(', ')} {_mean_sd(row)}" for row in rows.itertuples(index=False)
+    ]
+    return "<br>".join(parts) or "–"
+
+
+def _holds(rows: pd.DataFrame) -> str:
+    return f"{rows['holds_in'].iloc[0]} of {rows['n'].iloc[0]} seeds"
+
+
+def _mean_sd(row: Any) -> str:
+    return number(row.mean) if math.isnan(row.sd) else f"{number(row.mean)} ± {number(row.sd)}"
+
+
+_PAPER_CELLS = {
+    "C1": ((1, "center_prior", "salicon", "CC"), (1, "baseline", "salicon", "CC"), (1, "transalnet", "salicon", "CC")),
+    "C2": (),
+    "C3": (
+        (2, "baseline", "koniq10k", "SROCC"), (2, "baseline_gradcam_loss", "koniq10k", "SROCC"),
+        (2, "baseline", "salicon", "CC"), (2, "baseline_gradcam_loss", "salicon", "CC"),
+    ),
+    "C4": tuple((3, method, "sacid", "FracCP") for method in ("psnr", "ew_psnr", "ssim", "ew_ssim")),
+}
+
+
+def _paper_side(identity: str) -> str:
+    """Section and the published numbers that carry the claim."""
+    cells = [f"{look(cell[1]).label} {cell[3]} {published(*cell):.3f}" for cell in _PAPER_CELLS[identity]]
+    return "<br>".join([CLAIMS[identity].section, *cells])

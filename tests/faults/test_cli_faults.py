@@ -1,0 +1,191 @@
+"""The command line when the world around it fails: unwritable folders, full disks, closed pipes, Ctrl-C."""
+
+import errno
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import nbformat
+import psutil
+import pytest
+from nbformat.v4 import new_code_cell, new_notebook
+
+from paperlib import cli, experiments, paths
+from paperlib.show import notebooks
+
+STUB = """
+import errno, os, sys, time
+from paperlib import cli, experiments, paths
+from paperlib.experiments.artefacts import ClaimResult
+claim = ClaimResult("C1", "words " * 20, 1.0, 0.0, 2.0, 3, "holds", "demo")
+experiments.claims = lambda profile: [claim] * 2000
+{extra}
+sys.exit(cli.main(sys.argv[1:]))
+"""
+
+
+def start(*words: str, extra: str = "", **options) -> subprocess.Popen:
+    """The command line in a process of its own, with made-up claims at once."""
+    command = [sys.executable, "-c", STUB.format(extra=extra), *words]
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE} | options
+    return subprocess.Popen(command, cwd=paths.REPOSITORY, text=True, **pipes)
+
+
+@pytest.fixture(autouse=True)
+def folders(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("PAPERLIB_RESULTS", str(tmp_path / "results"))
+    monkeypatch.setenv("PAPERLIB_FIGURES", str(tmp_path / "figures"))
+
+
+def write_notebook(folder: Path, name: str, *sources: str) -> Path:
+    cells = [new_code_cell(source, id=f"cell-{number}") for number, source in enumerate(sources)]
+    kernel = {"name": "python3", "display_name": "Python 3", "language": "python"}
+    path = folder / f"{name}.ipynb"
+    nbformat.write(new_notebook(cells=cells, metadata={"kernelspec": kernel}), path)
+    return path
+
+
+def test_a_reader_that_stops_is_no_error() -> None:
+    process = start("claims", "--json")
+    assert process.stdout.read(10)
+    process.stdout.close()
+    assert process.wait(60) == 0
+    assert process.stderr.read() == ""
+    process.stderr.close()
+
+
+def test_a_full_disk_behind_stdout_is_one_sentence() -> None:
+    full = """
+import io
+class Full(io.StringIO):
+    def flush(self):
+        if not self.closed and self.tell():
+            self.truncate(0), self.seek(0)
+            raise OSError(errno.ENOSPC, "No space left on device")
+sys.stdout = Full()
+"""
+    process = start("claims", "--json", extra=full)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 1
+    assert "the disk is full" in err
+    assert "Traceback" not in err
+
+
+def test_a_closed_stdout_is_no_error() -> None:
+    command = ["sh", "-c", 'exec "$@" >&-', "sh", sys.executable, "-c", STUB.format(extra=""), "claims"]
+    run = subprocess.run(command, cwd=paths.REPOSITORY, stderr=subprocess.PIPE, text=True)
+    assert (run.returncode, run.stderr) == (0, "")
+
+
+def test_interrupting_a_computation_gives_130() -> None:
+    busy = "experiments.prepare = lambda profile: (print('busy', flush=True), time.sleep(60))"
+    process = start("prepare", extra=busy)
+    assert process.stderr.readline() == "busy\n"
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert out == ""
+    assert "interrupted" in err
+    assert "Traceback" not in err
+
+
+def test_interrupting_a_notebook_leaves_no_kernel_behind(tmp_path: Path) -> None:
+    folder = tmp_path / "notebooks"
+    folder.mkdir()
+    marker = tmp_path / "kernel"
+    source = f"import os, time\nopen({str(marker)!r}, 'w').write(str(os.getpid()))\ntime.sleep(120)"
+    write_notebook(folder, "05_long", source)
+    process = start("run", "--only", "05", extra=f"from pathlib import Path\npaths.NOTEBOOKS = Path({str(folder)!r})")
+    deadline = time.monotonic() + 60
+    while not (marker.is_file() and marker.read_text()) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    kernel = int(marker.read_text())
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "Traceback" not in err
+    psutil.wait_procs([psutil.Process(kernel)] if psutil.pid_exists(kernel) else [], timeout=10)
+    assert not psutil.pid_exists(kernel)
+
+
+@pytest.mark.parametrize("words", [["prepare"], ["run"], ["figure", "1"], ["claims", "--save"]])
+def test_a_folder_that_cannot_be_written_is_refused_before_anything_is_computed(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture, words: list[str]
+) -> None:
+    def never(*arguments: object) -> None:
+        raise AssertionError("computed something")
+
+    for name in ("prepare", "table", "figure", "claims"):
+        monkeypatch.setattr(experiments, name, never, raising=False)
+    (tmp_path / "notebooks").mkdir()
+    write_notebook(tmp_path / "notebooks", "03a_a", "1")
+    monkeypatch.setattr(paths, "NOTEBOOKS", tmp_path / "notebooks")
+    for name in ("results", "figures"):
+        (tmp_path / name).write_text("a file where a folder should be")
+    assert cli.main(words) == 2
+    err = capsys.readouterr().err
+    assert err.startswith(f"paperlib: cannot write to {tmp_path}")
+    assert "--results DIR" in err
+
+
+def test_a_full_disk_during_the_computation_is_one_sentence(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    def full(number: int, profile: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(experiments, "table", full, raising=False)
+    assert cli.main(["table", "1"]) == 1
+    assert capsys.readouterr().err == (
+        "paperlib: the disk is full; make room, then start the same command again: finished results are kept\n"
+    )
+
+
+def test_a_traceback_finds_another_folder_when_results_cannot_be_written(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    (tmp_path / "results").write_text("a file")
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    monkeypatch.setattr(experiments, "table", lambda number, profile: 1 / 0, raising=False)
+    assert cli.main(["table", "1"]) == 1
+    (log,) = tmp_path.glob("paperlib-*.log")
+    assert str(log) in capsys.readouterr().err
+    assert "ZeroDivisionError" in log.read_text()
+
+
+def test_a_damaged_notebook_is_named_before_anything_runs(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    (tmp_path / "notebooks").mkdir()
+    good = write_notebook(tmp_path / "notebooks", "03a_a", "1")
+    (tmp_path / "notebooks" / "03b_b.ipynb").write_text(good.read_text()[:100])
+    monkeypatch.setattr(paths, "NOTEBOOKS", tmp_path / "notebooks")
+    assert cli.main(["run"]) == 2
+    assert "03b_b.ipynb is not a readable notebook" in capsys.readouterr().err
+
+
+def test_a_kernel_that_never_starts_is_tried_twice_and_told(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    tries = tmp_path / "tries"
+    script = tmp_path / "python"
+    script.write_text(f"#!/bin/sh\necho x >> '{tries}'\nexit 1\n")
+    script.chmod(0o755)
+    path = write_notebook(tmp_path, "01_a", "1")
+    monkeypatch.setattr(sys, "executable", str(script))
+    (run,) = notebooks.run_notebooks([path], tmp_path / "out", {})
+    assert run.error.startswith("01_a: the kernel d")
+    assert tries.read_text().split() == ["x", "x"]
+
+
+def test_promoting_a_damaged_copy_leaves_the_committed_notebook(tmp_path: Path) -> None:
+    committed, executed = tmp_path / "committed", tmp_path / "executed"
+    committed.mkdir(), executed.mkdir()
+    path = write_notebook(committed, "01_a", "1")
+    before = path.read_bytes()
+    (executed / "01_a.ipynb").write_text(json.dumps({"cells": "none"}))
+    with pytest.raises(cli.PaperlibError, match=r"executed/01_a\.ipynb is not a readable notebook"):
+        notebooks.promote(executed, committed)
+    assert path.read_bytes() == before

@@ -1,0 +1,61 @@
+"""Small made-up artefacts for the tests of the command line and the report: shapes of a real run, invented numbers."""
+
+import math
+
+import numpy as np
+import pandas as pd
+
+from paperlib.experiments.artefacts import ClaimResult, Column, Figure1Data, Figure2Data, TableData
+from paperlib.profiles import Profile
+
+
+def table(number: int, profile: Profile) -> TableData:
+    columns = (Column("world", "CC", 1, "CC ↑"), Column("world", "KLD", -1, "KLD ↓"))
+    rows = [
+        ("Dummy", "center_prior", "world", "CC", 0.5, math.nan, 0.541, True),
+        ("Dummy", "center_prior", "world", "KLD", 0.8, math.nan, 0.784, True),
+        ("GradCAM from IQA", "baseline", "world", "CC", 0.6, 0.01, 0.637, True),
+        ("GradCAM from IQA", "baseline", "world", "KLD", 0.7, 0.02, 0.700, True),
+        ("Control", "noise_map", "world", "CC", 0.1, 0.03, math.nan, False),
+    ]
+    cells = pd.DataFrame(rows, columns=["section", "method", "dataset", "metric", "value", "sd", "published", "ranked"])
+    cells = cells.assign(low=math.nan, high=math.nan, n=len(profile.seeds))
+    return TableData(f"table{number}", f"Table {'I' * number}. Made up <&>", "A caption.", columns, cells, ("A note.",))
+
+
+def figure(number: int, profile: Profile) -> Figure1Data | Figure2Data:
+    if number == 1:
+        rng = np.random.default_rng(0)
+        images = rng.integers(0, 256, (2, 8, 12, 3), dtype=np.uint8)
+        maps = {name: rng.random((2, 8, 12)) for name in ("Ground truth", 'GradCAM "quoted"')}
+        return Figure1Data(images, maps, ("a", "b"))
+    rows = [
+        ("world", network, fill, name, strategy, fraction, 0.9 - fraction * slope, math.nan, math.nan, 3)
+        for network in ("baseline", "unpretrained")
+        for fill in ("black", "mean")
+        for name in ("saliency", "gradcam")
+        for strategy, slope in (("LeRF", 0.3), ("MoRF", 0.7))
+        for fraction in (0.2, 0.6)
+    ]
+    names = ["world", "network", "fill", "map", "strategy", "fraction", "srocc", "low", "high", "n"]
+    unmasked = pd.DataFrame({"world": "world", "network": ["baseline", "unpretrained"], "srocc": [0.9, 0.8]})
+    return Figure2Data(pd.DataFrame(rows, columns=names), unmasked)
+
+
+def claim_parts(profile: Profile) -> dict[str, dict[str, pd.Series]]:
+    """Quantities that are the seeds themselves, so that means can be checked by hand."""
+    seeds = pd.Series([float(seed) for seed in profile.seeds], index=pd.Index(profile.seeds, name="seed"))
+    return {
+        "C1": {"CC: Baseline − centre prior": seeds, "control, uniform observers, CC: Baseline − centre prior": -seeds},
+        "C4": {"FracCP: EW-PSNR − PSNR": seeds + 1, "control, shuffled map, FracCP: EW-PSNR − PSNR": seeds[:1] * 0},
+    }
+
+
+def claims(profile: Profile) -> list[ClaimResult]:
+    """C1 as the mean of the seeds; C2 has no value at all."""
+    value = sum(profile.seeds) / len(profile.seeds)
+    numbers = (value, value - 1, value + 1, len(profile.seeds))
+    words = ("holds", profile.name, "What was measured.")
+    first = ClaimResult("C1", "Words of the <paper>.", *numbers, *words, {"gradcam": value + 1})
+    second = ClaimResult("C2", "More words.", math.nan, math.nan, math.nan, 0, "not testable", profile.name)
+    return [first, second]

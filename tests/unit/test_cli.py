@@ -1,0 +1,404 @@
+"""The command line: what goes to stdout, what to stderr, exit codes, and where files are written."""
+
+import importlib
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from types import ModuleType
+
+import cli_samples
+import nbformat
+import numpy as np
+import pandas as pd
+import pytest
+from matplotlib.figure import Figure
+from nbformat.v4 import new_code_cell, new_notebook
+
+from paperlib import cli, experiments, paths, profiles
+from paperlib.errors import PaperlibError
+from paperlib.show import figures, notebooks, tables
+from paperlib.show.notebooks import NotebookRun
+
+Capture = pytest.CaptureFixture[str]
+Patch = pytest.MonkeyPatch
+
+
+@pytest.fixture
+def prepared() -> list[profiles.Profile]:
+    """The profiles that were asked to be computed."""
+    return []
+
+
+@pytest.fixture(autouse=True)
+def fake_world(monkeypatch: Patch, tmp_path: Path, prepared: list) -> None:
+    """Made-up results at once, in folders of the test."""
+    for name in ("table", "figure", "claims", "claim_parts"):
+        monkeypatch.setattr(experiments, name, getattr(cli_samples, name), raising=False)
+    monkeypatch.setattr(experiments, "prepare", prepared.append, raising=False)
+    monkeypatch.setenv("PAPERLIB_RESULTS", str(tmp_path / "results"))
+    monkeypatch.setenv("PAPERLIB_FIGURES", str(tmp_path / "figures"))
+
+
+@pytest.fixture
+def fake_notebooks(monkeypatch: Patch, tmp_path: Path) -> dict:
+    """Three notebooks with parameters, and a runner that only notes what it was given."""
+    folder, given = tmp_path / "notebooks", {"failing": ()}
+    folder.mkdir()
+    first = "profile = 'demo'\nn = 3\nobservers = 'saliency'"
+    for name, source in {"03a_extracting": first, "03c_dual": "n = 2", "04_discussion": ""}.items():
+        cells = [new_code_cell(source, id=name[:3], metadata={"tags": ["parameters"]})]
+        nbformat.write(new_notebook(cells=cells), folder / f"{name}.ipynb")
+    monkeypatch.setattr(paths, "NOTEBOOKS", folder)
+
+    def run(chosen, output, values, environment, on_done, workers):
+        given.update(workers=workers, names=[path.stem for path in chosen], output=output, environment=environment,
+                     values={path.stem: value for path, value in values.items()})
+        errors = {name: f"{name}: broke" for name in given["failing"]}
+        return [NotebookRun(path.stem, output / path.name, None, 1.5, errors.get(path.stem)) for path in chosen]
+
+    monkeypatch.setattr(notebooks, "run_notebooks", run)
+    for name in ("figure1", "figure2"):
+        monkeypatch.setattr(figures, name, lambda data: Figure(figsize=(1, 1)))
+    return given
+
+
+def test_help_is_light() -> None:
+    """No heavy package at the start: the help has to come at once."""
+    script = "import sys; from paperlib.cli import main; code = main(['--help']); print(code, *sorted(sys.modules))"
+    command = [sys.executable, "-c", script]
+    run = subprocess.run(command, cwd=paths.REPOSITORY, capture_output=True, text=True, check=True)
+    code, *modules = run.stdout.splitlines()[-1].split()
+    assert code == "0"
+    assert not {"numpy", "pandas", "torch", "matplotlib", "papermill", "nbformat", "jinja2", "psutil"} & set(modules)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [[], ["tabel"], ["table"], ["table", "4"], ["table", "one"], ["table", "1", "--csv", "--json"], ["figure", "3"],
+     ["claims", "--seeds", "0"], ["claims", "--seeds", "x"], ["run", "--onyl", "03a"], ["bench", "fast"]],
+)
+def test_wrong_words_exit_with_2_and_keep_stdout_empty(words: list[str], capsys: Capture) -> None:
+    assert cli.main(words) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert "usage: python -m paperlib" in err
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (["table", "1", "--profile", "demoo"], "there is no profile 'demoo'; choose one of: demo"),
+        (["figure", "1", "--profile", "demoo"], "there is no profile 'demoo'"),
+        (["claims", "--profile", "demoo"], "there is no profile 'demoo'"),
+        (["prepare", "--profile", "demoo"], "there is no profile 'demoo'"),
+        (["run", "--profile", "demoo"], "there is no profile 'demoo'"),
+        (["table", "1", "--data-root", "nowhere"], "--data-root nowhere: there is no such folder"),
+        (["promote", "--profile", "paper"], "notebooks/ holds outputs of the demo profile, not of 'paper'"),
+    ],
+)
+def test_wrong_input_is_one_sentence_and_2(words: list[str], sentence: str, capsys: Capture) -> None:
+    assert cli.main(words) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.startswith(f"paperlib: {sentence}")
+    assert "Traceback" not in err
+
+
+@pytest.mark.parametrize(
+    ("flag", "make"),
+    [
+        ("--csv", tables.to_csv),
+        ("--markdown", tables.to_markdown),
+        ("--latex", tables.to_latex),
+        (None, tables.to_text),
+    ],
+)
+def test_table_prints_what_the_library_makes(flag: str | None, make, capsys: Capture) -> None:
+    assert cli.main(["table", "2", *([flag] if flag else [])]) == 0
+    assert capsys.readouterr().out.rstrip("\n") == make(cli_samples.table(2, profiles.load())).rstrip("\n")
+
+
+def test_table_json_is_strict_json(capsys: Capture) -> None:
+    assert cli.main(["table", "1", "--json"]) == 0
+
+    def refuse(constant: str) -> None:
+        raise ValueError(constant)
+
+    data = json.loads(capsys.readouterr().out, parse_constant=refuse)
+    assert data["name"] == "table1"
+    assert data["columns"][0] == {"dataset": "world", "metric": "CC", "direction": 1, "heading": "CC ↑"}
+    assert data["cells"][2] == {
+        "section": "GradCAM from IQA", "method": "baseline", "dataset": "world", "metric": "CC",
+        "value": 0.6, "sd": 0.01, "published": 0.637, "ranked": True, "low": None, "high": None, "n": 3,
+    }
+    assert data["cells"][4]["published"] is None
+
+
+def test_stdout_holds_data_alone(monkeypatch: Patch, capfd: Capture) -> None:
+    """Whatever prints during a computation, Python, native code or a child process, ends on stderr."""
+
+    def noisy(number: int, profile: profiles.Profile):
+        print("from Python")
+        os.write(1, b"from native code\n")
+        subprocess.run([sys.executable, "-c", "print('from a child')"], check=True)
+        return cli_samples.table(number, profile)
+
+    monkeypatch.setattr(experiments, "table", noisy)
+    assert cli.main(["table", "1", "--json"]) == 0
+    out, err = capfd.readouterr()
+    assert json.loads(out)["name"] == "table1"
+    assert [line for line in err.splitlines() if line.startswith("from ")] == [
+        "from Python", "from native code", "from a child",
+    ]
+
+
+def test_figure_writes_and_prints_the_paths(tmp_path: Path, capsys: Capture) -> None:
+    assert cli.main(["figure", "2"]) == 0
+    assert capsys.readouterr().out.split() == [str(tmp_path / "figures" / f"fig2.{kind}") for kind in ("png", "pdf")]
+    assert cli.main(["figure", "1", "--out", str(tmp_path / "else")]) == 0
+    printed = [Path(line) for line in capsys.readouterr().out.split()]
+    assert [path.parent for path in printed] == [tmp_path / "else"] * 2
+    assert all(path.stat().st_size > 1000 for path in printed)
+
+
+def test_figure_json_is_the_data_and_writes_nothing(tmp_path: Path, capsys: Capture) -> None:
+    assert cli.main(["figure", "1", "--json"]) == 0
+    data = json.loads(capsys.readouterr().out)
+    expected = cli_samples.figure(1, profiles.load())
+    np.testing.assert_array_equal(data["images"], expected.images)
+    np.testing.assert_allclose(data["rows"]["Ground truth"], expected.rows["Ground truth"], atol=5e-5)
+    assert cli.main(["figure", "2", "--json"]) == 0
+    assert len(json.loads(capsys.readouterr().out)["curves"]) == len(cli_samples.figure(2, profiles.load()).curves)
+    assert not (tmp_path / "figures").exists()
+
+
+def test_claims_json(capsys: Capture) -> None:
+    assert cli.main(["claims", "--json", "--seeds", "5"]) == 0
+    first, second = json.loads(capsys.readouterr().out)
+    assert first == {
+        "id": "C1", "text": "Words of the <paper>.", "value": 2.0, "low": 1.0, "high": 3.0, "n": 5, "verdict": "holds",
+        "profile": "demo", "detail": "What was measured.", "parts": {"gradcam": 3.0},
+    }
+    assert (second["value"], second["low"], second["high"], second["verdict"]) == (None, None, None, "not testable")
+
+
+def test_claims_as_text(capsys: Capture) -> None:
+    assert cli.main(["claims"]) == 0
+    assert "C1  holds         1.000 [0.000, 2.000] n=3" in capsys.readouterr().out
+
+
+def test_claims_save_gives_mean_and_sd_over_seeds(tmp_path: Path, capsys: Capture) -> None:
+    """Seeds 0 to 4 as values: mean 2, sample standard deviation sqrt(2.5), above 0 in four of five."""
+    assert cli.main(["claims", "--seeds", "5", "--save", "--json"]) == 0
+    json.loads(capsys.readouterr().out)
+    table = pd.read_csv(tmp_path / "figures" / "claims.csv").set_index("claim")
+    row = table.loc["C1"].iloc[0]
+    assert (row["mean"], row["sd"], row["n"], row["holds_in"]) == pytest.approx((2.0, 2.5**0.5, 5, 4), abs=1e-6)
+    assert table.loc["C4"]["holds_in"].to_list() == [5, 5]
+    text = (tmp_path / "figures" / "claims.md").read_text("utf-8")
+    assert "| C1 | CC: Baseline − centre prior | 2.000 ± 1.581 | holds | 4 of 5 seeds |" in text
+
+
+def test_run_does_everything(fake_notebooks: dict, prepared: list, tmp_path: Path, capsys: Capture) -> None:
+    assert cli.main(["run"]) == 0
+    assert prepared == [profiles.load()]
+    assert fake_notebooks["names"] == ["03a_extracting", "03c_dual", "04_discussion"]
+    assert fake_notebooks["output"] == tmp_path / "results" / "demo" / "notebooks"
+    assert fake_notebooks["environment"]["PAPERLIB_FIGURES"] == str(tmp_path / "figures")
+    assert fake_notebooks["workers"] == 2
+    assert not any(fake_notebooks["values"].values())
+    names = {"fig1.png", "fig1.pdf", "fig2.png", "fig2.pdf"}
+    names |= {f"table{number}.{kind}" for number in (1, 2, 3) for kind in ("csv", "md", "tex")}
+    assert {path.name for path in (tmp_path / "figures").iterdir()} == names
+    out = capsys.readouterr().out
+    page = tmp_path / "results" / "demo" / "report" / "index.html"
+    for expected in ("Simulation:", "table3", "fig2", "C1  holds", "C2  not testable", "03c_dual", "total", str(page)):
+        assert expected in out
+
+
+def test_run_twice_gives_the_same_bytes(fake_notebooks: dict, tmp_path: Path) -> None:
+    assert cli.main(["run"]) == 0
+    first = {path.name: path.read_bytes() for path in (tmp_path / "figures").iterdir()}
+    assert cli.main(["run"]) == 0
+    assert {path.name: path.read_bytes() for path in (tmp_path / "figures").iterdir()} == first
+
+
+@pytest.mark.parametrize(
+    ("only", "names", "files"),
+    [
+        ("03c", ["03c_dual"], {"table2.csv", "table2.md", "table2.tex"}),
+        ("03a_ex", ["03a_extracting"], {"table1.csv", "table1.md", "table1.tex", "fig1.png", "fig1.pdf"}),
+        ("04", ["04_discussion"], set()),
+    ],
+)
+def test_only_computes_what_the_notebook_is_about(
+    fake_notebooks: dict, prepared: list, tmp_path: Path, only: str, names: list, files: set
+) -> None:
+    assert cli.main(["run", "--only", only]) == 0
+    assert fake_notebooks["names"] == names
+    assert {path.name for path in (tmp_path / "figures").iterdir()} == files
+    assert prepared == []
+
+
+def test_settings_never_touch_the_plain_figures(
+    fake_notebooks: dict, monkeypatch: Patch, tmp_path: Path, capsys: Capture
+) -> None:
+    """A parameter goes to the notebooks that have it; one that the profile knows changes tables and figures as well."""
+    seen = []
+
+    def table(number: int, profile: profiles.Profile):
+        seen.append(profile)
+        return cli_samples.table(number, profile)
+
+    monkeypatch.setattr(experiments, "table", table)
+    assert cli.main(["run", "--set", "n=4", "--set", "observers=uniform"]) == 0
+    custom = tmp_path / "results" / "demo" / "custom"
+    assert fake_notebooks["values"] == {
+        "03a_extracting": {"n": 4, "observers": "uniform"}, "03c_dual": {"n": 4}, "04_discussion": {},
+    }
+    assert fake_notebooks["output"] == custom / "notebooks"
+    assert fake_notebooks["workers"] == 1
+    assert fake_notebooks["environment"]["PAPERLIB_FIGURES"] == str(custom / "figures")
+    assert {profile.observers for profile in seen} == {"uniform"}
+    assert (custom / "figures" / "table1.csv").is_file()
+    assert (custom / "report" / "index.html").is_file()
+    assert not (tmp_path / "figures").exists()
+    out = capsys.readouterr().out
+    assert "with n=4, observers=uniform" in out
+    assert str(custom / "figures" / "table1.csv") in out
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (["--set", "m=4"], "no notebook has a parameter 'm'; valid are\n  03a_extracting: n = 3, observers = 'sal"),
+        (["--set", "observers=a", "--only", "03c"], "no notebook has a parameter 'observers'; valid are\n  03c_du"),
+        (["--set", "n=many"], "n=many does not fit 03a_extracting"),
+        (["--set", "observers=nobody"], "observers='nobody' is not known; choose one of: saliency, uniform"),
+        (["--only", "05"], "no notebook starts with '05'; choose from: 03a_extracting, 03c_dual, 04_discussion"),
+    ],
+)
+def test_run_refuses_before_anything_is_computed(
+    fake_notebooks: dict, prepared: list, tmp_path: Path, capsys: Capture, words: list[str], sentence: str
+) -> None:
+    assert cli.main(["run", *words]) == 2
+    assert capsys.readouterr().err.startswith(f"paperlib: {sentence}")
+    assert prepared == []
+    assert "names" not in fake_notebooks
+    assert not (tmp_path / "results").exists()
+
+
+def test_a_failing_notebook_is_told_and_gives_1(fake_notebooks: dict, tmp_path: Path, capsys: Capture) -> None:
+    fake_notebooks["failing"] = ("03c_dual",)
+    assert cli.main(["run"]) == 1
+    assert "03c_dual: broke" in capsys.readouterr().out
+    assert "03c_dual: broke" in (tmp_path / "results" / "demo" / "report" / "index.html").read_text("utf-8")
+
+
+def test_other_profiles_write_beside_their_results(
+    fake_notebooks: dict, monkeypatch: Patch, tmp_path: Path
+) -> None:
+    monkeypatch.setitem(profiles.PROFILES, "other", profiles.Profile("other"))
+    monkeypatch.delenv("PAPERLIB_FIGURES")
+    assert cli.main(["run", "--profile", "other"]) == 0
+    assert (tmp_path / "results" / "other" / "figures" / "table1.csv").is_file()
+    assert fake_notebooks["values"]["03a_extracting"] == {"profile": "other"}
+    assert "Simulation" not in (tmp_path / "results" / "other" / "report" / "index.html").read_text("utf-8")
+
+
+def test_results_option_goes_to_everyone(monkeypatch: Patch, tmp_path: Path, capsys: Capture) -> None:
+    assert cli.main(["prepare", "--results", str(tmp_path / "elsewhere")]) == 0
+    assert os.environ["PAPERLIB_RESULTS"] == str(tmp_path / "elsewhere")
+    assert capsys.readouterr().out == f"{tmp_path / 'elsewhere' / 'demo'}\n"
+
+
+@pytest.mark.parametrize(
+    ("error", "code"), [(PaperlibError("one sentence"), 2), (KeyError("boom"), 1), (KeyboardInterrupt(), 130)]
+)
+def test_exit_codes(monkeypatch: Patch, capsys: Capture, error: BaseException, code: int) -> None:
+    def fail(number: int, profile: profiles.Profile) -> None:
+        raise error
+
+    monkeypatch.setattr(experiments, "table", fail)
+    assert cli.main(["table", "1"]) == code
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert "Traceback" not in err
+
+
+def test_an_unexpected_error_leaves_its_traceback_in_a_file(
+    monkeypatch: Patch, tmp_path: Path, capsys: Capture
+) -> None:
+    monkeypatch.setattr(experiments, "table", lambda number, profile: {}["no such key"])
+    assert cli.main(["table", "1"]) == 1
+    err = capsys.readouterr().err
+    assert "KeyError: 'no such key'" in err
+    (log,) = (tmp_path / "results" / "logs").iterdir()
+    assert str(log) in err
+    assert "Traceback (most recent call last)" in log.read_text()
+    assert cli.main(["table", "1", "--debug"]) == 1
+    assert "Traceback (most recent call last)" in capsys.readouterr().err
+
+
+@pytest.fixture
+def fake_benchmarks(monkeypatch: Patch) -> list[dict]:
+    row = {"name": "NSS", "peer": "pysaliency", "ours_ms": 1.0, "peer_ms": 2.0, "ratio": 0.5, "goal": 1.0, "met": True}
+    missing = dict.fromkeys(("ours_ms", "peer_ms", "ratio", "goal", "met"))
+    rows = [row, row | {"name": "KLD", "ratio": 1.5, "met": False}, {"name": "CC", "peer": "not installed"} | missing]
+    module = ModuleType("tests.benchmarks")
+    module.run_all = lambda: rows
+    monkeypatch.setitem(sys.modules, "tests.benchmarks", module)
+    monkeypatch.setattr(importlib.import_module("tests"), "benchmarks", module, raising=False)
+    return rows
+
+
+def test_bench(fake_benchmarks: list[dict], capsys: Capture) -> None:
+    assert cli.main(["bench", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out) == fake_benchmarks
+    assert cli.main(["bench"]) == 0
+    _, second, third = capsys.readouterr().out.splitlines()
+    assert second.split(maxsplit=2) == ["MISSED", "1.50", "KLD / pysaliency (goal 1.0)"]
+    assert third.split(maxsplit=2) == ["no", "peer", "CC / not installed"]
+
+
+def test_lab_listens_on_this_machine_only(fake_notebooks: dict, monkeypatch: Patch) -> None:
+    started = {}
+    monkeypatch.setattr(os, "execve", lambda path, words, env: started.update(words=words, environment=env))
+    (paths.NOTEBOOKS / "00_start_here.ipynb").write_text("{}")
+    options = cli._parser().parse_args(["lab", "--port", "9000", "--no-browser"])
+    options.verb(options)
+    words = started["words"]
+    assert words[:3] == [sys.executable, "-m", "jupyterlab"]
+    assert "--ServerApp.ip=127.0.0.1" in words
+    assert "--ServerApp.port=9000" in words
+    assert not any("token" in word or "password" in word for word in words), "Jupyter's own random token must stay on"
+    assert words[-1].endswith("00_start_here.ipynb")
+    assert str(paths.REPOSITORY) in started["environment"]["PYTHONPATH"].split(os.pathsep)
+
+
+def test_pretrain_hands_over_only_what_was_said(monkeypatch: Patch, capsys: Capture) -> None:
+    given = {}
+    module = ModuleType("paperlib.experiments.pretraining")
+    module.pretrain_command = lambda **settings: given.update(settings) or 0.987
+    monkeypatch.setitem(sys.modules, "paperlib.experiments.pretraining", module)
+    assert cli.main(["pretrain", "--images", "50", "--out", "x.safetensors"]) == 0
+    assert given == {"images": 50, "out": Path("x.safetensors")}
+    assert capsys.readouterr().out == "accuracy 0.987\n"
+
+
+def test_readme_is_rewritten_once(monkeypatch: Patch, tmp_path: Path, capsys: Capture) -> None:
+    monkeypatch.setattr(paths, "REPOSITORY", tmp_path)
+    monkeypatch.setattr(paths, "FIGURES", tmp_path / "figures")
+    readme = tmp_path / "README.md"
+    readme.write_text("before\n<!-- generated:table1 -->\nstale words\n<!-- /generated:table1 -->\nafter\n")
+    tables.save_table(cli_samples.table(1, profiles.load()), tmp_path / "figures")
+    assert cli.main(["readme"]) == 0
+    assert capsys.readouterr().out == f"{readme}\n"
+    text = readme.read_text("utf-8")
+    assert "stale words" not in text
+    assert text.startswith("before\n<!-- generated:table1 -->\n### Table I.")
+    assert cli.main(["readme"]) == 0
+    assert capsys.readouterr().out == ""
+    assert readme.read_text("utf-8") == text

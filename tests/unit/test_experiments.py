@@ -1,0 +1,166 @@
+"""Sections III-A to III-C on a tiny profile, end to end through the store; and the judging of claims by hand."""
+
+import math
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy import stats
+
+from paperlib import experiments, paper, profiles
+from paperlib.errors import PaperlibError
+from paperlib.experiments import dual_task, extraction, judging, masking
+from paperlib.experiments.over_seeds import interval, summarise
+
+
+@pytest.fixture(scope="module")
+def profile(tmp_path_factory):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PAPERLIB_RESULTS", str(tmp_path_factory.mktemp("results")))
+        patch.setenv("PAPERLIB_QUIET", "1")
+        yield profiles.load(
+            "demo", seeds=2, n_train=96, n_test=30, n_fit=30, n_masked=24, epochs=1, hidden=(16,), fractions=(0.3, 0.7),
+            n_passes=2,
+        )
+        experiments.rows.cache_clear()
+        experiments.figure_results.cache_clear()
+
+
+def value(table, method, metric, dataset="world"):
+    cells = table.cells.set_index(["method", "dataset", "metric"])
+    return cells.loc[(method, dataset, metric), "value"]
+
+
+def test_table1_has_every_row_of_the_paper_and_every_control(profile):
+    table = experiments.table(1, profile)
+    methods = list(dict.fromkeys(table.cells["method"]))
+    assert {line.method for line in paper.TABLE1} <= set(methods)
+    assert set(extraction.ROWS["Control"]) <= set(methods)
+    assert len(table.cells) == len(methods) * len(table.columns)
+    ours = table.cells.dropna(subset="value")
+    assert set(ours["method"]) == set(sum(extraction.ROWS.values(), ()))
+    assert not table.cells[table.cells["section"] == "Control"]["ranked"].any()
+
+
+def test_published_numbers_stand_beside_ours_and_never_in_them(profile):
+    cells = experiments.table(1, profile).cells
+    both = cells.dropna(subset=["value", "published"])
+    assert set(both["method"]) == {"center_prior", "baseline"}
+    assert (abs(both["value"] - both["published"]) > 1e-9).all()
+    for row in cells.dropna(subset="published").itertuples():
+        assert row.published == paper.published(1, row.method, "salicon", row.metric)
+
+
+def test_maps_that_know_nothing_end_at_the_centre_prior(profile):
+    table = experiments.table(1, profile)
+    for method in ("noise_map", "shuffled_map"):
+        assert value(table, method, "CC") == pytest.approx(value(table, "center_prior", "CC"), abs=0.03)
+    assert abs(value(table, "noise_map", "CC_raw")) < 0.02
+
+
+def test_slow_controls_run_for_the_first_repeats_only(profile):
+    table = experiments.table(1, profile)
+    counts = table.cells.groupby("method")["n"].max()
+    assert counts["baseline"] == counts["uniform_observers"] == 2
+    assert counts["unpretrained"] == counts["frozen_backbone"] == 1
+    assert counts["msinet"] == 0
+
+
+def test_figure1_holds_images_truth_and_two_kinds_of_maps(profile):
+    figure = experiments.figure(1, profile)
+    assert figure.images.shape == (6, 64, 96, 3) and len(figure.captions) == 6
+    assert list(figure.rows) == ["Gaze density", *extraction.MAP_LABELS.values()]
+    for maps in figure.rows.values():
+        assert maps.shape == (6, 64, 96) and maps.min() >= 0 and maps.max() <= 1
+    steps = extraction.smoothing_steps(experiments.figure_results(profile), profile)
+    np.testing.assert_allclose(
+        steps.rows["rotations, first component"] / steps.rows["rotations, first component"].max((1, 2), keepdims=True),
+        figure.rows["GradCAM (Baseline)"], atol=5e-3,
+    )
+
+
+def test_figure2_has_all_curves_with_intervals_around_them(profile):
+    figure = experiments.figure(2, profile)
+    own = figure.curves[figure.curves["network"] == "baseline"]
+    assert len(own) == 2 * len(masking.MAPS) * 2 * 2
+    assert ((figure.curves["low"] <= figure.curves["srocc"]) & (figure.curves["srocc"] <= figure.curves["high"])).all()
+    assert set(figure.unmasked["network"]) == set(masking.NETWORKS)
+
+
+def test_gaps_are_lerf_minus_morf_by_hand():
+    rows = pd.DataFrame([
+        {"method": "saliency", "variant": f"net/black/{strategy}/{fraction}", "seed": 0, "value": value}
+        for strategy, fraction, value in
+        [("LeRF", 0.3, 0.8), ("LeRF", 0.7, 0.5), ("MoRF", 0.3, 0.6), ("MoRF", 0.7, 0.6)]
+    ])
+    (gap,) = masking.gaps(rows).itertuples()
+    assert gap.gap == pytest.approx((0.2 - 0.1) / 2) and gap.above == 0.5
+
+
+def test_table2_covers_both_worlds(profile):
+    table = experiments.table(2, profile)
+    assert [column.dataset for column in table.columns] == ["world"] * 2 + ["world_shifted"] * 2 + ["world"] * 4 + [
+        "world_shifted"] * 4
+    for method in dual_task.DUAL:
+        for column in table.columns:
+            assert math.isfinite(value(table, method, column.metric, column.dataset)), (method, column)
+    assert math.isnan(value(table, "center_prior", "SROCC"))
+    assert value(table, "saliency_net", "CC") == value(experiments.table(1, profile), "saliency_net", "CC")
+
+
+def test_unknown_artefacts_are_refused(profile):
+    for call in (experiments.table, experiments.figure):
+        with pytest.raises(PaperlibError, match="there is no"):
+            call(7, profile)
+
+
+# ------------------------------------------------------------------------------------------------------------ claims
+
+
+def series(*values):
+    return pd.Series(values, index=range(len(values)), dtype=float)
+
+
+def test_a_claim_holds_when_every_part_is_positive_and_controls_do_not_vote():
+    parts = {"a": series(0.2, 0.3), "b": series(0.1, -0.05), "control, c": series(-1, -1)}
+    assert judging.verdict("C1", parts) == judging.HOLDS
+    assert judging.headline("C1", parts) == "b"
+    assert judging.verdict("C1", parts | {"b": series(0.1, -0.2)}) == judging.FAILS
+    assert judging.verdict("C1", parts | {"b": series(math.nan)}) == judging.UNTESTED
+
+
+def test_c3_has_a_margin_for_srocc_and_a_threshold_for_cc():
+    good = {"SROCC: x": series(-0.01, -0.02), "CC: x": series(0.12, 0.11)}
+    assert judging.verdict("C3", good) == judging.HOLDS
+    assert judging.verdict("C3", good | {"SROCC: x": series(-0.03)}) == judging.FAILS
+    assert judging.verdict("C3", good | {"CC: x": series(0.09)}) == judging.FAILS
+    assert judging.headline("C3", good | {"CC: x": series(0.105)}) in ("SROCC: x", "CC: x")
+
+
+def test_c1_parts_by_hand():
+    def row(method, metric, number, variant="fitted"):
+        return {"method": method, "metric": metric, "variant": variant, "dataset": "world", "seed": 0, "value": number}
+
+    rows = pd.DataFrame([
+        row("baseline", "CC", 0.7), row("baseline", "KLD", 0.4), row("center_prior", "CC", 0.5),
+        row("center_prior", "KLD", 0.6), row("saliency_net", "CC", 0.9), row("saliency_net", "KLD", 0.1),
+        row("baseline", "CC", 0.55, "plain"), row("center_prior", "CC", 0.5, "raw"), row("uniform_observers", "CC", 0.45),
+        row("noise_map", "CC", 0.5),
+    ])
+    got = [round(float(part.iloc[0]), 6) for part in judging.extraction_parts(rows).values()]
+    assert got == [0.2, 0.2, 0.2, 0.3, 0.05, -0.05, 0.0]
+
+
+def test_interval_is_the_t_interval():
+    values = [0.3, 0.5, 0.1, 0.4]
+    mean, low, high = interval(values)
+    expected = stats.t.interval(0.95, 3, loc=np.mean(values), scale=stats.sem(values))
+    assert (mean, low, high) == pytest.approx((np.mean(values), *expected))
+    assert math.isnan(interval([1.0])[1])
+
+
+def test_summary_over_seeds():
+    rows = pd.DataFrame({"method": ["a", "a", "b"], "value": [1.0, 3.0, 5.0]})
+    got = summarise(rows, ["method"]).set_index("method")
+    assert got.loc["a", ["value", "sd", "n"]].tolist() == pytest.approx([2.0, math.sqrt(2), 2])
+    assert math.isnan(got.loc["b", "sd"])

@@ -1,0 +1,336 @@
+"""Figures: what they draw is read from their artists, never from pixels; files are the same bytes twice."""
+
+import itertools
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import matplotlib
+import numpy as np
+import pandas as pd
+import pytest
+from matplotlib.axes import Axes
+from matplotlib.colors import to_hex
+from matplotlib.text import Annotation, Text
+
+from paperlib.datasets.records import ImageSet
+from paperlib.experiments.artefacts import Figure1Data, Figure2Data
+from paperlib.paper import look
+from paperlib.show import figures, style
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+FRACTIONS = (0.1, 0.5, 0.9)
+SETTINGS = (("world", "baseline"), ("world", "uniform_observers"), ("world_uniform", "baseline"))
+MAPS = ("saliency", "gradcam", "random")
+FILLS = ("black", "mean")
+
+
+@pytest.fixture
+def figure1_data() -> Figure1Data:
+    rng = np.random.default_rng(1)
+    maps = {"Saliency": rng.random((3, 8, 12)), "GradCAM of the Baseline": rng.random((3, 8, 12))}
+    return Figure1Data(rng.integers(0, 256, (3, 8, 12, 3), dtype=np.uint8), maps, ("one", "two", "three"))
+
+
+def curves(settings: tuple[tuple[str, str], ...] = SETTINGS) -> Figure2Data:
+    rng = np.random.default_rng(2)
+    rows = [
+        {"world": world, "network": network, "fill": fill, "map": name, "strategy": strategy, "fraction": fraction,
+         "srocc": 0.8 - 0.5 * fraction + (0.2 * (name != "random") if strategy == "LeRF" else 0) + rng.normal(0, 0.005),
+         "n": 300}
+        for (world, network), fill, name, strategy, fraction in itertools.product(
+            settings, FILLS, MAPS, ("MoRF", "LeRF"), FRACTIONS[::-1])
+    ]
+    frame = pd.DataFrame(rows).assign(low=lambda f: f["srocc"] - 0.05, high=lambda f: f["srocc"] + 0.05)
+    unmasked = pd.DataFrame([{"world": w, "network": n, "srocc": 0.8 + i / 100} for i, (w, n) in enumerate(settings)])
+    return Figure2Data(frame, unmasked)
+
+
+@pytest.fixture(scope="module")
+def figure2() -> figures.PaperFigure:
+    return figures.figure2(curves())
+
+
+@pytest.fixture
+def records() -> ImageSet:
+    rng = np.random.default_rng(3)
+    n, height, width = 20, 8, 12
+    density = rng.random((n, height, width), dtype=np.float32)
+    mos = rng.permutation(n).astype(np.float32) / n
+    return ImageSet(
+        "world", rng.integers(0, 256, (n, height, width, 3), dtype=np.uint8), np.zeros((n, height, width), np.uint8),
+        density / density.sum((1, 2), keepdims=True), rng.integers(0, 8, (n, 5, 2), dtype=np.int16),
+        {"saliency": mos, "uniform": mos[::-1]}, np.zeros((n, 2), np.float32), np.array(["blur", "noise"] * 10),
+        np.zeros(n, np.int16),
+    )
+
+
+def texts(ax: Axes) -> list[str]:
+    return [text.get_text() for text in ax.texts]
+
+
+def test_figure1_draws_every_image_and_map(figure1_data: Figure1Data) -> None:
+    figure = figures.figure1(figure1_data)
+    *panels, bar = figure.axes
+    grid = np.array(panels).reshape(3, 3)
+    for column in range(3):
+        np.testing.assert_array_equal(grid[0, column].images[0].get_array(), figure1_data.images[column])
+        assert grid[0, column].get_title() == figure1_data.captions[column]
+        for row, maps in enumerate(figure1_data.rows.values(), start=1):
+            grey, drawn = grid[row, column].images
+            assert np.asarray(grey.get_array()).shape == (8, 12)
+            np.testing.assert_array_equal(drawn.get_array(), maps[column])
+            assert drawn.get_clim() == (0, 1)
+    assert [ax.get_ylabel() for ax in grid[:, 0]] == ["Image", "Saliency", "GradCAM of the\nBaseline"]
+    assert bar.get_ylabel() == "map value" and bar.get_ylim() == (0, 1)
+
+
+def test_an_overlay_is_as_opaque_as_the_map_is_high() -> None:
+    values = np.array([[0.0, 0.25], [0.5, 1.0]])
+    with style.use():
+        ax = figures.overlay(np.zeros((2, 2, 3), np.uint8), values, figures.PaperFigure().add_subplot())
+    alpha = ax.images[1].get_alpha()
+    assert alpha[0, 0] == 0 and alpha[1, 1] == figures.OVERLAY
+    assert (np.argsort(alpha.ravel()) == np.argsort(values.ravel())).all()
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        Figure1Data(np.zeros((2, 4, 4, 3), np.uint8), {"a": np.zeros((2, 4, 5))}, ()),
+        Figure1Data(np.zeros((2, 4, 4, 3), np.uint8), {"a": np.zeros((2, 4, 4))}, ("only one",)),
+    ],
+)
+def test_figure1_refuses_what_does_not_fit(data: Figure1Data) -> None:
+    with pytest.raises(ValueError, match="expected"):
+        figures.figure1(data)
+
+
+def test_figure2_draws_the_curves_of_its_data(figure2: figures.PaperFigure) -> None:
+    data = curves()
+    panels = np.array(figure2.axes).reshape(len(FILLS), len(MAPS) + 1)
+    for (row, fill), (column, name) in itertools.product(enumerate(FILLS), enumerate(MAPS)):
+        ax = panels[row, column]
+        lines = {line.get_linestyle(): line for line in ax.lines if len(line.get_xdata()) == len(FRACTIONS)}
+        for strategy, dash in (("LeRF", "-"), ("MoRF", "--")):
+            expected = data.curves.query(
+                "world == 'world' and network == 'baseline' and fill == @fill and map == @name "
+                "and strategy == @strategy"
+            ).sort_values("fraction")
+            np.testing.assert_array_equal(lines[dash].get_xdata(), FRACTIONS)
+            np.testing.assert_array_equal(lines[dash].get_ydata(), expected["srocc"])
+            assert to_hex(lines[dash].get_color()) == style.map_look(name).colour
+        unmasked = [line for line in ax.lines if len(line.get_xdata()) == 2]
+        assert [line.get_ydata()[0] for line in unmasked] == [0.8]
+        assert len(ax.collections) == 2  # a band per strategy
+        assert ax.get_title() == (style.map_look(name).label if row == 0 else "")
+    assert [ax.get_ylabel() for ax in panels[:, 0]] == ["SROCC, black fill", "SROCC, mean fill"]
+
+
+def test_figure2_bands_are_the_intervals(figure2: figures.PaperFigure) -> None:
+    data = curves()
+    ax = figure2.axes[0]
+    here = data.curves.query("world == 'world' and network == 'baseline' and fill == 'black' and map == 'saliency'")
+    corners = np.concatenate([band.get_paths()[0].vertices for band in ax.collections])
+    assert corners[:, 1].min() == here["low"].min() and corners[:, 1].max() == here["high"].max()
+    bare = data.curves.assign(low=np.nan, high=np.nan)
+    assert len(figures.figure2(Figure2Data(bare, data.unmasked)).axes[0].collections) == 0
+
+
+def test_figure2_names_the_strategies_where_they_part(figure2: figures.PaperFigure) -> None:
+    saliency, _, random, _ = figure2.axes[:4]
+    names = {text.get_text(): text for text in saliency.texts if isinstance(text, Annotation)}
+    assert names["LeRF"].xy[1] > names["MoRF"].xy[1] and names["LeRF"].xy[0] == names["MoRF"].xy[0]
+    assert "no mask" in names and "LeRF" not in texts(random)
+
+
+def test_figure2_sets_the_controls_beside_the_network(figure2: figures.PaperFigure) -> None:
+    gaps = figures.gap_frame(curves())
+    for row, fill in enumerate(FILLS):
+        ax = figure2.axes[row * 4 + 3]
+        labels = [label.get_text().replace("\n", " ") for label in ax.get_yticklabels()]
+        assert labels == ["Baseline", "Baseline, uniform observers", "Micro-world, uniform observers"]
+        for line in ax.lines[1:]:
+            (name,) = [name for name in MAPS if style.map_look(name).label == line.get_label()]
+            expected = gaps.query("fill == @fill and map == @name")["gap"]
+            np.testing.assert_array_equal(line.get_xdata(), expected)
+            np.testing.assert_array_equal(line.get_ydata(), [0, 1, 2])
+    assert len(figures.figure2(curves(SETTINGS[:1])).axes) == len(FILLS) * len(MAPS)
+
+
+def test_figure2_of_a_control_puts_it_first() -> None:
+    figure = figures.figure2(curves(), network="uniform_observers")
+    assert figure.axes[3].get_yticklabels()[0].get_text() == "Baseline, uniform\nobservers"
+    with pytest.raises(ValueError, match="expected .*baseline.*, got"):
+        figures.figure2(curves(), network="none")
+    with pytest.raises(ValueError, match="expected .*baseline.*, got"):
+        figures.figure2(curves(), world="none")
+
+
+def test_the_gap_is_the_mean_distance_of_the_curves() -> None:
+    data = curves()
+    gap = figures.gap_frame(data).set_index(["world", "network", "fill", "map"])["gap"]
+    assert len(gap) == len(SETTINGS) * len(FILLS) * len(MAPS)
+    for key, part in data.curves.groupby(["world", "network", "fill", "map"]):
+        means = part.groupby("strategy")["srocc"].mean()
+        assert gap.loc[[key]].item() == pytest.approx(means["LeRF"] - means["MoRF"])
+
+
+def test_the_frame_of_curves_holds_every_point() -> None:
+    data = curves()
+    frame = figures.curve_frame(data)
+    assert frame.columns.tolist() == ["10 %", "50 %", "90 %"]
+    assert frame.notna().all(axis=None) and frame.size == len(data.curves)
+    first = data.curves.iloc[0]
+    key = tuple(first[["world", "network", "fill", "map", "strategy"]])
+    assert frame.loc[[key], "90 %"].item() == round(first["srocc"], 3)
+
+
+def test_the_world_sheet_runs_from_low_to_high_scores(records: ImageSet) -> None:
+    figure = figures.world_sheet(records, count=6, columns=3)
+    grid = np.array(figure.axes).reshape(4, 3)
+    mos = records.mos["saliency"]
+    order = np.argsort(mos)[[0, 4, 8, 11, 15, 19]]
+    for place, index in enumerate(order):
+        band, column = divmod(place, 3)
+        picture, gaze = grid[2 * band, column], grid[2 * band + 1, column]
+        np.testing.assert_array_equal(picture.images[0].get_array(), records.images[index])
+        assert picture.get_title() == f"MOS {mos[index]:.2f}, {records.family[index]}"
+        drawn = np.asarray(gaze.images[1].get_array())
+        np.testing.assert_allclose(drawn / drawn.sum(), records.density[index], rtol=1e-4)
+        np.testing.assert_array_equal(gaze.lines[0].get_xdata(), records.fixations[index, :, 1])
+        np.testing.assert_array_equal(gaze.lines[0].get_ydata(), records.fixations[index, :, 0])
+
+
+def test_the_world_sheet_copes_with_few_records_and_refuses_nonsense(records: ImageSet) -> None:
+    visible = [ax for ax in figures.world_sheet(records.head(5), count=12, columns=3).axes if ax.get_visible()]
+    assert len(visible) == 10
+    with pytest.raises(ValueError, match="saliency.*got 'nobody'"):
+        figures.world_sheet(records, observers="nobody")
+    with pytest.raises(ValueError, match="at least one"):
+        figures.world_sheet(records, count=0)
+
+
+def seeds() -> pd.DataFrame:
+    rng = np.random.default_rng(4)
+    keys = itertools.product(("world", "world_shifted"), ("SROCC", "CC"), ("baseline", "baseline_sal_loss"), range(3))
+    return pd.DataFrame(
+        [{"dataset": d, "metric": m, "method": k, "seed": s, "value": rng.random()} for d, m, k, s in keys]
+    )
+
+
+def test_seed_plot_draws_a_dot_per_seed_and_the_mean() -> None:
+    rows = seeds()
+    figure = figures.seed_plot(rows)
+    assert [ax.get_title() for ax in figure.axes] == [
+        "SROCC\nMicro-world", "CC\nMicro-world", "SROCC\nMicro-world, shifted", "CC\nMicro-world, shifted"]
+    ax = figure.axes[1]
+    here = rows.query("dataset == 'world' and metric == 'CC'")
+    for place, method in enumerate(("baseline", "baseline_sal_loss")):
+        dots = ax.collections[place].get_offsets()
+        values = here.loc[here["method"] == method, "value"]
+        np.testing.assert_allclose(sorted(dots[:, 0]), sorted(values))
+        assert (dots[:, 1] == place).all()
+        assert to_hex(ax.collections[place].get_facecolor()[0]) == look(method).colour
+        assert ax.lines[0].get_xdata()[place] == pytest.approx(values.mean())
+    assert [label.get_text() for label in figure.axes[0].get_yticklabels()] == ["Baseline", "Baseline-Sal-Loss"]
+    assert len(figures.seed_plot(rows, metrics=["CC"]).axes) == 2
+    with pytest.raises(ValueError, match="PLCC"):
+        figures.seed_plot(rows, metrics=["PLCC"])
+
+
+def test_the_style_is_left_behind() -> None:
+    before = dict(matplotlib.rcParams)
+    figures.figure2(curves(SETTINGS[:1]))
+    with style.use():
+        assert matplotlib.rcParams["pdf.fonttype"] == 42
+    assert dict(matplotlib.rcParams) == before
+
+
+def test_figures_stay_out_of_pyplot() -> None:
+    from matplotlib import pyplot
+
+    figures.figure2(curves(SETTINGS[:1]))
+    assert pyplot.get_fignums() == []
+
+
+def shown_labels(ax: Axes) -> list[Text]:
+    ticks = [
+        tick.label1 if tick.label1.get_visible() else tick.label2
+        for axis in (ax.xaxis, ax.yaxis)
+        for tick in axis.get_major_ticks()
+        if min(axis.get_view_interval()) <= tick.get_loc() <= max(axis.get_view_interval())
+    ]
+    return [text for text in (ax.title, ax.yaxis.label, *ticks) if text.get_text() and text.get_visible()]
+
+
+def test_text_stays_inside_the_figure_and_off_its_neighbours(
+    figure1_data: Figure1Data, figure2: figures.PaperFigure, records: ImageSet
+) -> None:
+    for figure in (figures.figure1(figure1_data), figure2, figures.world_sheet(records), figures.seed_plot(seeds())):
+        width, height = figure.bbox.size
+        labels = [text for ax in figure.axes if ax.get_visible() for text in shown_labels(ax)]
+        assert len(labels) >= 5
+        boxes = [text.get_window_extent() for text in labels]
+        for text, box in zip(labels, boxes, strict=True):
+            assert box.x0 > -1 and box.y0 > -1 and box.x1 < width + 1 and box.y1 < height + 1, text
+        for (a, one), (b, two) in itertools.combinations(zip(labels, boxes, strict=True), 2):
+            assert not one.overlaps(two), (a, b)
+
+
+SAVE_TWICE = """
+import sys
+sys.path.insert(0, {tests!r})
+from test_figures import curves
+from paperlib.show import figures
+figures.save_figure(figures.figure2(curves()), "fig2", sys.argv[1])
+"""
+
+
+def test_files_are_the_same_bytes_in_another_process(figure2: figures.PaperFigure, tmp_path: Path) -> None:
+    once = {path.name: path.read_bytes() for path in figures.save_figure(figure2, "fig2", tmp_path / "a")}
+    twice = {path.name: path.read_bytes() for path in figures.save_figure(figure2, "fig2", tmp_path / "b")}
+    script = SAVE_TWICE.format(tests=str(Path(__file__).parent))
+    environment = {**os.environ, "PYTHONHASHSEED": "7", "PYTHONPATH": str(REPOSITORY)}
+    subprocess.run([sys.executable, "-c", script, tmp_path / "c"], check=True, cwd=tmp_path, env=environment)
+    other = {path.name: path.read_bytes() for path in (tmp_path / "c").iterdir()}
+    assert once == twice == other and set(once) == {"fig2.png", "fig2.pdf"}
+
+
+def test_files_embed_their_fonts_and_no_date(figure2: figures.PaperFigure, tmp_path: Path) -> None:
+    png, pdf = figures.save_figure(figure2, "fig2", tmp_path)
+    assert b"/FontFile2" in pdf.read_bytes()
+    assert b"/Type3" not in pdf.read_bytes()
+    assert b"CreationDate" not in pdf.read_bytes() and b"Software" not in png.read_bytes()
+    assert {path.name for path in tmp_path.iterdir()} == {"fig2.png", "fig2.pdf"}
+
+
+def test_a_notebook_shows_a_figure_and_a_table_once() -> None:
+    import nbformat
+    from nbclient import NotebookClient
+
+    build = (
+        "import numpy as np\nimport pandas as pd\n"
+        "from paperlib.experiments.artefacts import Column, Figure1Data, TableData\n"
+        "from paperlib.show import figures, tables\n"
+        "data = Figure1Data(np.zeros((2, 4, 6, 3), np.uint8), {'Saliency': np.ones((2, 4, 6))}, ())\n"
+        "cell = dict(section='', method='baseline', dataset='world', metric='CC', value=0.5, sd=0.1, low=0.4, high=0.6,\n"
+        "            n=3, published=0.637, ranked=True)\n"
+        "table = TableData('t', 'Title', '', (Column('world', 'CC', 1, 'CC'),), pd.DataFrame([cell]))"
+    )
+    cells = [build, "figures.figure1(data)", "%matplotlib inline\nimport matplotlib.pyplot", "figures.figure1(data)",
+             "tables.display(table)"]
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell) for cell in cells])
+    environment = {**os.environ, "PYTHONPATH": str(REPOSITORY)}
+    del environment["MPLBACKEND"]
+    folder = {"metadata": {"path": str(REPOSITORY)}}
+    NotebookClient(notebook, kernel_name="python3", timeout=120, resources=folder).execute(env=environment)
+    ((without_pyplot,), nothing, (with_pyplot,), (table,)) = [cell.outputs for cell in notebook.cells[1:]]
+    assert nothing == []
+    for output in (without_pyplot, with_pyplot):
+        assert output.output_type == "execute_result"
+        assert set(output.data) == {"image/png", "text/plain"}
+        assert re.fullmatch(r"<PaperFigure size 936x\d+(\.\d+)? with 5 Axes>", output.data["text/plain"])
+    assert set(table.data) == {"text/html", "text/plain"}

@@ -1,0 +1,222 @@
+"""Tables: marks, missing values and the paper's numbers in every format, on a table made by hand."""
+
+import csv
+import io
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from paperlib.experiments.artefacts import Column, TableData
+from paperlib.show import tables
+
+NAN = float("nan")
+COLUMNS = (
+    Column("world", "CC", +1, "CC ↑"),
+    Column("world", "KLD", -1, "KLD ↓"),
+    Column("world_shifted", "CC", +1, "CC ↑"),
+    Column("world", "bpp", 0, "bpp"),
+)
+
+
+def cell(section: str, method: str, dataset: str, metric: str, value: float, **more: float | bool) -> dict:
+    numbers = {"sd": NAN, "low": NAN, "high": NAN, "n": 1, "published": NAN, "ranked": True, **more}
+    return {"section": section, "method": method, "dataset": dataset, "metric": metric, "value": value, **numbers}
+
+
+CELLS = [
+    cell("Dummy", "center_prior", "world", "CC", 0.5414, published=0.541),
+    cell("Dummy", "center_prior", "world", "KLD", 0.784, published=0.784),
+    cell("GradCAM from IQA", "baseline", "world", "CC", 0.7001, sd=0.0123, low=0.65, high=0.75, n=3, published=0.637),
+    cell("GradCAM from IQA", "baseline", "world", "KLD", 0.3, sd=0.02, n=3, published=0.7),
+    cell("GradCAM from IQA", "baseline", "world_shifted", "CC", -0.12),
+    cell("SOTA SP", "saliency_net", "world", "CC", 0.7004),
+    cell("SOTA SP", "saliency_net", "world", "KLD", 0.25),
+    cell("SOTA SP", "transalnet", "world", "CC", NAN, n=0, published=0.903),
+    cell("Control", "noise_map", "world", "CC", 0.99, ranked=False),
+    cell("Control", "noise_map", "world", "KLD", 0.01, ranked=False),
+    cell("GradCAM from IQA", "my_50%_{net}|x", "world", "CC", 0.6),
+    cell("GradCAM from IQA", "my_50%_{net}|x", "world", "bpp", 0.08),
+    cell("GradCAM from IQA", "baseline", "world", "bpp", 0.16),
+]
+
+
+def make(cells: list[dict] = CELLS, columns: tuple[Column, ...] = COLUMNS, **more: str) -> TableData:
+    texts = {"name": "table9", "title": "Table IX", "caption": "Ours & theirs: 100 % <different> worlds_2.", **more}
+    return TableData(**texts, columns=columns, cells=pd.DataFrame(cells), notes=("n counts repeats.",))
+
+
+@pytest.fixture
+def table() -> TableData:
+    return make()
+
+
+class Html(HTMLParser):
+    """Every cell's tag, attributes and text; complains about tags that do not match."""
+
+    VOID = {"br"}
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.cells: list[tuple[str, dict, str]] = []
+        self.rows: list[list[tuple[str, dict, str]]] = []
+        self.feed(text)
+        assert self.open == []
+
+    def handle_starttag(self, tag: str, attrs: list) -> None:
+        if tag in self.VOID:
+            self.handle_data("\n")
+            return
+        self.open.append(tag)
+        if tag == "tr":
+            self.rows.append([])
+        if tag in ("td", "th"):
+            self.rows[-1].append((tag, dict(attrs), ""))
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        if {"td", "th"} & set(self.open):
+            tag, attrs, text = self.rows[-1][-1]
+            self.rows[-1][-1] = (tag, attrs, text + data)
+
+
+def test_marks_follow_direction_and_leave_controls_out(table: TableData) -> None:
+    ranks = {key[1:]: cell.rank for key, cell in tables._cells(table).items()}
+    assert ranks["baseline", "world", "CC"] == ranks["saliency_net", "world", "CC"] == 1  # both print 0.700
+    assert ranks["my_50%_{net}|x", "world", "CC"] == 2
+    assert ranks["center_prior", "world", "CC"] == 3
+    assert ranks["transalnet", "world", "CC"] == 0
+    assert [ranks[m, "world", "KLD"] for m in ("saliency_net", "baseline", "center_prior")] == [1, 2, 3]
+    assert ranks["noise_map", "world", "CC"] == ranks["noise_map", "world", "KLD"] == 0
+    assert ranks["baseline", "world_shifted", "CC"] == 0  # nothing to compare with
+    assert ranks["baseline", "world", "bpp"] == 0  # a column without direction
+
+
+def test_frame_sets_ours_beside_the_papers(table: TableData) -> None:
+    frame = tables.to_frame(table)
+    methods = frame.index.get_level_values("Method")
+    cc = dict(zip(methods, frame["Micro-world"]["CC ↑"].to_numpy().tolist(), strict=True))
+    assert cc["Baseline"] == ["0.700 ± 0.012 [0.650, 0.750]", "0.637", "+0.063"]
+    assert cc["TranSalNet"] == ["–", "0.903", "–"]
+    assert frame["Micro-world, shifted"].columns.tolist() == [("CC ↑", "ours")]
+    assert frame.index.tolist() == [
+        ("Dummy", "Center Prior"), ("GradCAM from IQA", "Baseline"), ("GradCAM from IQA", "my_50%_{net}|x"),
+        ("SOTA SP", "Saliency net"), ("SOTA SP", "TranSalNet"), ("Control", "Noise map")]
+    numbers = tables.to_frame(table, formatted=False)
+    assert numbers["Micro-world"]["CC ↑"]["difference"].iloc[0] == pytest.approx(0.0004)
+    assert (numbers.dtypes == float).all()
+
+
+def test_csv_gives_the_numbers_back(table: TableData) -> None:
+    text = tables.to_csv(table)
+    back = pd.read_csv(io.StringIO(text))
+    for name in ("value", "sd", "low", "high", "published"):
+        np.testing.assert_allclose(back[name], table.cells[name], atol=5e-7, equal_nan=True)
+    for name in ("section", "method", "dataset", "metric", "n", "ranked"):
+        assert back[name].tolist() == table.cells[name].tolist(), name
+    np.testing.assert_allclose(back["difference"], table.cells["value"] - table.cells["published"], atol=1e-6)
+    assert "\r" not in text and "0.541400" in text and "nan" not in text.lower()
+
+
+def test_markdown_has_one_table_per_data_set_with_equal_columns(table: TableData) -> None:
+    text = tables.to_markdown(table)
+    grids = re.findall(r"(?:^\|.*\n?)+", text, flags=re.MULTILINE)
+    assert len(grids) == 2
+    for grid in grids:
+        counts = {len(re.findall(r"(?<!\\)\|", line)) for line in grid.splitlines()}
+        assert len(counts) == 1, grid
+    assert "**0.700** ± 0.012<br>[0.650, 0.750]" in text
+    assert "<ins>0.600</ins>" in text and "*0.541*" in text and r"my_50%_{net}\|x" in text
+
+
+def unescaped(text: str, what: str) -> list[str]:
+    return re.findall(rf"(?<!\\){what}", text)
+
+
+def test_latex_is_balanced_escaped_and_even(table: TableData) -> None:
+    text = tables.to_latex(table)
+    assert len(unescaped(text, r"\{")) == len(unescaped(text, r"\}"))
+    assert len(unescaped(text, r"\$")) % 2 == 0
+    begun, ended = (re.findall(rf"\\{word}{{([a-z*]+)}}", text) for word in ("begin", "end"))
+    assert begun == ended[::-1] == ["table*", "tabular"]
+    assert text.isascii() and not unescaped(text, "_") and r"my\_50\%\_\{net\}" in text
+    body = text[text.index("\\toprule"):text.index("\\bottomrule")]
+    for line in (line for line in body.splitlines() if line.endswith(r"\\") and "multicolumn" not in line):
+        assert len(unescaped(line, "&")) == 2 + len(COLUMNS) - 1, line
+    assert r"\textbf{0.700}" in text and r"\underline{0.600}" in text and r"\textit{0.541}" in text
+    assert r"$-$0.120" in text and "0.990" in text and r"{0.990}" not in text
+    assert re.search(r"quad\\footnotesize paper & \\footnotesize 0\.637", text)
+
+
+def test_latex_of_a_table_without_types_has_no_type_column() -> None:
+    cells = [{**one, "section": ""} for one in CELLS]
+    text = tables.to_latex(make(cells))
+    assert "Type" not in text and rf"\begin{{tabular}}{{l{'r' * len(COLUMNS)}}}" in text
+    assert r"\cmidrule(lr){2-3}" in text
+    assert "Type" not in tables.to_markdown(make(cells))
+    assert "rowgroup" not in tables.to_html(make(cells)).split("</style>")[1]
+
+
+def test_html_is_well_formed_and_names_its_headers(table: TableData) -> None:
+    html = tables.to_html(table)
+    page = Html(html)
+    scopes = [attrs.get("scope") for row in page.rows for tag, attrs, _ in row if tag == "th"]
+    assert None not in scopes and {"col", "colgroup", "row", "rowgroup"} == set(scopes)
+    assert html.count("<caption>") == 1 and "<script" not in html
+    assert "100 % &lt;different&gt; worlds_2." in html
+    body = {row[0][2]: [text for _, _, text in row[1:]] for row in page.rows if row[0][1].get("scope") == "row"}
+    assert all(len(values) == len(COLUMNS) for values in body.values())
+    assert body["Baseline"][0] == "0.700 ± 0.012\n[0.650, 0.750]\npaper 0.637 (+0.063)"
+    assert body["TranSalNet"][0] == "–\npaper 0.903"
+    assert "<b>0.700</b>" in html and "<u>0.600</u>" in html and "<i>0.541</i>" in html
+
+
+def test_display_shows_html_and_plain_text_that_never_change(table: TableData) -> None:
+    view, again = tables.display(table), tables.display(make())
+    assert view._repr_html_() == again._repr_html_() == tables.to_html(table)
+    assert repr(view) == repr(again)
+    assert not re.search(r"0x[0-9a-f]+", repr(view) + view._repr_html_())
+    for text in ("Table IX", "Baseline", "0.700 ± 0.012", "[0.650, 0.750]", "0.637", "–", "n counts repeats."):
+        assert text in repr(view)
+
+
+def test_a_difference_that_rounds_to_zero_has_no_minus() -> None:
+    one = tables.Cell(0.5999999, NAN, NAN, NAN, 0.6, 0)
+    assert one.difference == "+0.000"
+    assert tables.Cell(-0.0001, NAN, NAN, NAN, NAN, 0).mean == "0.000"
+
+
+def test_saving_twice_gives_the_same_bytes_and_leaves_nothing_else(table: TableData, tmp_path: Path) -> None:
+    first = {path.name: path.read_bytes() for path in tables.save_table(table, tmp_path / "a")}
+    second = {path.name: path.read_bytes() for path in tables.save_table(make(), tmp_path / "b")}
+    assert first == second and set(first) == {"table9.csv", "table9.md", "table9.tex"}
+    assert {path.name for path in (tmp_path / "a").iterdir()} == set(first)
+    assert list(csv.reader(io.StringIO(first["table9.csv"].decode())))[0][0] == "section"
+
+
+@pytest.mark.parametrize(
+    ("cells", "columns", "message"),
+    [
+        (CELLS + CELLS[:1], COLUMNS, "got two of"),
+        (CELLS, COLUMNS[1:], "got .*'CC'"),
+        ([{k: v for k, v in one.items() if k != "sd"} for one in CELLS], COLUMNS, "lacking .*sd"),
+        (CELLS, (*COLUMNS, Column("world", "SIM", 1, "CC ↑")), "different headings"),
+    ],
+)
+def test_what_is_no_table_is_refused(cells: list[dict], columns: tuple[Column, ...], message: str) -> None:
+    for form in (tables.to_frame, tables.to_csv, tables.to_text, tables.to_markdown, tables.to_latex, tables.to_html,
+                 tables.display):
+        with pytest.raises(ValueError, match=message):
+            form(make(cells, columns))
+
+
+def test_one_method_in_two_sections_makes_two_rows() -> None:
+    cells = [cell("Raw", "baseline", "world", "CC", 0.5), cell("Fitted", "baseline", "world", "CC", 0.7)]
+    frame = tables.to_frame(make(cells))
+    assert frame.index.tolist() == [("Raw", "Baseline"), ("Fitted", "Baseline")]
