@@ -24,15 +24,12 @@ Usage: ./run_all.sh [VERB] [OPTIONS]
   ./run_all.sh figure 1|2      one figure of the paper
   ./run_all.sh claims          the claims of the paper, checked    (--json)
   ./run_all.sh bench           speed against peers                 (--json)
-  ./run_all.sh data ...        data sets: what is needed, what is there
 
 Options of a run:
-  --profile NAME        demo (default), rehearsal, paper, own
+  --profile NAME        how large a run, on which data; today: demo (default)
   --only NOTEBOOK       one notebook, for example 03a
   --set NAME=VALUE      a notebook parameter
-  --data-root FOLDER    where the data sets lie
   --results FOLDER      where results are stored
-  --ray-address ADDRESS a running Ray cluster
 
 Every other verb and option goes to `python -m paperlib`; `./run_all.sh VERB --help` explains a verb.
 
@@ -239,7 +236,7 @@ make_venv() {
     logged "$python" -m pip --version || logged "$python" -m ensurepip ||
         give_up "$prefix" "pip could not be set up in .venv"
     if ! { logged "$python" -m pip install uv &&
-        logged "$python" -m uv pip install --python "$python" --no-deps -r "$lock"; }; then
+        logged "$python" -m uv pip install --python "$python" --no-deps --compile-bytecode -r "$lock"; }; then
         say "uv did not succeed; trying plain pip, which takes longer."
         logged "$python" -m pip install --no-deps -r "$lock" ||
             give_up "$prefix" "the packages of requirements.lock could not be installed"

@@ -10,10 +10,10 @@ import os
 import sys
 import time
 import traceback
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, redirect_stdout, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from paperlib import paths
 from paperlib.errors import PaperlibError
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 _FIGURES_OF = {"01": (1,), "03a": (1,), "03b": (2,)}
 _TABLES_OF = {"03a": (1,), "03c": (2,), "03d": (3,)}
-_CLAIMS_OF = ("04",)
+_CLAIMS_OF = {"03a": ("C1",), "03b": ("C2",), "03c": ("C3",), "03d": ("C4",), "04": ("C1", "C2", "C3", "C4")}
 
 
 class Outcome(NamedTuple):
@@ -58,7 +58,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             traceback.print_exception(error)
         else:
             print(f"paperlib: {_sentence(error)}", file=sys.stderr)
-        return 2 if isinstance(error, PaperlibError) else 1
+        return error.exit_code if isinstance(error, PaperlibError) else 1
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -70,7 +70,6 @@ def _parser() -> argparse.ArgumentParser:
     common = argparse.ArgumentParser(add_help=False)
     common.add_argument("--profile", default="demo", metavar="NAME", help="size and data of the run (default: demo)")
     common.add_argument("--results", type=Path, metavar="DIR", help="folder of computed results (default: results/)")
-    common.add_argument("--data-root", type=Path, metavar="DIR", help="folder of data sets, where a profile needs one")
     common.add_argument("--debug", action="store_true", help="show the whole traceback of an error")
     verbs = parser.add_subparsers(title="verbs", required=True, metavar="VERB")
 
@@ -121,10 +120,6 @@ def _set_folders(options: argparse.Namespace) -> None:
     """Folders are told to this process, its workers and its kernels through the environment."""
     if options.results:
         os.environ["PAPERLIB_RESULTS"] = str(options.results.resolve())
-    if options.data_root:
-        if not options.data_root.is_dir():
-            raise PaperlibError(f"--data-root {options.data_root}: there is no such folder")
-        os.environ["PAPERLIB_DATA"] = str(options.data_root.resolve())
 
 
 def _run(options: argparse.Namespace) -> Outcome:
@@ -172,7 +167,7 @@ def _compute(run: "Run", profile: "Profile", folder: Path, only: Sequence[str]) 
     from paperlib.engine.progress import say
     from paperlib.show import report
 
-    def chosen(numbers: dict[str, tuple[int, ...]]) -> list[int]:
+    def chosen(numbers: Mapping[str, tuple[Any, ...]]) -> list[Any]:
         return sorted({n for key, some in numbers.items() if _about(key, only) for n in some})
 
     if not only:
@@ -185,8 +180,7 @@ def _compute(run: "Run", profile: "Profile", folder: Path, only: Sequence[str]) 
         for number in chosen(_FIGURES_OF):
             say(f"Figure {number}")
             run.artefacts.append(report.write_figure(number, profile, folder))
-        if any(_about(key, only) for key in _CLAIMS_OF):
-            run.claims = experiments.claims(profile)
+        run.claims = experiments.claims(profile, chosen(_CLAIMS_OF))
 
 
 def _about(notebook: str, only: Sequence[str]) -> bool:

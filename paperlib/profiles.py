@@ -38,8 +38,8 @@ class TrainingSettings:
     weight_decay: float = 1e-4
     center_mos: bool = False
     hidden: tuple[int, ...] = (1024, 128)
-    saliency_loss: str = "kld"
-    saliency_weight: float = 0.03
+    saliency_loss: str = "mse"
+    saliency_weight: float = 0.3
 
 
 @dataclass(frozen=True)

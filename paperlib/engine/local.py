@@ -33,7 +33,7 @@ from filelock import Timeout
 from paperlib.engine.progress import progress, say
 from paperlib.engine.store import ResultStore, short
 from paperlib.engine.units import Result, Unit, check_unchanged
-from paperlib.errors import PaperlibError
+from paperlib.errors import ComputationError, PaperlibError
 
 _ONE_THREAD = dict.fromkeys(
     ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "VECLIB_MAXIMUM_THREADS", "NUMEXPR_NUM_THREADS"), "1"
@@ -61,7 +61,7 @@ def run(units: Sequence[Unit], store: ResultStore, *, workers: int | None = None
 
     Raises:
         ValueError: two different units have the same name, or `workers` is not positive.
-        PaperlibError: units failed; the others are computed and stored first. The message names the failed ones, the
+        ComputationError: units failed; the others are computed and stored first. The message names the failed ones, the
             reason and the log.
     """
     workers = _usable_workers() if workers is None else workers
@@ -194,7 +194,7 @@ class _Plan:
         if stranded:
             parts.append(f"not tried, as they need these: {stranded}")
         failed = f"{len(failures)} of {len(self._units)} units failed"
-        raise PaperlibError(f"{title}: {failed}, finished results are kept. {'; '.join(parts)}")
+        raise ComputationError(f"{title}: {failed}, finished results are kept. {'; '.join(parts)}")
 
 
 # --------------------------------------------------------------------------------------------------------- one unit

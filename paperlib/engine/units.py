@@ -41,7 +41,9 @@ _BLANKS = {"str": "", "float64": np.nan, "int64": 0}
 _FORMAT = 1
 """Raised by hand when the engine changes in a way that changes results: the engine's own modules are in no key."""
 
-_CARRIERS = frozenset(f"paperlib.engine.{name}" for name in ("units", "store", "local", "progress"))
+_CARRIERS = frozenset(f"paperlib.engine.{name}" for name in ("units", "store", "local", "progress")) | {
+    "paperlib.errors", "paperlib.paths",
+}  # fmt: skip
 """Modules that carry results and cannot change them; a new wording of a message must not cost a recomputation."""
 
 

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
     from paperlib.engine.units import Result, Unit
     from paperlib.experiments.artefacts import ClaimResult, Figure1Data, Figure2Data, TableData
+    from paperlib.experiments.judging import Parts
     from paperlib.profiles import Profile
 
 SECTIONS = {"03a": "extraction", "03b": "masking", "03c": "dual_task", "03d": "compression"}
@@ -82,15 +83,16 @@ def figure_results(profile: "Profile") -> "dict[str, Result]":
     return {role: results[unit.name] for role, unit in units.items()}
 
 
-def claim_parts(profile: "Profile"):
-    """The quantities behind every claim, over seeds (`paperlib.experiments.judging.Parts`)."""
+def claim_parts(profile: "Profile", ids: Iterable[str] | None = None) -> "dict[str, Parts]":
+    """The quantities behind claims `ids` (all four when None), over seeds. Only their sections are computed."""
+    from paperlib.experiments.judging import PARTS
+
+    wanted = {id: PARTS[id] for id in (PARTS if ids is None else ids)}
+    return {id: parts(rows(section, profile)) for id, (section, parts) in wanted.items()}
+
+
+def claims(profile: "Profile", ids: Iterable[str] | None = None) -> "list[ClaimResult]":
+    """The outcome of claims `ids` (all four when None) under `profile`."""
     from paperlib.experiments import judging
 
-    return judging.all_parts(*(rows(name, profile) for name in ("extraction", "masking", "dual_task", "compression")))
-
-
-def claims(profile: "Profile") -> list["ClaimResult"]:
-    """The outcome of every claim under `profile`."""
-    from paperlib.experiments import judging
-
-    return judging.results(claim_parts(profile), profile)
+    return judging.results(claim_parts(profile, ids), profile)

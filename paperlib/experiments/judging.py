@@ -1,5 +1,6 @@
 """The paper's claims, tested here: a number per repeat, its interval over repeats, and a verdict."""
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import pandas as pd
@@ -46,16 +47,21 @@ def extraction_parts(rows: pd.DataFrame) -> Parts:
 
 
 def masking_parts(rows: pd.DataFrame) -> Parts:
-    """C2. SROCC of LeRF minus MoRF, averaged over fractions and fills, for gaze and GradCAM; and the controls."""
-    gap = masking.gaps(rows).groupby(["network", "map", "seed"])["gap"].mean()
-    names = {
-        "LeRF − MoRF, saliency": ("baseline", "saliency"), "LeRF − MoRF, GradCAM": ("baseline", "gradcam"),
+    """C2. SROCC of LeRF minus MoRF for gaze and GradCAM, averaged over fractions and fills and at the worst of them; and
+    the averages of the controls."""
+    grouped = masking.gap_per_fraction(rows).groupby(["network", "map", "seed"])["gap"]
+    average, worst = grouped.mean(), grouped.min()
+    maps = {"saliency": "saliency", "GradCAM": "gradcam"}
+    parts = {f"LeRF − MoRF, {name}": average.loc["baseline", key] for name, key in maps.items()}
+    parts |= {f"LeRF − MoRF at the worst fraction, {name}": worst.loc["baseline", key] for name, key in maps.items()}
+    controls = {
         "control, random map": ("baseline", "random"), "control, centre map": ("baseline", "center"),
         "control, uniform observers, saliency": ("uniform_observers", "saliency"),
         "control, uniform observers, GradCAM": ("uniform_observers", "gradcam"),
         "control, unpretrained net, GradCAM": ("unpretrained", "gradcam"),
     }
-    return {label: gap.loc[key] for label, key in names.items() if key in gap.index.droplevel("seed")}
+    known = average.index.droplevel("seed")
+    return parts | {label: average.loc[key] for label, key in controls.items() if key in known}
 
 
 def dual_task_parts(rows: pd.DataFrame) -> Parts:
@@ -96,12 +102,11 @@ def headline(id: str, parts: Parts) -> str:
     return min(slack, key=slack.__getitem__)
 
 
-def all_parts(extraction: pd.DataFrame, masked: pd.DataFrame, dual: pd.DataFrame, coded: pd.DataFrame) -> dict[str, Parts]:
-    """The parts of every claim from the rows of the four sections."""
-    return {
-        "C1": extraction_parts(extraction), "C2": masking_parts(masked), "C3": dual_task_parts(dual),
-        "C4": compression.claim_parts(coded),
-    }
+PARTS: dict[str, tuple[str, Callable[[pd.DataFrame], Parts]]] = {
+    "C1": ("extraction", extraction_parts), "C2": ("masking", masking_parts), "C3": ("dual_task", dual_task_parts),
+    "C4": ("compression", compression.claim_parts),
+}
+"""Per claim, the section whose rows decide it, and how."""
 
 
 def results(parts: dict[str, Parts], profile: "Profile") -> list[ClaimResult]:

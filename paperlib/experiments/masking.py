@@ -41,10 +41,11 @@ def masking_unit(profile: "Profile", network: str, seed: int) -> Unit:
 
 
 def units(profile: "Profile") -> list[Unit]:
-    """All units of Figure 2: the Baseline in every repeat, the controls in the first ones."""
-    first = profile.seeds[: profile.n_control_seeds]
-    return [masking_unit(profile, "baseline", seed) for seed in profile.seeds] + [
-        masking_unit(profile, network, seed) for network in NETWORKS[1:] for seed in first
+    """All units of Figure 2; the network without pretraining runs in the first `n_control_seeds` repeats only."""
+    counts = {"unpretrained": profile.n_control_seeds}
+    return [
+        masking_unit(profile, network, seed)
+        for network in NETWORKS for seed in profile.seeds[: counts.get(network, len(profile.seeds))]
     ]
 
 
@@ -100,10 +101,7 @@ def _relevance(params: dict[str, Any], network, world: ImageSet, rng: np.random.
 
 def curves(rows: pd.DataFrame) -> Figure2Data:
     """Figure 2 from the rows of `units`: means over repeats; the ends of intervals are averaged too."""
-    parts = rows["variant"].str.split("/", expand=True).set_axis(["network", "fill", "strategy", "fraction"], axis=1)
-    tidy = pd.concat([rows.reset_index(drop=True), parts.reset_index(drop=True)], axis=1)
-    tidy = tidy.rename(columns={"dataset": "world", "method": "map", "value": "srocc"})
-    tidy["fraction"] = tidy["fraction"].astype(float)
+    tidy = _with_variant_columns(rows).rename(columns={"dataset": "world", "method": "map", "value": "srocc"})
     keys = ["world", "network", "fill", "map", "strategy", "fraction"]
     means = tidy.groupby(keys, sort=False).agg(
         srocc=("srocc", "mean"), low=("low", "mean"), high=("high", "mean"), n=("n", "sum")
@@ -113,19 +111,25 @@ def curves(rows: pd.DataFrame) -> Figure2Data:
                        unmasked[["world", "network", "srocc", "low", "high", "n"]].reset_index(drop=True))
 
 
+def gap_per_fraction(rows: pd.DataFrame) -> pd.DataFrame:
+    """LeRF minus MoRF in SROCC: one row per `network`, `fill`, `map`, `seed` and `fraction`, the difference in `gap`."""
+    tidy = _with_variant_columns(rows[rows["method"] != "none"]).rename(columns={"method": "map"})
+    keys = ["network", "fill", "map", "seed", "fraction"]
+    wide = tidy.pivot_table(index=keys, columns="strategy", values="value")
+    return (wide["LeRF"] - wide["MoRF"]).rename("gap").reset_index()
+
+
 def gaps(rows: pd.DataFrame) -> pd.DataFrame:
-    """LeRF minus MoRF, averaged over the fractions: one row per network, fill, map and seed, with the share of
-    fractions at which LeRF is above (`above`)."""
-    parts = rows["variant"].str.split("/", expand=True).set_axis(["network", "fill", "strategy", "fraction"], axis=1)
-    tidy = pd.concat([rows[["method", "seed", "value"]].reset_index(drop=True), parts.reset_index(drop=True)], axis=1)
-    wide = tidy[tidy["method"] != "none"].pivot_table(
-        index=["network", "fill", "method", "seed", "fraction"], columns="strategy", values="value"
-    )
-    gap = (wide["LeRF"] - wide["MoRF"]).rename("gap").reset_index()
-    grouped = gap.groupby(["network", "fill", "method", "seed"])["gap"]
-    return grouped.agg(gap="mean", above=lambda values: float((values > 0).mean())).reset_index().rename(
-        columns={"method": "map"}
-    )
+    """LeRF minus MoRF averaged over the fractions (`gap`), and the share of fractions at which LeRF is above (`above`):
+    one row per `network`, `fill`, `map` and `seed`."""
+    grouped = gap_per_fraction(rows).groupby(["network", "fill", "map", "seed"])["gap"]
+    return grouped.agg(gap="mean", above=lambda values: float((values > 0).mean())).reset_index()
+
+
+def _with_variant_columns(rows: pd.DataFrame) -> pd.DataFrame:
+    names = ["network", "fill", "strategy", "fraction"]
+    parts = rows["variant"].str.split("/", expand=True).set_axis(names, axis=1).astype({"fraction": float})
+    return pd.concat([rows, parts], axis=1)
 
 
 def example(world: ImageSet, maps: dict[str, np.ndarray], fraction: float, blur_sigma: float) -> dict[str, np.ndarray]:

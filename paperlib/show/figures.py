@@ -7,7 +7,7 @@ nothing has to be closed. Functions for one pair of axes take it and return it; 
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import wraps
 from io import BytesIO
 from pathlib import Path
@@ -111,11 +111,12 @@ def overlay(image: np.ndarray, values: np.ndarray, ax: Axes) -> Axes:
 
 
 @_drawn
-def picture_grid(rows: Mapping[str, np.ndarray], captions: Sequence[str] = ()) -> PaperFigure:
-    """Pictures side by side, one labelled row of equally many pictures each.
+def picture_grid(rows: Mapping[str, Sequence[np.ndarray]], captions: Sequence[str] = ()) -> PaperFigure:
+    """Pictures side by side at one height, one labelled row of equally many pictures each.
 
     Args:
-        rows: label -> (n, h, w, 3) uint8, or (n, h, w) maps, each stretched to its own range.
+        rows: label -> (n, h, w, 3) uint8, or (n, h, w) maps, each stretched to its own range; the pictures of a row may
+            differ in size, those of a column may not.
         captions: one above each column, or none.
 
     Raises:
@@ -125,15 +126,15 @@ def picture_grid(rows: Mapping[str, np.ndarray], captions: Sequence[str] = ()) -
     if len(lengths) != 1 or (n := lengths.pop()) < 1 or len(captions) not in (0, n):
         raise ValueError(f"expected rows of equally many pictures and as many captions or none, got "
                          f"{ {label: len(pictures) for label, pictures in rows.items()} } and {len(captions)} captions")
-    panel = (style.FULL_WIDTH - 0.4) / n
-    heights = [panel * max(picture.shape[0] / picture.shape[1] for picture in pictures) for pictures in rows.values()]
-    figure, axes = _image_grid(len(rows), n, 0.3 + sum(heights) + 0.03 * len(rows), heights)
-    for row, (label, pictures), height in zip(axes, rows.items(), heights, strict=True):
+    aspects = [picture.shape[1] / picture.shape[0] for picture in next(iter(rows.values()))]
+    height = (style.FULL_WIDTH - 0.4) / sum(aspects)
+    figure, axes = _image_grid(len(rows), n, 0.3 + (height + 0.03) * len(rows), aspects)
+    for row, (label, pictures) in zip(axes, rows.items(), strict=True):
         row[0].set_ylabel(_wrapped(label, 0.85 * height), fontsize=7)
         for ax, picture in zip(row, pictures, strict=True):
             ax.imshow(picture, cmap=None if picture.ndim == 3 else "inferno")
-    for ax, caption in zip(axes[0], captions, strict=False):
-        ax.set_title(_wrapped(caption, panel), fontsize=7)
+    for ax, caption, aspect in zip(axes[0], captions, aspects, strict=False):
+        ax.set_title(_wrapped(caption, height * aspect), fontsize=7)
     return figure
 
 
@@ -374,11 +375,11 @@ def _render(figure: Figure, kind: str, dpi: float | None = None) -> bytes:
 
 
 def _image_grid(
-    rows: int, columns: int, height: float, heights: Sequence[float] | None = None
+    rows: int, columns: int, height: float, widths: Sequence[float] | None = None
 ) -> tuple[PaperFigure, np.ndarray]:
     figure = PaperFigure(figsize=(style.FULL_WIDTH, height), layout="compressed")
     figure.get_layout_engine().set(w_pad=0.02, h_pad=0.02, wspace=0, hspace=0)
-    axes = figure.subplots(rows, columns, squeeze=False, height_ratios=heights)
+    axes = figure.subplots(rows, columns, squeeze=False, width_ratios=widths)
     for ax in axes.flat:
         _bare(ax)
     return figure, axes

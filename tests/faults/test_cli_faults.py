@@ -22,7 +22,7 @@ import errno, os, sys, time
 from paperlib import cli, experiments, paths
 from paperlib.experiments.artefacts import ClaimResult
 claim = ClaimResult("C1", "words " * 20, 1.0, 0.0, 2.0, 3, "holds", "demo")
-experiments.claims = lambda profile: [claim] * 2000
+experiments.claims = lambda profile, ids=None: [claim] * 2000
 {extra}
 sys.exit(cli.main(sys.argv[1:]))
 """

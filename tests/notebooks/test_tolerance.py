@@ -106,10 +106,12 @@ SAME_HTML = {
     "within": table(value="0.618"),
     "blanks": table(value="\n   0.617  "),
     "random styler id": table(uuid="99fff"),
+    "rank mark": table(value="<b>0.617</b>"),
 }
 OTHER_HTML = {
     "past": table(value="0.620"),
-    "word": table(value="<b>0.617</b>"),
+    "word": table(value="0.617 m"),
+    "link": table(value="<a href='x'>0.617</a>"),
     "attribute": table(cls="1.001"),
     "style": table().replace("1.5em", "1.5 em"),
     "row": table().replace("</tr>", "</tr><tr><td>0.617</td></tr>"),

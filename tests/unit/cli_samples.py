@@ -1,6 +1,7 @@
 """Small made-up artefacts for the tests of the command line and the report: shapes of a real run, invented numbers."""
 
 import math
+from collections.abc import Iterable
 
 import numpy as np
 import pandas as pd
@@ -51,11 +52,11 @@ def claim_parts(profile: Profile) -> dict[str, dict[str, pd.Series]]:
     }
 
 
-def claims(profile: Profile) -> list[ClaimResult]:
+def claims(profile: Profile, ids: Iterable[str] | None = None) -> list[ClaimResult]:
     """C1 as the mean of the seeds; C2 has no value at all."""
     value = sum(profile.seeds) / len(profile.seeds)
     numbers = (value, value - 1, value + 1, len(profile.seeds))
     words = ("holds", profile.name, "What was measured.")
     first = ClaimResult("C1", "Words of the <paper>.", *numbers, *words, {"gradcam": value + 1})
     second = ClaimResult("C2", "More words.", math.nan, math.nan, math.nan, 0, "not testable", profile.name)
-    return [first, second]
+    return [claim for claim in (first, second) if ids is None or claim.id in ids]

@@ -94,7 +94,6 @@ def test_wrong_words_exit_with_2_and_keep_stdout_empty(words: list[str], capsys:
         (["claims", "--profile", "demoo"], "there is no profile 'demoo'"),
         (["prepare", "--profile", "demoo"], "there is no profile 'demoo'"),
         (["run", "--profile", "demoo"], "there is no profile 'demoo'"),
-        (["table", "1", "--data-root", "nowhere"], "--data-root nowhere: there is no such folder"),
         (["promote", "--profile", "paper"], "notebooks/ holds outputs of the demo profile, not of 'paper'"),
     ],
 )
@@ -226,17 +225,19 @@ def test_run_twice_gives_the_same_bytes(fake_notebooks: dict, tmp_path: Path) ->
 
 
 @pytest.mark.parametrize(
-    ("only", "names", "files"),
+    ("only", "names", "files", "claims"),
     [
-        ("03c", ["03c_dual"], {"table2.csv", "table2.md", "table2.tex"}),
-        ("03a_ex", ["03a_extracting"], {"table1.csv", "table1.md", "table1.tex", "fig1.png", "fig1.pdf"}),
-        ("04", ["04_discussion"], set()),
+        ("03c", ["03c_dual"], {"table2.csv", "table2.md", "table2.tex"}, set()),
+        ("03a_ex", ["03a_extracting"], {"table1.csv", "table1.md", "table1.tex", "fig1.png", "fig1.pdf"}, {"C1"}),
+        ("04", ["04_discussion"], set(), {"C1", "C2"}),
     ],
 )
 def test_only_computes_what_the_notebook_is_about(
-    fake_notebooks: dict, prepared: list, tmp_path: Path, only: str, names: list, files: set
+    fake_notebooks: dict, prepared: list, tmp_path: Path, capsys: Capture, only: str, names: list, files: set, claims: set
 ) -> None:
     assert cli.main(["run", "--only", only]) == 0
+    out = capsys.readouterr().out
+    assert {claim for claim in ("C1", "C2") if f"  {claim}  " in out} == claims
     assert fake_notebooks["names"] == names
     assert {path.name for path in (tmp_path / "figures").iterdir()} == files
     assert prepared == []

@@ -334,3 +334,26 @@ def test_a_notebook_shows_a_figure_and_a_table_once() -> None:
         assert set(output.data) == {"image/png", "text/plain"}
         assert re.fullmatch(r"<PaperFigure size 936x\d+(\.\d+)? with 5 Axes>", output.data["text/plain"])
     assert set(table.data) == {"text/html", "text/plain"}
+
+
+def test_picture_grid_puts_pictures_of_any_size_at_one_height():
+    rows = {
+        "photograph": [np.zeros((40, 40, 3), np.uint8), np.zeros((30, 60, 3), np.uint8)],
+        "map": [np.zeros((40, 40)), np.zeros((30, 60))],
+    }
+    figure = figures.picture_grid(rows, ["square", "wide"])
+    figure.canvas.draw()
+    boxes = [ax.get_window_extent() for ax in figure.axes]
+    assert len(boxes) == 4
+    assert max(box.height for box in boxes) - min(box.height for box in boxes) < 3
+    assert boxes[1].width == pytest.approx(2 * boxes[0].width, rel=0.05)
+    assert [ax.get_title() for ax in figure.axes[:2]] == ["square", "wide"]
+    assert [ax.get_ylabel() for ax in figure.axes[::2]] == ["photograph", "map"]
+
+
+@pytest.mark.parametrize(
+    "rows", [{}, {"a": []}, {"a": [np.zeros((2, 2))], "b": [np.zeros((2, 2))] * 2}], ids=["none", "empty", "uneven"],
+)
+def test_picture_grid_refuses_uneven_rows(rows):
+    with pytest.raises(ValueError, match="equally many pictures"):
+        figures.picture_grid(rows)
