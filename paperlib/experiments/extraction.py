@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
+import torch
 
 from paperlib import paper
 from paperlib.datasets.records import ImageSet
@@ -15,8 +16,10 @@ from paperlib.experiments.networks import load_network, load_world, network_unit
 from paperlib.experiments.over_seeds import summarise
 from paperlib.maps.center_prior import gaussian_center_prior
 from paperlib.maps.controls import activation_maps, noise_maps, shuffled_maps
+from paperlib.maps.hirescam import BATCH, extract, resize
 from paperlib.maps.transform import MapTransform
 from paperlib.metrics.saliency import evaluate
+from paperlib.models.baseline import Baseline, to_unit_range
 
 if TYPE_CHECKING:
     from paperlib.profiles import Profile
@@ -38,6 +41,7 @@ SOURCES = {
 }
 """Where a method's maps come from, when not from the score of its network."""
 
+SMOOTHING = ("smoothing", "n_passes", "max_angle", "principal_component")
 SLOW_CONTROLS = ("frozen_backbone", "unpretrained", "baseline_centered")
 FIGURE_IMAGES = 6
 MAP_LABELS = {"saliency_net": "Saliency net", "baseline": "GradCAM (Baseline)"}
@@ -47,6 +51,17 @@ COLUMNS = (
     Column("world", "CC_raw", +1, "CC, raw map ↑"), Column("world", "KLD_raw", -1, "KLD, raw map ↓"),
 )
 NOT_FROM_FITTED = {"CC_raw": "CC", "KLD_raw": "KLD"}
+
+
+def smoothing_params(profile: "Profile") -> dict[str, Any]:
+    """The profile's arguments of `paperlib.maps.hirescam.extract`, as parameters of a unit."""
+    settings = profile.extraction
+    return {name: getattr(settings, name) for name in SMOOTHING}
+
+
+def smoothed_maps(params: dict[str, Any], network: Baseline, images: np.ndarray) -> np.ndarray:
+    """Maps (n, h, w) of a network under the `smoothing_params` of a unit."""
+    return extract(network, images, **{name: params[name] for name in SMOOTHING})
 
 
 def map_unit(profile: "Profile", method: str, dataset: str, seed: int) -> Unit:
@@ -61,11 +76,7 @@ def map_unit(profile: "Profile", method: str, dataset: str, seed: int) -> Unit:
     needs = [world_unit(profile, f"{dataset}/test", seed)]
     if source not in ("center_prior", "noise"):
         needs.append(network_unit(profile, method, seed))
-    settings = profile.extraction
-    smoothing = {} if source != "score" else {
-        "smoothing": settings.smoothing, "n_passes": settings.n_passes, "max_angle": settings.max_angle,
-        "principal_component": settings.principal_component,
-    }
+    smoothing = smoothing_params(profile) if source == "score" else {}
     return Unit.of(
         "extraction", f"{method}/{dataset}/seed{seed}", "paperlib.experiments.extraction:measure", needs=needs, cost=8.0,
         method=method, dataset=dataset, source=source, seed=seed, n_test=profile.world.n_test, **smoothing,
@@ -139,14 +150,9 @@ class _Judge:
 
 
 def _maps(
-    params: dict[str, Any], network, world: ImageSet, center_prior: np.ndarray, rng: np.random.Generator
+    params: dict[str, Any], network: Baseline | None, world: ImageSet, center_prior: np.ndarray, rng: np.random.Generator
 ) -> np.ndarray:
     """Maps (n, h, w) of all images of `world`, by the unit's source."""
-    import torch
-
-    from paperlib.maps.hirescam import BATCH, extract, resize
-    from paperlib.models.baseline import to_unit_range
-
     source, images = params["source"], world.images
     if source == "center_prior":
         return np.broadcast_to(center_prior.astype(np.float32), world.density.shape)
@@ -155,8 +161,7 @@ def _maps(
     if source == "activation":
         return activation_maps(network, images)
     if source == "score":
-        keys = ("smoothing", "n_passes", "max_angle", "principal_component")
-        return extract(network, images, **{key: params[key] for key in keys})
+        return smoothed_maps(params, network, images)
     with torch.no_grad():
         starts = range(0, len(images), BATCH)
         grids = [network.decode(network.features(to_unit_range(images[start:start + BATCH]))) for start in starts]
@@ -240,8 +245,6 @@ def figure(results: dict[str, Result]) -> Figure1Data:
 def smoothing_steps(results: dict[str, Result], profile: "Profile") -> Figure1Data:
     """The Baseline's maps of a few test images on their way from one pass to the smoothed map, from the results of
     `figure_units`."""
-    from paperlib.maps.hirescam import extract
-
     world = load_world(results["world"]).head(FIGURE_IMAGES)
     network = load_network(results["network"])
     settings = profile.extraction

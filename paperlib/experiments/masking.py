@@ -3,15 +3,18 @@
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import cv2
 import numpy as np
 import pandas as pd
 
 from paperlib.datasets.records import ImageSet
 from paperlib.engine.units import Result, Unit
 from paperlib.experiments.artefacts import Figure2Data
+from paperlib.experiments.extraction import smoothed_maps, smoothing_params
 from paperlib.experiments.networks import VARIANTS, load_network, load_world, network_unit, scores, world_unit
 from paperlib.maps import masking
 from paperlib.metrics.correlation import srocc, srocc_interval
+from paperlib.models.baseline import Baseline
 from paperlib.vocabulary import STRATEGIES
 
 if TYPE_CHECKING:
@@ -29,14 +32,13 @@ N_BOOT = 300
 
 def masking_unit(profile: "Profile", network: str, seed: int) -> Unit:
     """All curves of one network in repeat `seed`."""
-    settings, smooth = profile.masking, profile.extraction
+    settings = profile.masking
     return Unit.of(
         "masking", f"{network}/seed{seed}", "paperlib.experiments.masking:measure", cost=20.0,
         needs=[world_unit(profile, "world/test", seed), network_unit(profile, network, seed)],
         network=network, seed=seed, observers=VARIANTS[network].get("observers", profile.observers),
         fractions=settings.fractions, n_masked=settings.n_masked, blur_sigma=settings.blur_sigma,
-        smoothing=smooth.smoothing, n_passes=smooth.n_passes, max_angle=smooth.max_angle,
-        principal_component=smooth.principal_component,
+        **smoothing_params(profile),
     )
 
 
@@ -81,19 +83,14 @@ def measure(params: dict[str, Any], inputs: dict[str, Result], scratch: Path) ->
     return Result(rows=pd.DataFrame(rows))
 
 
-def _relevance(params: dict[str, Any], network, world: ImageSet, rng: np.random.Generator) -> dict[str, np.ndarray]:
-    import cv2
-
-    from paperlib.maps.hirescam import extract
-
+def _relevance(params: dict[str, Any], network: Baseline, world: ImageSet, rng: np.random.Generator) -> dict[str, np.ndarray]:
     n, height, width = world.density.shape
     noise = rng.random((n, *NOISE_GRID), dtype=np.float32)
     rows, columns = np.mgrid[0:height, 0:width].astype(np.float32)
     distance = np.hypot((rows + 0.5) / height - 0.5, (columns + 0.5) / width - 0.5)
-    keys = ("smoothing", "n_passes", "max_angle", "principal_component")
     return {
         "saliency": world.density,
-        "gradcam": extract(network, world.images, **{key: params[key] for key in keys}),
+        "gradcam": smoothed_maps(params, network, world.images),
         "random": np.stack([cv2.resize(one, (width, height), interpolation=cv2.INTER_CUBIC) for one in noise]),
         "center": np.broadcast_to(-distance, (n, height, width)),
     }
