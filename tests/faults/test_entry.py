@@ -495,6 +495,7 @@ def real_python(machine: Machine, dependency: str) -> "subprocess.CompletedProce
         f'[project]\ndependencies = ["{dependency}"]\n[project.optional-dependencies]\ntest = ["absent-package"]\n'
     )
     (machine.root / "paperlib").mkdir()
+    (machine.root / "paperlib" / "__init__.py").touch()
     (machine.root / "paperlib" / "__main__.py").write_text("import sys\nprint(sys.argv[1:])\n")
     return machine.run("bench", PAPERLIB_PYTHON=sys.executable, FAKE_FREE_KB="0")
 
