@@ -24,6 +24,7 @@ WARNINGS = (
     "ignore::PendingDeprecationWarning",
     "ignore::FutureWarning",
     "error::FutureWarning:paperlib",
+    "ignore:unclosed (<socket|event loop):ResourceWarning",  # left to the collector by Jupyter's clients
 )
 
 

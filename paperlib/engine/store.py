@@ -52,13 +52,17 @@ class ResultStore:
         """The unit's result, or None where there is none for its key.
 
         A damaged result is reported in a line that names the file, and removed (or left to the process that is
-        replacing it just now).
+        replacing it just now). What a kill left behind after a result was stored is removed as well.
         """
         try:
-            return self._read(unit)
+            result = self._read(unit)
         except _Damaged as damage:
             self._discard(unit, str(damage))
             return None
+        if result is not None and (self.root / "scratch" / unit.key).exists():
+            with suppress(Timeout, OSError, _Damaged), self.lock(unit).acquire(timeout=0):
+                self._prune(unit)
+        return result
 
     def why_missing(self, unit: Unit) -> str:
         """Why `load` found nothing: "new", "damaged: …", or "paperlib.maps.hirescam changed"."""
@@ -99,7 +103,7 @@ class ResultStore:
         with atomic_write(self._path(unit, ".json")) as file:
             file.write(_write_manifest(manifest))
         self._found_damaged.pop(unit.key, None)
-        self._prune(unit, keep={".json", *files})
+        self._prune(unit)
 
     def lock(self, unit: Unit) -> FileLock:
         """The lock of whoever computes, stores or removes this unit, whatever the version of the code."""
@@ -147,9 +151,10 @@ class ResultStore:
                 for path in self._folder(unit).glob(f"{unit.key}.*"):
                     path.unlink(missing_ok=True)
 
-    def _prune(self, unit: Unit, keep: set[str]) -> None:
-        """Remove what lies about under the unit's identity apart from the result just stored."""
-        kept = {self._path(unit, suffix) for suffix in keep}
+    def _prune(self, unit: Unit) -> None:
+        """Remove what lies about under the unit's identity apart from its whole result; the scratch folder goes last, so
+        that it marks a removal that was cut short."""
+        kept = {self._path(unit, suffix) for suffix in (".json", *_read_manifest(self._path(unit, ".json"))["files"])}
         leftovers = {*self._folder(unit).glob(f"{unit.identity}-*"), *self._folder(unit).glob(f".{unit.identity}-*")}
         logs = self.log(unit).parent.glob(f"{unit.experiment}-{unit.identity}-*")
         for path in {*leftovers, *logs} - kept:

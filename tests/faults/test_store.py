@@ -147,6 +147,16 @@ def test_a_killed_run_ends_with_the_rows_of_an_undisturbed_one(
     assert_tidy(root, units)
 
 
+def test_what_a_kill_left_after_the_commit_goes_with_the_next_look(units: list[Unit], tmp_path: Path) -> None:
+    root = tmp_path / "results"
+    run(units[:1], ResultStore(root), workers=1, title="t")
+    (root / "scratch" / units[0].key).mkdir()
+    (root / "scratch" / units[0].key / "checkpoint").write_bytes(b"old")
+    (root / "toys" / f"{units[0].identity}-0123456789abcdef.npz").write_bytes(b"an older version")
+    run(units[:1], ResultStore(root), workers=1, title="t")
+    assert_tidy(root, units[:1])
+
+
 @pytest.mark.parametrize("blow", [signal.SIGKILL, signal.SIGINT])
 def test_workers_end_with_their_parent(
     blow: signal.Signals, make: Callable[..., Unit], diary: Path, tmp_path: Path
