@@ -1,5 +1,6 @@
 """The paper's claims, tested here: a number per repeat, its interval over repeats, and a verdict."""
 
+import math
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
@@ -80,26 +81,25 @@ def dual_task_parts(rows: pd.DataFrame) -> Parts:
     return parts
 
 
+def _slack(id: str, parts: Parts) -> dict[str, float]:
+    """By how much the mean of each part exceeds what the claim needs. Controls take no part in it."""
+    means = {label: float(series.mean()) for label, series in parts.items() if not label.startswith("control")}
+    needed = {label: (CC_GAIN if label.startswith("CC") else -SROCC_MARGIN) if id == "C3" else 0.0 for label in means}
+    return {label: value - needed[label] for label, value in means.items()}
+
+
 def verdict(id: str, parts: Parts) -> str:
-    """Whether the means of the parts satisfy the claim; controls take no part in it."""
-    means = {label: series.mean() for label, series in parts.items() if not label.startswith("control")}
-    if not means or any(pd.isna(value) for value in means.values()):
+    """Whether the means of all parts satisfy the claim."""
+    slack = _slack(id, parts)
+    if not slack or any(math.isnan(value) for value in slack.values()):
         return UNTESTED
-    if id == "C3":
-        ok = all(value >= (CC_GAIN if label.startswith("CC") else -SROCC_MARGIN) for label, value in means.items())
-    else:
-        ok = all(value > 0 for value in means.values())
-    return HOLDS if ok else FAILS
+    return FAILS if any(value <= 0 for value in slack.values()) else HOLDS
 
 
 def headline(id: str, parts: Parts) -> str:
-    """The part of a claim that its single number shows: the one closest to failing."""
-    own = {label: series.mean() for label, series in parts.items() if not label.startswith("control")}
-    slack = {
-        label: value - (0 if id != "C3" else CC_GAIN if label.startswith("CC") else -SROCC_MARGIN)
-        for label, value in own.items()
-    }
-    return min(slack, key=slack.__getitem__)
+    """The part that a claim's single number shows: the first that fails, else the first."""
+    slack = _slack(id, parts)
+    return next((label for label, value in slack.items() if value <= 0), next(iter(slack)))
 
 
 PARTS: dict[str, tuple[str, Callable[[pd.DataFrame], Parts]]] = {
