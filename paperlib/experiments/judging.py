@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING
 
 import pandas as pd
@@ -33,7 +34,7 @@ def _by_seed(rows: pd.DataFrame, method: str, metric: str, variant: str = "fitte
 def extraction_parts(rows: pd.DataFrame) -> Parts:
     """C1. Advantages in CC and KLD, each positive when the claim holds: of the Baseline's maps over the centre prior, of a
     supervised net over the Baseline; and, as controls, of the raw maps and of the uniform observers' Baseline."""
-    value = lambda method, metric, variant="fitted": _by_seed(rows, method, metric, variant)  # noqa: E731
+    value = partial(_by_seed, rows)
     return {
         "CC: Baseline − centre prior": value("baseline", "CC") - value("center_prior", "CC"),
         "KLD: centre prior − Baseline": value("center_prior", "KLD") - value("baseline", "KLD"),

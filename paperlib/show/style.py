@@ -10,7 +10,6 @@ from paperlib.paper import look
 
 STYLE_FILE = Path(__file__).with_name("paper.mplstyle")
 FULL_WIDTH = 7.2  # inches: a figure across both columns of an IEEE page
-COLUMN_WIDTH = 3.5  # inches: one column
 
 
 class MapLook(NamedTuple):

@@ -34,8 +34,6 @@ def images():
 
 def peer(method, network, images, **options):
     """pytorch-grad-cam's map of each image; its own hooks, its own backward pass through the whole network."""
-    wrapped = torch.nn.Sequential()
-    wrapped.backbone, wrapped.rest = network.backbone, network
     with method(network, [network.backbone]) as cam, contextlib.redirect_stdout(io.StringIO()):
         return np.stack([
             cam(to_unit_range(images[i:i + 1]), [Score()], **options)[0] for i in range(len(images))
