@@ -70,6 +70,10 @@ def _parser() -> argparse.ArgumentParser:
     common = argparse.ArgumentParser(add_help=False)
     common.add_argument("--profile", default="demo", metavar="NAME", help="size and data of the run (default: demo)")
     common.add_argument("--results", type=Path, metavar="DIR", help="folder of computed results (default: results/)")
+    common.add_argument("--data-root", type=Path, metavar="DIR", help="folder of the data sets (profiles paper and own)")
+    common.add_argument("--weights", type=Path, metavar="DIR", help="folder of weights (default: weights/ in the data root)")
+    common.add_argument("--model", action="append", default=[], metavar="NAME[@LAYER][=FILE]",
+                        help="an IQA network of your own beside the profile's (repeatable)")
     common.add_argument("--debug", action="store_true", help="show the whole traceback of an error")
     verbs = parser.add_subparsers(title="verbs", required=True, metavar="VERB")
 
@@ -117,9 +121,16 @@ def _count(text: str) -> int:
 
 
 def _set_folders(options: argparse.Namespace) -> None:
-    """Folders are told to this process, its workers and its kernels through the environment."""
+    """Folders and models are told to this process, its workers and its kernels through the environment."""
     if options.results:
         os.environ["PAPERLIB_RESULTS"] = str(options.results.resolve())
+    for name, folder in (("PAPERLIB_DATA_ROOT", options.data_root), ("PAPERLIB_WEIGHTS_ROOT", options.weights)):
+        if folder:
+            if not folder.is_dir():
+                raise PaperlibError(f"there is no folder {folder}")
+            os.environ[name] = str(folder.resolve())
+    if options.model:
+        os.environ["PAPERLIB_MODELS"] = "\n".join(options.model)
 
 
 def _run(options: argparse.Namespace) -> Outcome:
@@ -129,6 +140,7 @@ def _run(options: argparse.Namespace) -> Outcome:
     from paperlib.show import notebooks
 
     chosen = notebooks.find(paths.NOTEBOOKS, options.only)
+    _require_sections(profile, chosen)
     values = notebooks.check_parameters(chosen, options.set)
     known = names(profile)
     overrides = {name: value for given in values.values() for name, value in given.items() if name in known}
@@ -159,6 +171,13 @@ def _run(options: argparse.Namespace) -> Outcome:
             )
     report = write_report(run, root / "report")
     return Outcome(text_summary(run, report), 1 if run.failures else 0)
+
+
+def _require_sections(profile: "Profile", notebooks: Sequence[Path]) -> None:
+    """Only the demo fills every notebook; the other profiles run the sections that they have."""
+    if profile.name != "demo" and any(not path.stem.startswith(profile.sections) for path in notebooks):
+        runs = " ".join(f"--only {section}" for section in profile.sections)
+        raise PaperlibError(f"profile {profile.name!r} does not fill every notebook yet; start it with {runs}")
 
 
 def _compute(run: "Run", profile: "Profile", folder: Path, only: Sequence[str]) -> None:

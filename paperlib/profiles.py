@@ -4,6 +4,7 @@ A profile holds no data and computes nothing. `load("demo", observers="uniform")
 field names are unique over all parts of a profile, so that one flat name is enough.
 """
 
+import os
 from dataclasses import dataclass, field, fields, is_dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -44,13 +45,49 @@ class TrainingSettings:
 
 @dataclass(frozen=True)
 class ExtractionSettings:
-    """Saliency maps from IQA networks (section III-A)."""
+    """Saliency maps from IQA networks (section III-A).
+
+    `n_fit` images of the micro-world serve to fit map transforms; `n_resamples` are those of bootstrap intervals and
+    paired tests over images.
+    """
 
     smoothing: str = "rotations"
     n_passes: int = 6
     max_angle: float = 10.0
     principal_component: bool = True
     n_fit: int = 500
+    n_resamples: int = 10_000
+
+
+@dataclass(frozen=True)
+class PhotographSettings:
+    """Section III-A on photographs with eye tracking (`paperlib.experiments.photo_maps`).
+
+    Attributes:
+        datasets: `"salicon"`, `"cat2000"`, `"own"`; empty for the micro-world.
+        methods: rows of Table I that are computed, besides centre prior and shuffled map.
+        n_images: pictures of each data set, drawn at random; 0 for all.
+        shard: pictures whose maps are made and stored together.
+        n_folds: transform and centre prior of a picture come from the other folds.
+        input_height, input_width: size at which IQA networks see the pictures (the authors': 384x512); 0 for their own.
+        edition: of SALICON, `"2015"` or `"2017"`; empty for whichever is there.
+        sigma_px, px_per_degree: blur of the fixations of own pictures (`paperlib.datasets.own`); 0 for its default.
+        optimise: fold batch normalisations and keep channels last in memory.
+        precision: `"float32"` or `"bfloat16"`.
+    """
+
+    datasets: tuple[str, ...] = ()
+    methods: tuple[str, ...] = ()
+    n_images: int = 0
+    shard: int = 250
+    n_folds: int = 5
+    input_height: int = 384
+    input_width: int = 512
+    edition: str = ""
+    sigma_px: float = 0.0
+    px_per_degree: float = 0.0
+    optimise: bool = True
+    precision: str = "float32"
 
 
 @dataclass(frozen=True)
@@ -97,15 +134,24 @@ class Profile:
     `seeds` are the repeats: each has its own training and test world and its own random start. The costlier controls
     run for the first `n_control_seeds` of them. `observers` is who the
     mean opinion scores come from: `"saliency"` (people look at the subject) or `"uniform"` (the control).
+
+    `data_root`, `weights_root` and `models` (the user's networks, see
+    `paperlib.experiments.photo_sources.own_origins`) are empty where the profile brings its own data.
+    `sections` are the notebooks that it can fill so far.
     """
 
     name: str
+    sections: tuple[str, ...] = ("03a", "03b", "03c", "03d")
+    data_root: str = ""
+    weights_root: str = ""
+    models: tuple[str, ...] = ()
     seeds: tuple[int, ...] = (0, 1, 2)
     n_control_seeds: int = 1
     observers: str = "saliency"
     world: WorldSettings = field(default_factory=WorldSettings)
     training: TrainingSettings = field(default_factory=TrainingSettings)
     extraction: ExtractionSettings = field(default_factory=ExtractionSettings)
+    photographs: PhotographSettings = field(default_factory=PhotographSettings)
     masking: MaskingSettings = field(default_factory=MaskingSettings)
     compression: CompressionSettings = field(default_factory=CompressionSettings)
 
@@ -115,7 +161,30 @@ class Profile:
         return paths.results_root() / self.name
 
 
-PROFILES = {"demo": Profile("demo")}
+_IQA = ("baseline", "baseline_resnet50", "topiq", "dbcnn", "clipiqa_plus")
+_SALIENCY = ("msinet", "transalnet", "transalnet_res")
+_CONTROLS = ("pretrained_activation", "random_head", "center_only", "edge_energy", "noise_map")
+
+PROFILES = {
+    profile.name: profile
+    for profile in (
+        Profile("demo"),
+        Profile(
+            "rehearsal", ("03a",), seeds=(0,),
+            photographs=PhotographSettings(("salicon", "cat2000"), _IQA + _SALIENCY + _CONTROLS, n_folds=2, shard=3),
+        ),
+        Profile(
+            "paper", ("03a",), seeds=(0,),
+            photographs=PhotographSettings(("salicon", "cat2000"), _IQA + _SALIENCY + _CONTROLS),
+        ),
+        Profile(
+            "own", ("03a",), seeds=(0,),
+            photographs=PhotographSettings(
+                ("own",), ("center_only", "edge_energy", "noise_map"), shard=50, input_height=0, input_width=0
+            ),
+        ),
+    )
+}
 
 
 def names(profile: Profile) -> dict[str, Any]:
@@ -149,7 +218,20 @@ def load(name: str = "demo", **overrides: Any) -> Profile:
         if key not in known:
             raise PaperlibError(f"profile {name!r} has no value {key!r}; it has: {', '.join(sorted(known))}")
         profile = _with(profile, key, _checked(key, value, known[key]))
-    return profile
+    return _located(profile)
+
+
+def _located(profile: Profile) -> Profile:
+    """The profile with the folders and models that the environment names, where it needs some and has none."""
+    if not profile.photographs.datasets:
+        return profile
+    home = str(profile.store_root / "standins") if profile.name == "rehearsal" else ""
+    data_root = profile.data_root or home or os.environ.get("PAPERLIB_DATA_ROOT", "")
+    weights_root = profile.weights_root or (
+        os.environ.get("PAPERLIB_WEIGHTS_ROOT", "") if not home else ""
+    ) or str(Path(data_root, "weights"))
+    models = profile.models or tuple(filter(None, os.environ.get("PAPERLIB_MODELS", "").splitlines()))
+    return replace(profile, data_root=data_root, weights_root=weights_root, models=models)
 
 
 def _with(profile: Profile, key: str, value: Any) -> Profile:

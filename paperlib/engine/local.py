@@ -21,7 +21,7 @@ import threading
 import time
 import traceback
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, redirect_stdout, suppress
 from dataclasses import dataclass
 from importlib import import_module
@@ -225,17 +225,33 @@ def _attempt(unit: Unit, store: ResultStore) -> _Outcome:
 def _compute(unit: Unit, store: ResultStore) -> None:
     module, _, name = unit.compute.partition(":")
     function = getattr(import_module(module), name)
-    inputs = {need.name: store.load(need) for need in unit.needs}
-    lost = [name for name, result in inputs.items() if result is None]
-    if lost:
-        raise PaperlibError(f"its inputs {lost} were damaged or removed meanwhile; run again")
     begin = time.perf_counter()
-    result = function(dict(unit.params), inputs, store.scratch(unit))
+    result = function(unit.arguments, _Inputs(unit, store), store.scratch(unit))
     seconds = time.perf_counter() - begin
     if not isinstance(result, Result):
         raise TypeError(f"{unit.compute} must return a paperlib.engine.units.Result, got {type(result).__name__}")
     check_unchanged(unit)
     store.save(unit, result, seconds, _device())
+
+
+class _Inputs(Mapping[str, Result]):
+    """The results that a unit needs, by name, read from the store whenever one is asked for."""
+
+    def __init__(self, unit: Unit, store: ResultStore):
+        self.units = {need.name: need for need in unit.needs}
+        self.store = store
+
+    def __getitem__(self, name: str) -> Result:
+        result = self.store.load(self.units[name])
+        if result is None:
+            raise PaperlibError(f"its input {name!r} was damaged or removed meanwhile; run again")
+        return result
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.units)
+
+    def __len__(self) -> int:
+        return len(self.units)
 
 
 def _device() -> str:

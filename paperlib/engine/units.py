@@ -58,12 +58,15 @@ class Unit:
         experiment: folder of the results: letters, digits, `_` and `-`.
         name: readable, and unique among the units that run together: `"baseline/saliency/seed0"`.
         compute: `"package.module:function"`; the function is called as `function(params, inputs, scratch)` with
-            `params: dict`, `inputs: dict[str, Result]` by the needed units' names, and `scratch: Path`, a folder that
+            `params: dict`, `inputs: Inputs` by the needed units' names (read from the store each time that
+            one is asked for, so that a long list of them needs no memory), and `scratch: Path`, a folder that
             outlives a kill (for checkpoints) and is removed once the result is stored. It returns a `Result`.
         params: everything that decides the result, the data set's fingerprint included. Sorted by name; values are
             None, bool, int, finite float, str, or tuples of these (lists and NumPy scalars are converted).
         needs: units whose results the function reads.
         cost: rough cost relative to other units; long ones are started first. No part of the identity.
+        places: where the function finds files, by name; joined to `params` for the call. No part of the identity, so that
+            data may move: what the files hold must stand in `params`, as a fingerprint.
 
     Raises:
         ValueError: a field is malformed or a parameter's value is of another kind.
@@ -75,6 +78,7 @@ class Unit:
     params: tuple[tuple[str, Any], ...] = ()
     needs: tuple["Unit", ...] = ()
     cost: float = field(default=1.0, compare=False)
+    places: tuple[tuple[str, str], ...] = field(default=(), compare=False)
 
     def __post_init__(self) -> None:
         if not re.fullmatch(r"[\w-]+", self.experiment) or self.experiment in RESERVED:
@@ -89,13 +93,23 @@ class Unit:
         params = tuple(sorted((key, _plain(value, key)) for key, value in dict(self.params).items()))
         object.__setattr__(self, "params", params)
         object.__setattr__(self, "needs", tuple(self.needs))
+        places = tuple(sorted((key, str(value)) for key, value in dict(self.places).items()))
+        if both := dict(params).keys() & dict(places).keys():
+            raise ValueError(f"parameters and places must have different names, got {sorted(both)} in both")
+        object.__setattr__(self, "places", places)
 
     @classmethod
     def of(
-        cls, experiment: str, name: str, compute: str, /, needs: Iterable["Unit"] = (), cost: float = 1.0, **params: Any
+        cls, experiment: str, name: str, compute: str, /, needs: Iterable["Unit"] = (), cost: float = 1.0,
+        places: Mapping[str, Any] | None = None, **params: Any,
     ) -> "Unit":
         """The unit with these parameters given by name. Raises ValueError like the class."""
-        return cls(experiment, name, compute, tuple(params.items()), tuple(needs), cost)
+        return cls(experiment, name, compute, tuple(params.items()), tuple(needs), cost, tuple((places or {}).items()))
+
+    @property
+    def arguments(self) -> dict[str, Any]:
+        """`params` and `places` as the function gets them."""
+        return dict(self.params) | dict(self.places)
 
     @cached_property
     def identity(self) -> str:
@@ -160,6 +174,10 @@ class Result:
         objects = [name for name, array in self.arrays.items() if array.dtype.hasobject]
         if objects:
             raise ValueError(f"arrays must hold numbers or fixed-width text, got Python objects in {objects}")
+
+
+Inputs = Mapping[str, Result]
+"""The results of a unit's needs by name, in the order of the needs."""
 
 
 def tidy(rows: pd.DataFrame | Iterable[Mapping[str, Any]]) -> pd.DataFrame:

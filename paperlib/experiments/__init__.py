@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
     from paperlib.engine.units import Result, Unit
     from paperlib.experiments.artefacts import ClaimResult, Figure1Data, Figure2Data, TableData
+    from paperlib.experiments.extraction import Examples
     from paperlib.experiments.judging import Parts
     from paperlib.profiles import Profile
 
@@ -26,6 +27,13 @@ def _module(name: str):
     from importlib import import_module
 
     return import_module(f"paperlib.experiments.{name}")
+
+
+def _require(section: str, profile: "Profile") -> None:
+    """Raises PaperlibError when `profile` cannot fill a section yet."""
+    if section not in [SECTIONS[notebook] for notebook in profile.sections]:
+        known = " ".join(f"--only {notebook}" for notebook in profile.sections)
+        raise PaperlibError(f"profile {profile.name!r} does not run section {section!r} yet; what it runs: {known}")
 
 
 def compute(units: Iterable["Unit"], profile: "Profile", title: str) -> dict[str, "Result"]:
@@ -42,13 +50,15 @@ def rows(section: str, profile: "Profile") -> "pd.DataFrame":
     """Tidy rows of one section: `"extraction"`, `"masking"`, `"dual_task"` or `"compression"`."""
     import pandas as pd
 
+    _require(section, profile)
     results = compute(_module(section).units(profile), profile, section)
     return pd.concat([result.rows for result in results.values() if len(result.rows)], ignore_index=True)
 
 
 def prepare(profile: "Profile") -> None:
     """Compute everything that the tables, figures and claims of `profile` need, side by side."""
-    compute((unit for name in SECTIONS.values() for unit in _module(name).units(profile)), profile, profile.name)
+    sections = [SECTIONS[notebook] for notebook in profile.sections]
+    compute((unit for name in sections for unit in _module(name).units(profile)), profile, profile.name)
 
 
 def table(number: int, profile: "Profile") -> "TableData":
@@ -69,18 +79,18 @@ def figure(number: int, profile: "Profile") -> "Figure1Data | Figure2Data":
         PaperlibError: there is no such figure.
     """
     if number == 1:
-        return _module("extraction").figure(figure_results(profile))
+        return _module("extraction").figure(examples(profile))
     if number == 2:
         return _module("masking").curves(rows("masking", profile))
     raise PaperlibError(f"there is no figure {number}; choose one of: {', '.join(map(str, FIGURES))}")
 
 
 @cache
-def figure_results(profile: "Profile") -> "dict[str, Result]":
-    """What Figure 1 is drawn from, by role (`paperlib.experiments.extraction.figure_units`)."""
+def examples(profile: "Profile") -> "Examples":
+    """A few images with an IQA network to look into, and the maps that Figure 1 is drawn from."""
     units = _module("extraction").figure_units(profile)
     results = compute(units.values(), profile, "figure 1")
-    return {role: results[unit.name] for role, unit in units.items()}
+    return _module("extraction").examples({role: results[unit.name] for role, unit in units.items()}, profile)
 
 
 def claim_parts(profile: "Profile", ids: Iterable[str] | None = None) -> "dict[str, Parts]":

@@ -30,7 +30,7 @@ from paperlib.datasets.photographs import (
     open_photographs,
     predicted_saliency,
 )
-from paperlib.engine.units import Result, Unit
+from paperlib.engine.units import Inputs, Result, Unit
 from paperlib.experiments.artefacts import Column, TableData
 from paperlib.metrics.correlation import bootstrap_interval, fraccp, plcc, srocc
 from paperlib.metrics.weighted import ew_psnr, ew_ssim, psnr, ssim
@@ -161,7 +161,7 @@ def agreement_unit(
 # ------------------------------------------------------------------------------------------------------------ coding
 
 
-def code(params: dict[str, Any], inputs: dict[str, Result], scratch: Path) -> Result:
+def code(params: dict[str, Any], inputs: Inputs, scratch: Path) -> Result:
     """Compute of `coding_unit`.
 
     Arrays: `stream<i>`, the bit-stream of version i (bit-rates outside, presets inside); `response`
@@ -206,7 +206,7 @@ def versions(coded: Result) -> np.ndarray:
 # ------------------------------------------------------------------------------------------------------------ scores
 
 
-def score(params: dict[str, Any], inputs: dict[str, Result], scratch: Path) -> Result:
+def score(params: dict[str, Any], inputs: Inputs, scratch: Path) -> Result:
     """Compute of `scores_unit`: per method an array (versions,), higher is better."""
     (coded,) = inputs.values()
     photograph = _photograph(params["photograph"])
@@ -272,7 +272,7 @@ def pyiqa_scores(distorted: np.ndarray, reference: np.ndarray, names: tuple[str,
     return {name: np.array(values) for name, values in scores.items()}
 
 
-def score_with_networks(params: dict[str, Any], inputs: dict[str, Result], scratch: Path) -> Result:
+def score_with_networks(params: dict[str, Any], inputs: Inputs, scratch: Path) -> Result:
     """Compute of `networks_unit`: per network an array (photographs, versions), higher is better."""
     from paperlib.experiments.networks import load_network
 
@@ -300,7 +300,7 @@ def network_scores(network: "nn.Module", images: np.ndarray) -> np.ndarray:
 # ------------------------------------------------------------------------------------------------------------- votes
 
 
-def poll(params: dict[str, Any], inputs: dict[str, Result], scratch: Path) -> Result:
+def poll(params: dict[str, Any], inputs: Inputs, scratch: Path) -> Result:
     """Compute of `votes_unit`.
 
     Arrays: `scores` and `standard_errors` (photographs, versions), `wins` (photographs, versions, versions). Rows: the
@@ -347,7 +347,7 @@ def block_gaze(photograph: Photograph, observers: str) -> np.ndarray:
 # --------------------------------------------------------------------------------------------------------- agreement
 
 
-def agree(params: dict[str, Any], inputs: dict[str, Result], scratch: Path) -> Result:
+def agree(params: dict[str, Any], inputs: Inputs, scratch: Path) -> Result:
     """Compute of `agreement_unit`: one row per method and metric; `low` and `high` are ends of a 95 % bootstrap
     interval over photographs, `n` is their number."""
     truth = inputs[params["poll"]].arrays["scores"]

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from paperlib import paper
-from paperlib.engine.units import Result, Unit
+from paperlib.engine.units import Inputs, Result, Unit
 from paperlib.experiments.artefacts import Column, TableData
-from paperlib.experiments.extraction import map_unit
 from paperlib.experiments.networks import load_network, load_world, network_unit, scores, world_unit
 from paperlib.experiments.over_seeds import summarise
+from paperlib.experiments.world_maps import map_unit
 from paperlib.metrics.correlation import plcc, srocc
 
 if TYPE_CHECKING:
@@ -55,12 +55,13 @@ def units(profile: "Profile") -> list[Unit]:
     ]
 
 
-def measure(params: dict[str, Any], inputs: dict[str, Result], scratch: Path) -> Result:
+def measure(params: dict[str, Any], inputs: Inputs, scratch: Path) -> Result:
     """Compute of `score_unit`."""
-    network = load_network(inputs.pop(next(name for name in inputs if not name.startswith("world"))))
+    worlds = [name for name in inputs if name.startswith("world")]
+    (network,) = (load_network(inputs[name]) for name in inputs if name not in worlds)
     rows = []
-    for name, result in inputs.items():
-        world = load_world(result, name.split("/")[0]).head(params["n_test"])
+    for name in worlds:
+        world = load_world(inputs[name], name.split("/")[0]).head(params["n_test"])
         predicted, mos = scores(network, world.images), world.mos[params["observers"]]
         for metric, agreement in (("SROCC", srocc), ("PLCC", plcc)):
             rows.append({

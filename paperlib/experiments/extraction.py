@@ -1,215 +1,151 @@
-"""Section III-A: do maps of IQA networks show where people look? Table I, Figure 1 and their controls."""
+"""Section III-A: do maps of IQA networks show where people look? Table I, Figure 1 and their controls.
+
+The demo measures maps of the micro-world (`paperlib.experiments.world_maps`), the other profiles maps of photographs with
+eye tracking (`paperlib.experiments.photo_maps`); both give the same rows, and everything here is made of them.
+"""
 
 import math
-from pathlib import Path
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
-import torch
+from torch import nn
 
 from paperlib import paper
-from paperlib.datasets.records import ImageSet
 from paperlib.engine.units import Result, Unit
+from paperlib.experiments import photo_maps, world_maps
 from paperlib.experiments.artefacts import Column, Figure1Data, TableData
+from paperlib.experiments.image_values import differences_unit
 from paperlib.experiments.networks import load_network, load_world, network_unit, world_unit
 from paperlib.experiments.over_seeds import summarise
-from paperlib.maps.center_prior import gaussian_center_prior
-from paperlib.maps.controls import activation_maps, noise_maps, shuffled_maps
-from paperlib.maps.hirescam import BATCH, extract, resize
-from paperlib.maps.transform import MapTransform
+from paperlib.maps import other_cams
+from paperlib.maps.hirescam import extract
 from paperlib.metrics.saliency import evaluate
-from paperlib.models.baseline import Baseline, to_unit_range
 
 if TYPE_CHECKING:
     from paperlib.profiles import Profile
 
-ROWS = {
-    "Dummy": ("center_prior",),
-    "GradCAM from IQA": ("baseline",),
-    "SOTA SP": ("saliency_net",),
-    "Control": (
-        "noise_map", "shuffled_map", "pretrained_activation", "frozen_backbone", "unpretrained", "baseline_centered",
-        "uniform_observers",
-    ),
-}
-"""Rows of Table I that run here, in order. The paper's other rows are shown with its numbers alone."""
-
-SOURCES = {
-    "center_prior": "center_prior", "noise_map": "noise", "saliency_net": "decoder", "baseline_sal_loss": "decoder",
-    "pretrained_activation": "activation",
-}
-"""Where a method's maps come from, when not from the score of its network."""
-
-SMOOTHING = ("smoothing", "n_passes", "max_angle", "principal_component")
-SLOW_CONTROLS = ("frozen_backbone", "unpretrained", "baseline_centered")
-FIGURE_IMAGES = 6
-MAP_LABELS = {"saliency_net": "Saliency net", "baseline": "GradCAM (Baseline)"}
-COLUMNS = (
-    Column("world", "NSS", +1, "NSS ↑"), Column("world", "SIM", +1, "SIM ↑"), Column("world", "CC", +1, "CC ↑"),
-    Column("world", "KLD", -1, "KLD ↓"), Column("world", "NSS_fix", +1, "NSS at fixations ↑"),
-    Column("world", "CC_raw", +1, "CC, raw map ↑"), Column("world", "KLD_raw", -1, "KLD, raw map ↓"),
+WORLD_ROWS = (
+    "center_prior", "baseline", "saliency_net", "noise_map", "shuffled_map", "center_only", "edge_energy",
+    "pretrained_activation", "random_head", "frozen_backbone", "unpretrained", "baseline_centered", "uniform_observers",
 )
-NOT_FROM_FITTED = {"CC_raw": "CC", "KLD_raw": "KLD"}
+"""Methods of Table I that run in the micro-world."""
+
+SLOW_CONTROLS = ("frozen_backbone", "unpretrained", "baseline_centered")
+SUPERVISED = ("saliency_net", "transalnet", "msinet", "transalnet_res")
+FIGURE_IMAGES = 6
 
 
-def smoothing_params(profile: "Profile") -> dict[str, Any]:
-    """The profile's arguments of `paperlib.maps.hirescam.extract`, as parameters of a unit."""
-    settings = profile.extraction
-    return {name: getattr(settings, name) for name in SMOOTHING}
+@dataclass(frozen=True)
+class _Measure:
+    """A column of the table: `variant` and `metric` of the rows, and what it is called."""
+
+    key: str
+    variant: str
+    metric: str
+    direction: int
+    heading: str
 
 
-def smoothed_maps(params: dict[str, Any], network: Baseline, images: np.ndarray) -> np.ndarray:
-    """Maps (n, h, w) of a network under the `smoothing_params` of a unit."""
-    return extract(network, images, **{name: params[name] for name in SMOOTHING})
+MEASURES = (
+    _Measure("NSS", "fitted", "NSS", +1, "NSS ↑"), _Measure("SIM", "fitted", "SIM", +1, "SIM ↑"),
+    _Measure("CC", "fitted", "CC", +1, "CC ↑"), _Measure("KLD", "fitted", "KLD", -1, "KLD ↓"),
+    _Measure("NSS_fix", "fitted", "NSS_fix", +1, "NSS at fixations ↑"),
+    _Measure("CC_on_test", "fitted_on_test", "CC", +1, "CC, fitted on evaluation ↑"),
+    _Measure("KLD_on_test", "fitted_on_test", "KLD", -1, "KLD, fitted on evaluation ↓"),
+    _Measure("CC_raw", "raw", "CC", +1, "CC, raw map ↑"), _Measure("KLD_raw", "raw", "KLD", -1, "KLD, raw map ↓"),
+)
 
 
-def map_unit(profile: "Profile", method: str, dataset: str, seed: int) -> Unit:
-    """Evaluation of one method's maps on the test images of `dataset` in repeat `seed`.
-
-    Args:
-        method: a key of `paperlib.paper.METHODS` that is `center_prior`, `noise_map` or a network of
-            `paperlib.experiments.networks.VARIANTS`. The Baseline's unit also yields `shuffled_map`.
-        dataset: `"world"` or `"world_shifted"`.
-    """
-    source = SOURCES.get(method, "score")
-    needs = [world_unit(profile, f"{dataset}/test", seed)]
-    if source not in ("center_prior", "noise"):
-        needs.append(network_unit(profile, method, seed))
-    smoothing = smoothing_params(profile) if source == "score" else {}
-    return Unit.of(
-        "extraction", f"{method}/{dataset}/seed{seed}", "paperlib.experiments.extraction:measure", needs=needs, cost=8.0,
-        method=method, dataset=dataset, source=source, seed=seed, n_test=profile.world.n_test, **smoothing,
-    )
+# -------------------------------------------------------------------------------------------------------------- units
 
 
 def units(profile: "Profile") -> list[Unit]:
     """All units of Table I and Figure 1."""
-    out = []
-    for position, seed in enumerate(profile.seeds):
-        for method in sum(ROWS.values(), ()):
-            is_slow = method in SLOW_CONTROLS and position >= profile.n_control_seeds
-            if method != "shuffled_map" and not is_slow:
-                out.append(map_unit(profile, method, "world", seed))
-    return out
+    if profile.photographs.datasets:
+        return photo_maps.units(profile)
+    measured = [
+        world_maps.map_unit(profile, method, "world", seed)
+        for position, seed in enumerate(profile.seeds) for method in WORLD_ROWS
+        if method != "shuffled_map" and not (method in SLOW_CONTROLS and position >= profile.n_control_seeds)
+    ]
+    return [*measured, differences_unit("extraction", "world", measured, profile.extraction.n_resamples)]
 
 
-def measure(params: dict[str, Any], inputs: dict[str, Result], scratch: Path) -> Result:
-    """Compute of `map_unit`: metrics of the raw maps, and after map transforms fitted on other images and on the same.
-
-    Variants of the rows: `raw`; `fitted` (transform fitted on images that are not evaluated); `fitted_on_test` (as the
-    paper does); `plain` and `plain_fitted` (one pass, no principal component).
-    """
-    world_name = next(name for name in inputs if name.startswith("world"))
-    everything = load_world(inputs.pop(world_name), params["dataset"])
-    network = load_network(next(iter(inputs.values()))) if inputs else None
-    rng = np.random.default_rng([params["seed"], 17])
-    judge = _Judge(everything, params["n_test"])
-
-    maps = _maps(params, network, everything, judge.center_prior, rng)
-    rows = judge.rows(params["method"], maps)
-    arrays = {"maps": maps[:FIGURE_IMAGES].astype(np.float16)}
-    if params["source"] == "score":
-        plain = _maps(params | {"smoothing": "none", "principal_component": False}, network, everything,
-                      judge.center_prior, rng)
-        rows += judge.rows(params["method"], plain, {"raw": "plain", "fitted": "plain_fitted"})
-    if params["method"] == "baseline":
-        rows += judge.rows("shuffled_map", shuffled_maps(maps, rng))
-    common = {"experiment": "extraction", "dataset": params["dataset"], "seed": params["seed"], "n": params["n_test"]}
-    return Result(rows=pd.DataFrame([row | common for row in rows]), arrays=arrays)
-
-
-class _Judge:
-    """Measures maps against the gaze of one world: the first `n_test` images count, the others serve to fit."""
-
-    def __init__(self, world: ImageSet, n_test: int):
-        self.test, self.fit = slice(0, n_test), slice(n_test, len(world))
-        self.density = world.density
-        self.fixations = world.fixation_maps()[self.test]
-        self.published = world.head(n_test).published_density()
-        self.center_prior = gaussian_center_prior(world.density[self.fit])
-
-    def rows(self, method: str, maps: np.ndarray, names: dict[str, str] | None = None) -> list[dict[str, Any]]:
-        """Mean of each metric per variant; `names` picks and renames variants."""
-        tested = maps[self.test]
-        variants = {"raw": lambda: tested, "fitted": lambda: self._transformed(self.fit, maps),
-                    "fitted_on_test": lambda: self._transformed(self.test, maps)}
-        chosen = names or {name: name for name in variants}
-        out = []
-        for variant, label in chosen.items():
-            for metric, values in self._metrics(variants[variant]()).items():
-                out.append({"method": method, "variant": label, "metric": metric, "value": float(np.mean(values))})
-        return out
-
-    def _transformed(self, part: slice, maps: np.ndarray) -> np.ndarray:
-        return MapTransform.fit(maps[part], self.density[part], self.center_prior).transform(maps[self.test])
-
-    def _metrics(self, maps: np.ndarray) -> dict[str, np.ndarray]:
-        values = evaluate(maps, self.density[self.test], self.fixations)
-        return values | {"NSS": evaluate(maps, self.published)["NSS"]}
-
-
-def _maps(
-    params: dict[str, Any], network: Baseline | None, world: ImageSet, center_prior: np.ndarray, rng: np.random.Generator
-) -> np.ndarray:
-    """Maps (n, h, w) of all images of `world`, by the unit's source."""
-    source, images = params["source"], world.images
-    if source == "center_prior":
-        return np.broadcast_to(center_prior.astype(np.float32), world.density.shape)
-    if source == "noise":
-        return noise_maps(*world.density.shape, rng)
-    if source == "activation":
-        return activation_maps(network, images)
-    if source == "score":
-        return smoothed_maps(params, network, images)
-    with torch.no_grad():
-        starts = range(0, len(images), BATCH)
-        grids = [network.decode(network.features(to_unit_range(images[start:start + BATCH]))) for start in starts]
-    return resize(torch.cat(grids), images.shape[1:3]).numpy()
+# -------------------------------------------------------------------------------------------------------------- table
 
 
 def table(rows: pd.DataFrame, profile: "Profile") -> TableData:
     """Table I from the rows of `units`, with the paper's numbers beside ours."""
-    ours = rows[rows["dataset"] == "world"]
-    fitted = ours[ours["variant"] == "fitted"]
-    raw = ours[(ours["variant"] == "raw") & ours["metric"].isin(NOT_FROM_FITTED.values())]
-    raw = raw.assign(metric=raw["metric"] + "_raw")
-    found = summarise(pd.concat([fitted, raw]), ["method", "metric"]).set_index(["method", "metric"])
-    cells = []
-    for section, methods in _all_rows().items():
-        for method in methods:
-            for column in COLUMNS:
-                value, sd, n = (
-                    found.loc[(method, column.metric)] if (method, column.metric) in found.index else (math.nan, math.nan, 0)
-                )
-                published = paper.published(1, method, "salicon", column.metric)
-                cells.append({
-                    "section": section, "method": method, "dataset": column.dataset, "metric": column.metric,
-                    "value": value, "sd": sd, "low": math.nan, "high": math.nan, "n": int(n),
-                    "published": math.nan if published is None else published, "ranked": section != "Control",
-                })
-    return TableData(
-        "table1", "Table I: saliency maps against gaze", _caption(profile), COLUMNS, pd.DataFrame(cells), NOTES
+    datasets = profile.photographs.datasets or ("world",)
+    columns = tuple(
+        Column(dataset, measure.key, measure.direction, measure.heading) for dataset in datasets for measure in MEASURES
     )
+    found = summarise(rows, ["dataset", "method", "variant", "metric"]).set_index(["dataset", "method", "variant", "metric"])
+    spans = rows[rows["seed"] < 0].set_index(["dataset", "method", "variant", "metric"])
+    cells = [
+        _cell(section, method, dataset, measure, found, spans)
+        for section, methods in _sections(rows, with_paper="own" not in datasets).items() for method in methods
+        for dataset in datasets for measure in MEASURES
+    ]
+    return TableData("table1", "Table I: saliency maps against gaze", _caption(rows, profile), columns,
+                     pd.DataFrame(cells), NOTES)
 
 
-def _all_rows() -> dict[str, tuple[str, ...]]:
-    """Our rows, each section followed by the paper's rows that this profile does not run."""
-    rows = dict(ROWS)
+def _cell(
+    section: str, method: str, dataset: str, measure: _Measure, found: pd.DataFrame, spans: pd.DataFrame
+) -> dict[str, Any]:
+    """One cell: mean and spread over repeats, interval and corrected p over images, the paper's number."""
+    def pooled(kind: str, column: str) -> float:
+        key = (dataset, method, f"{kind}/{measure.variant}", measure.metric)
+        return float(spans.loc[key, column]) if key in spans.index else math.nan
+
+    key = (dataset, method, measure.variant, measure.metric)
+    value, sd, n = found.loc[key] if key in found.index else (math.nan, math.nan, 0)
+    published = paper.published(1, method, "salicon", measure.key) if dataset in ("salicon", "world") else None
+    return {
+        "section": section, "method": method, "dataset": dataset, "metric": measure.key, "value": value, "sd": sd,
+        "low": pooled("interval", "low"), "high": pooled("interval", "high"), "n": int(n),
+        "p_holm": pooled("p_holm", "value"), "published": math.nan if published is None else published,
+        "ranked": section != "Control",
+    }
+
+
+def _sections(rows: pd.DataFrame, with_paper: bool) -> dict[str, list[str]]:
+    """Methods by section: the paper's sections, with all of its rows, computed or not, if asked; then what else there is."""
+    sections: dict[str, list[str]] = {}
+    computed = [method for method in dict.fromkeys(rows["method"]) if method != "gaze"]
     for line in paper.TABLE1:
-        if line.method not in sum(rows.values(), ()):
-            rows[line.section] = (*rows.get(line.section, ()), line.method)
-    return rows
+        if with_paper or line.method in computed:
+            sections.setdefault(line.section, []).append(line.method)
+    for method in (*WORLD_ROWS, *computed):
+        if method in computed and method not in sum(sections.values(), []):
+            section = "SOTA SP" if method in SUPERVISED else paper.section(1, method)
+            sections.setdefault(section, []).append(method)
+    return dict(sorted(sections.items(), key=lambda item: item[0] == "Control"))
 
 
-def _caption(profile: "Profile") -> str:
-    world = profile.world
-    return (
-        f"Ours: micro-world, a simulation ({world.n_test} images of {world.height}x{world.width}, "
-        f"{len(profile.seeds)} repeats, mean ± sd over repeats, {profile.observers} observers), after map transforms "
-        "fitted on other images unless the heading says raw. Paper: SALICON validation. The two are different worlds: "
-        "compare the order of the rows, not the values."
+def _caption(rows: pd.DataFrame, profile: "Profile") -> str:
+    how = (
+        "after map transforms fitted on other images unless the heading says otherwise; in brackets 95 % bootstrap intervals "
+        "over images"
     )
+    if not profile.photographs.datasets:
+        world = profile.world
+        return (
+            f"Ours: micro-world, a simulation ({world.n_test} images of {world.height}x{world.width}, "
+            f"{len(profile.seeds)} repeats, mean ± sd over repeats, {profile.observers} observers), {how}. Paper: SALICON "
+            "validation. The two are different worlds: compare the order of the rows, not the values."
+        )
+    counts = rows[(rows["method"] == "gaze") & (rows["metric"] == "pictures")].set_index("dataset")["value"]
+    data = ", ".join(f"{paper.DATASETS.get(name, name)}: {count:.0f} images" for name, count in counts.items())
+    rehearsal = "Rehearsal: generated pictures and random weights, the numbers mean nothing. " if _is_rehearsal(profile) else ""
+    return f"{rehearsal}Ours: {data}, {how}. Paper: SALICON validation, fitted on the evaluation images."
+
+
+def _is_rehearsal(profile: "Profile") -> bool:
+    return profile.name == "rehearsal"
 
 
 NOTES = (
@@ -218,35 +154,92 @@ NOTES = (
 )
 
 
+def differences(rows: pd.DataFrame, metric: str = "CC", variant: str = "fitted", dataset: str | None = None) -> pd.DataFrame:
+    """By how much each method's maps are better than the centre prior's, image by image, largest first.
+
+    Args:
+        rows: of `units`.
+        metric: `"NSS"`, `"SIM"`, `"CC"`, `"KLD"` or `"NSS_fix"`; KLD counts downwards, so positive is better.
+        variant: as in the rows.
+        dataset: the first of the rows when None.
+
+    Returns:
+        Per method: `difference` (mean over images), `low` and `high` (95 % bootstrap interval), `p_holm` (paired
+        sign-flip test, Holm-corrected over the methods), and `survives` (p_holm at most .05).
+    """
+    pooled = rows[(rows["seed"] < 0) & (rows["metric"] == metric)]
+    dataset = pooled["dataset"].iloc[0] if dataset is None else dataset
+    pooled = pooled[pooled["dataset"] == dataset].set_index("method")
+    frame = pooled.loc[pooled["variant"] == f"difference/{variant}", ["value", "low", "high"]]
+    frame = frame.rename(columns={"value": "difference"})
+    frame["p_holm"] = pooled.loc[pooled["variant"] == f"p_holm/{variant}", "value"]
+    return frame.assign(survives=frame["p_holm"] <= 0.05).sort_values("difference", ascending=False, kind="stable")
+
+
+# ------------------------------------------------------------------------------------------------------ live examples
+
+
+@dataclass(frozen=True)
+class Examples:
+    """A few images with what is needed to look into one network live.
+
+    Attributes:
+        images: (n, h, w, 3) uint8.
+        density: (n, h, w) float32 gaze density.
+        network: an IQA network in evaluation mode.
+        layer: its feature layer.
+        maps: label -> (n, h, w), stored maps of Figure 1.
+        captions: one per image.
+    """
+
+    images: np.ndarray
+    density: np.ndarray
+    network: nn.Module
+    layer: nn.Module
+    maps: dict[str, np.ndarray]
+    captions: tuple[str, ...] = ()
+
+
 def figure_units(profile: "Profile") -> dict[str, Unit]:
-    """What Figure 1 and `smoothing_steps` are drawn from: the first repeat's test images (`world`), the maps of two
-    networks, and the Baseline itself (`network`)."""
+    """What `examples` needs, by role."""
+    if profile.photographs.datasets:
+        return photo_maps.figure_units(profile, FIGURE_IMAGES)
     seed = profile.seeds[0]
-    maps = {method: map_unit(profile, method, "world", seed) for method in MAP_LABELS}
+    maps = {method: world_maps.map_unit(profile, method, "world", seed) for method in MAP_LABELS}
     network = network_unit(profile, "baseline", seed)
     return {"world": world_unit(profile, "world/test", seed), "network": network} | maps
 
 
-def figure(results: dict[str, Result]) -> Figure1Data:
-    """Figure 1 from the results of `figure_units`: the first test images, unselected, where people look, and the maps of
-    a supervised net and of an IQA network."""
+MAP_LABELS = {"saliency_net": "Saliency net", "baseline": "GradCAM (Baseline)"}
+
+
+def examples(results: dict[str, Result], profile: "Profile") -> Examples:
+    """The first test images, unselected, from the results of `figure_units`: a network, and the maps of a supervised net
+    and of the IQA network."""
+    if profile.photographs.datasets:
+        return Examples(**photo_maps.examples(results, profile, FIGURE_IMAGES))
     world = load_world(results["world"]).head(FIGURE_IMAGES)
-    rows = {"Gaze density": world.density}
-    for method, label in MAP_LABELS.items():
-        rows[label] = results[method].arrays["maps"].astype(np.float32)
-    stretched = {name: values / values.max((1, 2), keepdims=True).clip(1e-9) for name, values in rows.items()}
+    network = load_network(results["network"])
     captions = tuple(
         f"{family}, {'subject' if at_subject > around else 'surround'} worse"
         for family, (at_subject, around) in zip(world.family, world.levels, strict=True)
     )
-    return Figure1Data(world.images, stretched, captions)
+    maps = {label: results[method].arrays["maps"].astype(np.float32) for method, label in MAP_LABELS.items()}
+    return Examples(world.images, world.density, network, network.last_features, maps, captions)
 
 
-def smoothing_steps(results: dict[str, Result], profile: "Profile") -> Figure1Data:
-    """The Baseline's maps of a few test images on their way from one pass to the smoothed map, from the results of
-    `figure_units`."""
-    world = load_world(results["world"]).head(FIGURE_IMAGES)
-    network = load_network(results["network"])
+def figure(shown: Examples) -> Figure1Data:
+    """Figure 1: images, where people look, and the maps of a supervised net and of an IQA network."""
+    rows = {"Gaze density": shown.density} | shown.maps
+    return Figure1Data(shown.images, {name: _stretched(maps) for name, maps in rows.items()}, shown.captions)
+
+
+def _stretched(maps: np.ndarray) -> np.ndarray:
+    return maps / maps.max((1, 2), keepdims=True).clip(1e-9)
+
+
+def smoothing_steps(shown: Examples, profile: "Profile") -> Figure1Data:
+    """The network's maps of the example images on their way from one pass to the smoothed map."""
     settings = profile.extraction
     rotated = {"smoothing": "rotations", "n_passes": settings.n_passes, "max_angle": settings.max_angle}
     steps = {
@@ -255,4 +248,28 @@ def smoothing_steps(results: dict[str, Result], profile: "Profile") -> Figure1Da
         "one pass, first component": {"smoothing": "none"},
         "rotations, first component": rotated,
     }
-    return Figure1Data(world.images, {name: extract(network, world.images, **how) for name, how in steps.items()}, ())
+    return Figure1Data(
+        shown.images, {name: extract(shown.network, shown.images, layer=shown.layer, **how) for name, how in steps.items()}, ()
+    )
+
+
+CAMS = ("hirescam", "gradcam", "gradcam++", "layercam", "eigengradcam", "scorecam", "randomcam")
+
+
+def compare_cams(shown: Examples, methods: tuple[str, ...] = CAMS) -> tuple[Figure1Data, pd.DataFrame]:
+    """One-pass maps of the example images by several class activation methods, and how they agree with gaze.
+
+    Args:
+        shown: images and network.
+        methods: names of `paperlib.maps.hirescam.METHODS` or `paperlib.maps.other_cams.METHODS`.
+
+    Returns:
+        The maps, and per method the mean CC and NSS over the images, raw maps.
+    """
+    maps = {}
+    for method in methods:
+        ours = {} if method in other_cams.METHODS else {"principal_component": False}
+        maps[method] = extract(shown.network, shown.images, layer=shown.layer, method=method, smoothing="none", **ours)
+    found = {method: evaluate(some, shown.density) for method, some in maps.items()}
+    frame = pd.DataFrame({method: {name: values[name].mean() for name in ("CC", "NSS")} for method, values in found.items()})
+    return Figure1Data(shown.images, maps, ()), frame.T.rename_axis("method")

@@ -8,10 +8,10 @@ import numpy as np
 import pandas as pd
 
 from paperlib.datasets.records import ImageSet
-from paperlib.engine.units import Result, Unit
+from paperlib.engine.units import Inputs, Result, Unit
 from paperlib.experiments.artefacts import Figure2Data
-from paperlib.experiments.extraction import smoothed_maps, smoothing_params
 from paperlib.experiments.networks import VARIANTS, load_network, load_world, network_unit, scores, world_unit
+from paperlib.experiments.world_maps import smoothed_maps, smoothing_params
 from paperlib.maps import masking
 from paperlib.metrics.correlation import srocc, srocc_interval
 from paperlib.models.baseline import Baseline
@@ -51,14 +51,13 @@ def units(profile: "Profile") -> list[Unit]:
     ]
 
 
-def measure(params: dict[str, Any], inputs: dict[str, Result], scratch: Path) -> Result:
+def measure(params: dict[str, Any], inputs: Inputs, scratch: Path) -> Result:
     """Compute of `masking_unit`: SROCC against MOS for each fill, map, strategy and fraction, with bootstrap intervals.
 
     `method` of a row is the map, `variant` is network/fill/strategy/fraction; the unmasked SROCC has method `none`.
     """
-    name = next(name for name in inputs if name.startswith("world"))
-    world = load_world(inputs.pop(name)).head(params["n_masked"])
-    network = load_network(next(iter(inputs.values())))
+    world, network = (load(inputs[name]) for load, name in zip((load_world, load_network), inputs, strict=True))
+    world = world.head(params["n_masked"])
     mos = world.mos[params["observers"]]
     rng = np.random.default_rng([params["seed"], 23])
 
@@ -129,11 +128,11 @@ def _with_variant_columns(rows: pd.DataFrame) -> pd.DataFrame:
     return pd.concat([rows, parts], axis=1)
 
 
-def example(world: ImageSet, maps: dict[str, np.ndarray], fraction: float, blur_sigma: float) -> dict[str, np.ndarray]:
-    """What the network is shown: images of `world` masked by each of `maps` in both orders, filled with black."""
-    rows = {"unmasked": world.images}
+def example(images: np.ndarray, maps: dict[str, np.ndarray], fraction: float, blur_sigma: float) -> dict[str, np.ndarray]:
+    """What the network is shown: images masked by each of `maps` in both orders, filled with black."""
+    rows = {"unmasked": images}
     for name, values in maps.items():
         rank = masking.ranks(masking.blur(values, blur_sigma))
         for strategy in STRATEGIES:
-            rows[f"{name}, {strategy}"] = masking.fill(world.images, masking.masked(rank, fraction, strategy), "black")
+            rows[f"{name}, {strategy}"] = masking.fill(images, masking.masked(rank, fraction, strategy), "black")
     return rows

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from paperlib.datasets import microworld
 from paperlib.datasets.records import ImageSet
 from paperlib.engine.training import fit
-from paperlib.engine.units import Result, Unit
+from paperlib.engine.units import Inputs, Result, Unit
 from paperlib.models.backbones import TINY_WEIGHTS, create_tiny_backbone
 from paperlib.models.baseline import Baseline, gradcam_map, to_unit_range
 
@@ -56,7 +56,7 @@ def world_unit(profile: "Profile", part: str, seed: int) -> Unit:
     )
 
 
-def make_world(params: dict[str, Any], inputs: dict[str, Result], scratch: Path) -> Result:
+def make_world(params: dict[str, Any], inputs: Inputs, scratch: Path) -> Result:
     """Compute of `world_unit`."""
     return Result(arrays=microworld.generate(**params).to_arrays())
 
@@ -95,7 +95,7 @@ def _fingerprint(file: Path) -> str:
     return hashlib.sha256(file.read_bytes()).hexdigest()[:16]
 
 
-def train(params: dict[str, Any], inputs: dict[str, Result], scratch: Path) -> Result:
+def train(params: dict[str, Any], inputs: Inputs, scratch: Path) -> Result:
     """Compute of `network_unit`: fine-tune on mean opinion scores, on gaze densities, or on both (section III-C)."""
     (world,) = (load_world(result) for result in inputs.values())
     seed, task = params["seed"], params["task"]

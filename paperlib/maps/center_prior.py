@@ -4,14 +4,92 @@
 `gaussian_center_prior`; the mean density itself, which the public benchmark of the paper's laboratory uses, is
 `mean_density`. Both see every image once, so a data set may be streamed. With `leave_one_out` no image contributes to
 the prior that it is judged with.
+
+Where pictures differ in size, `GaussianPrior` holds the same Gaussian in shares of height and width: made of densities
+of any size, added over parts of a data set (the prior of a fold is the sum of the other folds' priors) and rendered at
+any size.
 """
 
 from collections.abc import Iterable
+from dataclasses import astuple, dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 _PIXEL_VARIANCE = 1 / 12
+
+
+@dataclass(frozen=True)
+class GaussianPrior:
+    """Raw moments of density maps of unit mass, in shares of height and width; they add up over images.
+
+    `GaussianPrior()` is the empty sum, so that `sum(parts, GaussianPrior())` joins any parts.
+
+    Attributes:
+        mass: number of images.
+        y, x: sums of the images' mean positions, from 0 (top, left) to 1.
+        yy, xy, xx: sums of the images' second moments about 0.
+    """
+
+    mass: float = 0.0
+    y: float = 0.0
+    x: float = 0.0
+    yy: float = 0.0
+    xy: float = 0.0
+    xx: float = 0.0
+
+    @classmethod
+    def of(cls, density: ArrayLike) -> "GaussianPrior":
+        """The moments of one density map (H, W), >= 0, not all zero.
+
+        Raises:
+            ValueError: another shape, negative, all-zero or non-finite values.
+        """
+        return cls._of_checked(*_checked_density(density, 0))
+
+    @classmethod
+    def _of_checked(cls, density: NDArray[np.float64], total: float) -> "GaussianPrior":
+        height, width = density.shape
+        y, x = (np.arange(height) + 0.5) / height, (np.arange(width) + 0.5) / width
+        rows, columns = density.sum(axis=1), density.sum(axis=0)
+        spread = total * _PIXEL_VARIANCE  # mass is spread over the area of each pixel
+        sums = (
+            rows @ y,
+            columns @ x,
+            rows @ y**2 + spread / height**2,
+            y @ (density @ x),
+            columns @ x**2 + spread / width**2,
+        )
+        return cls(1.0, *(float(value / total) for value in sums))
+
+    def __add__(self, other: "GaussianPrior") -> "GaussianPrior":
+        """The moments of both sets of images together."""
+        return GaussianPrior(*(a + b for a, b in zip(astuple(self), astuple(other), strict=True)))
+
+    def __sub__(self, other: "GaussianPrior") -> "GaussianPrior":
+        """The moments without those of a part."""
+        return GaussianPrior(*(a - b for a, b in zip(astuple(self), astuple(other), strict=True)))
+
+    def render(self, height: int, width: int) -> NDArray[np.float32]:
+        """The Gaussian on a grid of pixels: (height, width), maximum 1.
+
+        Raises:
+            ValueError: a size below 1, or a prior of no image.
+        """
+        if height < 1 or width < 1:
+            raise ValueError(f"expected a height and a width of at least 1, got {height} and {width}")
+        if not self.mass > 0:
+            raise ValueError("expected a prior made of at least one density map, got none")
+        y_mean, x_mean = self.y / self.mass, self.x / self.mass
+        y_variance, x_variance = self.yy / self.mass - y_mean**2, self.xx / self.mass - x_mean**2
+        covariance = self.xy / self.mass - x_mean * y_mean
+        y = ((np.arange(height) + 0.5) / height - y_mean)[:, None]
+        x = ((np.arange(width) + 0.5) / width - x_mean)[None]
+        determinant = x_variance * y_variance - covariance**2
+        exponent = (-0.5 * x_variance / determinant) * y**2 + (-0.5 * y_variance / determinant) * x**2
+        exponent += (covariance / determinant * y) * x
+        exponent -= exponent.max()  # a narrow Gaussian on a coarse grid would underflow everywhere
+        return np.exp(exponent, out=exponent).astype(np.float32)
 
 
 def mean_density(densities: Iterable[ArrayLike], leave_one_out: bool = False) -> NDArray[np.float32]:
@@ -28,9 +106,9 @@ def mean_density(densities: Iterable[ArrayLike], leave_one_out: bool = False) ->
         ValueError: no map, shapes that differ, negative, all-zero or non-finite maps.
     """
     if not leave_one_out:
-        return _scaled_to_one(_sum_of_distributions(densities)[0])
+        return _scaled_to_one(_sum_of_distributions(densities))
     stack = _stack_for_leaving_out(densities)
-    total = _sum_of_distributions(stack)[0]
+    total = _sum_of_distributions(stack)
     others = np.empty(stack.shape, np.float32)
     for index, density in enumerate(stack):
         others[index] = _scaled_to_one(np.maximum(total - _distribution(density, index), 0))
@@ -51,38 +129,55 @@ def gaussian_center_prior(densities: Iterable[ArrayLike], leave_one_out: bool = 
         ValueError: no map, shapes that differ, negative, all-zero or non-finite maps.
     """
     if not leave_one_out:
-        total, _ = _sum_of_distributions(densities)
-        return _gaussian(_moments(total), total.shape)
-    stack = _stack_for_leaving_out(densities)
-    moments = np.stack([_moments(_distribution(density, index)) for index, density in enumerate(stack)])
-    others = moments.sum(axis=0) - moments
-    return np.stack([_gaussian(moment, stack.shape[1:]) for moment in others])
+        priors, shape = _priors_of_one_shape(densities)
+        return sum(priors, GaussianPrior()).render(*shape)
+    priors, shape = _priors_of_one_shape(_stack_for_leaving_out(densities))
+    total = sum(priors, GaussianPrior())
+    return np.stack([(total - prior).render(*shape) for prior in priors])
 
 
-def _sum_of_distributions(densities: Iterable[ArrayLike]) -> tuple[NDArray[np.float64], int]:
-    total, count = None, 0
-    for density in densities:
-        distribution = _distribution(density, count)
-        if total is None:
-            total = distribution
-        elif distribution.shape != total.shape:
-            raise ValueError(f"density {count}: expected shape {total.shape} as the first, got {distribution.shape}")
-        else:
-            total += distribution
-        count += 1
+def _priors_of_one_shape(densities: Iterable[ArrayLike]) -> tuple[list[GaussianPrior], tuple[int, int]]:
+    priors, shape = [], None
+    for index, density in enumerate(densities):
+        array, total = _checked_density(density, index)
+        shape = _same_shape(array, shape, index)
+        priors.append(GaussianPrior._of_checked(array, total))
+    if shape is None:
+        raise ValueError("expected at least one density map, got none")
+    return priors, shape
+
+
+def _sum_of_distributions(densities: Iterable[ArrayLike]) -> NDArray[np.float64]:
+    total = None
+    for index, density in enumerate(densities):
+        distribution = _distribution(density, index)
+        _same_shape(distribution, None if total is None else total.shape, index)
+        total = distribution if total is None else total + distribution
     if total is None:
         raise ValueError("expected at least one density map, got none")
-    return total, count
+    return total
 
 
 def _distribution(density: ArrayLike, index: int) -> NDArray[np.float64]:
+    array, total = _checked_density(density, index)
+    return array / total
+
+
+def _checked_density(density: ArrayLike, index: int) -> tuple[NDArray[np.float64], float]:
+    """The map in float64 and its sum."""
     array = np.asarray(density, np.float64)
     if array.ndim != 2 or array.size == 0:
         raise ValueError(f"density {index}: expected shape (H, W), got {array.shape}")
-    total = array.sum()
+    total = float(array.sum())
     if not (np.isfinite(total) and array.min() >= 0 and total > 0):
         raise ValueError(f"density {index}: expected finite values >= 0 with some mass, got a sum of {total:g}")
-    return array / total
+    return array, total
+
+
+def _same_shape(density: NDArray, first: tuple[int, int] | None, index: int) -> tuple[int, int]:
+    if first is not None and density.shape != first:
+        raise ValueError(f"density {index}: expected shape {first} as the first, got {density.shape}")
+    return density.shape
 
 
 def _stack_for_leaving_out(densities: Iterable[ArrayLike]) -> NDArray:
@@ -90,25 +185,6 @@ def _stack_for_leaving_out(densities: Iterable[ArrayLike]) -> NDArray:
     if stack.ndim != 3 or len(stack) < 2:
         raise ValueError(f"leave_one_out: expected an array (N, H, W) with N >= 2, got shape {stack.shape}")
     return stack
-
-
-def _moments(distribution: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Raw moments 1, y, x, yy, xy, xx; they add up over images."""
-    y, x = np.arange(distribution.shape[0]), np.arange(distribution.shape[1])
-    rows, columns = distribution.sum(axis=1), distribution.sum(axis=0)
-    return np.array([rows.sum(), rows @ y, columns @ x, rows @ y**2, y @ distribution @ x, columns @ x**2])
-
-
-def _gaussian(moments: NDArray[np.float64], shape: tuple[int, ...]) -> NDArray[np.float32]:
-    mass, y_sum, x_sum, yy, xy, xx = moments
-    y_mean, x_mean = y_sum / mass, x_sum / mass
-    y_variance = yy / mass - y_mean**2 + _PIXEL_VARIANCE  # mass is spread over the area of each pixel
-    x_variance = xx / mass - x_mean**2 + _PIXEL_VARIANCE
-    covariance = xy / mass - x_mean * y_mean
-    y, x = np.arange(shape[0])[:, None] - y_mean, np.arange(shape[1])[None] - x_mean
-    distance = x_variance * y**2 - 2 * covariance * x * y + y_variance * x**2
-    determinant = x_variance * y_variance - covariance**2
-    return _scaled_to_one(np.exp(-0.5 * distance / determinant))
 
 
 def _scaled_to_one(image: NDArray[np.float64]) -> NDArray[np.float32]:

@@ -1,10 +1,6 @@
 """Maps that know nothing, or too little: what every table of saliency maps should be read against."""
 
 import numpy as np
-import torch
-
-from paperlib.maps.hirescam import BATCH, resize
-from paperlib.models.baseline import Baseline, to_unit_range
 
 
 def noise_maps(n: int, height: int, width: int, rng: np.random.Generator) -> np.ndarray:
@@ -24,14 +20,3 @@ def shuffled_maps(maps: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     shuffled = np.empty_like(maps)
     shuffled[order] = maps[np.roll(order, 1)]
     return shuffled
-
-
-def activation_maps(network: Baseline, images: np.ndarray) -> np.ndarray:
-    """Sum of the last features over channels, no score involved: (n, h, w) float32 from uint8 images (n, h, w, 3)."""
-    size = (images.shape[1], images.shape[2])
-    with torch.no_grad():
-        chunks = [
-            resize(network.features(to_unit_range(images[start:start + BATCH])).clamp_min(0).sum(1), size)
-            for start in range(0, len(images), BATCH)
-        ]
-    return torch.cat(chunks).numpy()

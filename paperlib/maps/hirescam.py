@@ -10,17 +10,22 @@ number of grid cells, whatever the head (`tests/unit/test_hirescam.py` proves it
 slightly rotated copies of the image and keeps the first principal component of g * A (section III-A, after [36]).
 """
 
-import math
+from collections.abc import Callable
+from contextlib import nullcontext
 
 import numpy as np
 import torch
-import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
-from paperlib.models.baseline import Baseline, to_unit_range
+from paperlib.maps import other_cams
+from paperlib.maps.evidence import Reshape, score_evidence
+from paperlib.maps.smoothing import Average, passes, unit_range
+from paperlib.models.baseline import to_unit_range
 
-EPS = 1e-7
-BATCH = 100
+BATCH_PIXELS = {"cpu": 2 * 384 * 512, "cuda": 128 * 384 * 512}
+"""Pixels that go through a network at once; on a CPU small batches stay in cache and are faster."""
+
+PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
 
 def hirescam(features: Tensor, gradients: Tensor) -> Tensor:
@@ -35,7 +40,14 @@ def gradcam(features: Tensor, gradients: Tensor) -> Tensor:
     return gradients.mean((2, 3), keepdim=True) * features
 
 
-METHODS = {"hirescam": hirescam, "gradcam": gradcam}
+def activation(features: Tensor, gradients: Tensor) -> Tensor:
+    """The positive part of the features, (n, c, h, w): no score is asked. A control."""
+    _check_pair(features, gradients)
+    return features.clamp_min(0)
+
+
+METHODS = {"hirescam": hirescam, "gradcam": gradcam, "activation": activation}
+"""Methods of our own; `paperlib.maps.other_cams.METHODS` come from pytorch-grad-cam."""
 
 
 def _check_pair(features: Tensor, gradients: Tensor) -> None:
@@ -59,138 +71,104 @@ def first_principal_component(evidence: Tensor) -> Tensor:
     """
     if evidence.ndim != 4:
         raise ValueError(f"evidence {tuple(evidence.shape)}: expected (n, c, h, w)")
-    n, _, height, width = evidence.shape
-    places = evidence.flatten(2).transpose(1, 2)
-    centred = places - places.mean(1, keepdim=True)
-    if centred.shape[1] <= centred.shape[2]:
-        values, vectors = torch.linalg.eigh(centred @ centred.transpose(1, 2))
-        projection = vectors[:, :, -1] * values[:, -1:].clamp_min(0).sqrt()
+    n, channels, height, width = evidence.shape
+    places = evidence.permute(0, 2, 3, 1).flatten(1, 2).transpose(1, 2)  # no copy where channels are last in memory
+    centred = places - places.mean(2, keepdim=True)
+    if height * width <= channels:
+        values, vectors = _largest_eigenpair(centred.transpose(1, 2) @ centred)
+        projection = vectors * values.clamp_min(0).sqrt()
     else:
-        _, vectors = torch.linalg.eigh(centred.transpose(1, 2) @ centred)
-        projection = (centred @ vectors[:, :, -1:])[..., 0]
-    agreement = (projection * centred.sum(2)).sum(1, keepdim=True)
+        _, vectors = _largest_eigenpair(centred @ centred.transpose(1, 2))
+        projection = (vectors[:, None] @ centred)[:, 0]
+    agreement = (projection * centred.sum(1)).sum(1, keepdim=True)
     return (projection * torch.where(agreement < 0, -1.0, 1.0)).view(n, height, width)
 
 
-def unit_range(maps: Tensor) -> Tensor:
-    """Cut below zero and stretch each map (n, h, w) to [0, 1]; a map without positive values becomes zero."""
-    maps = maps.clamp_min(0)
-    maps = maps - maps.amin((1, 2), keepdim=True)
-    return maps / (maps.amax((1, 2), keepdim=True) + EPS)
+def _largest_eigenpair(matrices: Tensor) -> tuple[Tensor, Tensor]:
+    """Largest eigenvalue (n, 1) and its unit vector (n, k) of symmetric matrices (n, k, k)."""
+    if matrices.is_cuda:
+        values, vectors = torch.linalg.eigh(matrices)
+        return values[:, -1:], vectors[:, :, -1]
+    from scipy.linalg import eigh
 
-
-def rotation_angles(n_passes: int, max_angle: float) -> tuple[float, ...]:
-    """`n_passes` evenly spread angles from -max_angle to max_angle degrees; one pass has angle 0."""
-    if n_passes < 1:
-        raise ValueError(f"n_passes={n_passes}: expected at least 1")
-    if not 0 <= max_angle < 90:
-        raise ValueError(f"max_angle={max_angle}: expected degrees from 0 to below 90")
-    return (0.0,) if n_passes == 1 else tuple(np.linspace(-max_angle, max_angle, n_passes).tolist())
-
-
-def rotate(batch: Tensor, degrees: float, padding: str = "reflection") -> Tensor:
-    """Rotate (n, c, h, w) counter-clockwise about its centre, bilinear, in pixel geometry (no aspect distortion).
-
-    `padding` fills what comes from outside: `"reflection"`, `"border"` or `"zeros"`.
-    """
-    if degrees == 0:
-        return batch
-    height, width = batch.shape[-2:]
-    angle = math.radians(degrees)
-    cos, sin = math.cos(angle), math.sin(angle)
-    theta = torch.tensor([[cos, -sin * height / width, 0], [sin * width / height, cos, 0]], dtype=batch.dtype)
-    grid = F.affine_grid(theta.to(batch.device).expand(len(batch), 2, 3), list(batch.shape), align_corners=False)
-    return F.grid_sample(batch, grid, padding_mode=padding, align_corners=False)
-
-
-def resize(maps: Tensor, size: tuple[int, int]) -> Tensor:
-    """Bilinear resize of maps (n, h, w) to `size`."""
-    return F.interpolate(maps[:, None], size, mode="bilinear", align_corners=False)[:, 0]
-
-
-def score_evidence(network: Baseline, images: Tensor, method: str = "hirescam") -> tuple[Tensor, Tensor]:
-    """Evidence (n, c, h, w) and scores (n,) of float images (n, 3, H, W) in [0, 1].
-
-    The head sees features only through their average, so the gradient comes from the head alone and the backbone runs
-    without a graph.
-    """
-    with torch.no_grad():
-        features = network.features(images)
-    features = features.detach().requires_grad_()
-    with torch.enable_grad():
-        scores = network.score_features(features)
-        (gradients,) = torch.autograd.grad(scores.sum(), features)
-    return METHODS[method](features.detach(), gradients), scores.detach()
+    last = [len(matrix) - 1 for matrix in matrices[:1]] * 2
+    pairs = [eigh(matrix.numpy(), subset_by_index=last, check_finite=False) for matrix in matrices]
+    return (torch.from_numpy(np.stack([values for values, _ in pairs])),
+            torch.from_numpy(np.stack([vectors[:, 0] for _, vectors in pairs])))
 
 
 def extract(
-    network: Baseline,
+    network: nn.Module,
     images: np.ndarray,
     *,
+    layer: nn.Module | None = None,
+    reshape: Reshape | None = None,
     method: str = "hirescam",
     smoothing: str = "rotations",
     n_passes: int = 6,
     max_angle: float = 10.0,
-    principal_component: bool = True,
+    principal_component: bool | None = None,
+    precision: str = "float32",
+    batch: int | None = None,
 ) -> np.ndarray:
-    """Saliency maps of an IQA network, at image size.
+    """Saliency maps of a network with one score per image, at image size, on the device where the network lies.
 
-    Each pass gives one map: evidence, reduced to one channel, cut below zero, stretched to [0, 1], resized to the image
-    and brought back to the image's geometry. The passes are averaged; a rotated pass counts only where it saw the image.
+    Each pass gives one map: evidence, reduced to one channel, cut below zero, brought back to the image's size and
+    geometry, and stretched to [0, 1]. The passes are averaged; a rotated pass counts only where it saw the image.
 
     Args:
-        network: a Baseline; it is left in the mode in which it came.
+        network: gives (n,) or (n, 1) scores of float images (n, 3, h, w) in [0, 1]; modes, gradients and hooks are left
+            as found.
         images: (n, h, w, 3) uint8.
-        method: `"hirescam"` or `"gradcam"`.
-        smoothing: `"none"` (one pass), `"rotations"` (the paper's words: `n_passes` small rotations) or
-            `"flip_multiply"` (pytorch-grad-cam's default: 2 flips x brightness 0.9, 1, 1.1).
-        n_passes, max_angle: of the rotations; degrees.
-        principal_component: keep the first principal component instead of the channel sum.
+        layer: the module whose output carries the map; what the network names as its last features when None.
+        reshape: brings that output to (n, c, h, w), see `paperlib.maps.evidence.Reshape`.
+        method: `"hirescam"`, `"gradcam"`, `"activation"` (no score at all), or a name in `paperlib.maps.other_cams.METHODS`.
+        smoothing, n_passes, max_angle: see `paperlib.maps.smoothing.passes`.
+        principal_component: keep the first principal component instead of the channel sum; the default of our own
+            methods. The others reduce channels in their own ways.
+        precision: `"float32"`, or `"bfloat16"` for autocast.
+        batch: images at once; as `BATCH_PIXELS` allows when None.
 
     Returns:
         (n, h, w) float32 in [0, 1].
 
     Raises:
-        ValueError: unknown method or smoothing, or images of another shape.
+        ValueError: unknown method, smoothing or precision, images of another shape, or as `score_evidence`.
     """
+    if precision not in PRECISIONS:
+        raise ValueError(f"precision={precision!r}; expected one of: {', '.join(PRECISIONS)}")
+    views = passes(smoothing, n_passes, max_angle)
+    one_pass = _one_pass(network, layer, reshape, method, principal_component)
+    device = next(network.parameters()).device
+    size = images.shape[1:3]
+    step = batch or max(1, BATCH_PIXELS[device.type] // max(1, size[0] * size[1]))
+    narrow = torch.autocast(device.type, torch.bfloat16) if precision == "bfloat16" else nullcontext()
+    maps = np.empty(images.shape[:3], np.float32)
+    for start in range(0, len(images), step):
+        chunk = to_unit_range(images[start:start + step]).to(device)
+        mean = Average(size)
+        for view in views:
+            with narrow:
+                found = one_pass(view.view(chunk))
+            mean.add(view, found)
+        maps[start:start + step] = mean.maps().cpu().numpy()
+    return maps
+
+
+def _one_pass(
+    network: nn.Module, layer: nn.Module | None, reshape: Reshape | None, method: str, principal_component: bool | None
+) -> Callable[[Tensor], Tensor]:
+    """From views (n, 3, h, w) to maps (n, h', w') in [0, 1]."""
+    if method in other_cams.METHODS:
+        if principal_component:
+            raise ValueError(f"principal_component=True goes with {' and '.join(METHODS)}; {method} reduces channels itself")
+        return other_cams.mapper(network, layer, method, reshape)
     if method not in METHODS:
-        raise ValueError(f"method={method!r}; expected one of: {', '.join(METHODS)}")
-    passes = _passes(smoothing, n_passes, max_angle)
-    reduce = first_principal_component if principal_component else channel_sum
-    training = network.training
-    network.eval()
-    try:
-        chunks = [
-            _smoothed(network, to_unit_range(images[start:start + BATCH]), method, reduce, passes)
-            for start in range(0, len(images), BATCH)
-        ]
-    finally:
-        network.train(training)
-    return torch.cat(chunks).numpy()
+        raise ValueError(f"method={method!r}; expected one of: {', '.join([*METHODS, *other_cams.METHODS])}")
+    reduce = channel_sum if principal_component is False else first_principal_component
 
+    def one_pass(views: Tensor) -> Tensor:
+        found = score_evidence(network, views, layer, reshape)
+        return unit_range(reduce(METHODS[method](found.features, found.gradients)))
 
-def _passes(smoothing: str, n_passes: int, max_angle: float) -> list[tuple[float, bool, float]]:
-    """(angle, mirrored, brightness) of each pass."""
-    if smoothing == "none":
-        return [(0.0, False, 1.0)]
-    if smoothing == "rotations":
-        return [(angle, False, 1.0) for angle in rotation_angles(n_passes, max_angle)]
-    if smoothing == "flip_multiply":
-        return [(0.0, mirrored, factor) for mirrored in (False, True) for factor in (0.9, 1.0, 1.1)]
-    raise ValueError(f"smoothing={smoothing!r}; expected none, rotations or flip_multiply")
-
-
-def _smoothed(network: Baseline, images: Tensor, method: str, reduce, passes: list[tuple[float, bool, float]]) -> Tensor:
-    size = (images.shape[2], images.shape[3])
-    total = torch.zeros(len(images), *size)
-    weight = torch.zeros(1, *size)
-    for angle, mirrored, factor in passes:
-        view = rotate(images, angle)
-        view = view.flip(3) if mirrored else view
-        evidence, _ = score_evidence(network, view * factor, method)
-        maps = resize(unit_range(reduce(evidence)), size)
-        maps = maps.flip(2) if mirrored else maps
-        seen = rotate(rotate(torch.ones(1, 1, *size), angle, "zeros"), -angle, "zeros")[:, 0]
-        total += rotate(maps[:, None], -angle, "border")[:, 0] * seen
-        weight += seen
-    return total / weight.clamp_min(EPS)
+    return one_pass

@@ -284,7 +284,7 @@ class _BlockKernel:
         self.sim_convention = sim_convention
         self.constants = kld_constants
         self.threshold = threshold
-        self.casts = {role: np.empty(size, np.float32) for role in ("saliency", "density", "fixations")}
+        self.casts: dict[str, NDArray[np.float32]] = {}
         self.p, self.q = np.empty(size, np.float32), np.empty(size, np.float32)
 
     def measure(self, s: NDArray, d: NDArray, f: NDArray | None) -> dict[str, float] | None:
@@ -292,8 +292,17 @@ class _BlockKernel:
         if f is not None and not f.min() >= 0:
             return None
         with np.errstate(all="ignore"):
-            sums = self._sums(s, d, f)
+            s, d = self._as_float32(s, "saliency"), self._as_float32(d, "density")
+            sums = self._sums(s, d, None if f is None else self._as_float32(f, "fixations"))
             return self._metrics(s, d, sums) if self._is_safe(sums) else None
+
+    def _as_float32(self, flat: NDArray, role: str) -> NDArray[np.float32]:
+        """One map as float32: itself, or a buffer that is used again for the next map."""
+        if flat.dtype == np.float32:
+            return flat
+        buffer = self.casts.setdefault(role, np.empty(self.pixels, np.float32))
+        np.copyto(buffer, flat, casting="unsafe")
+        return buffer
 
     def _sums(self, s: NDArray, d: NDArray, f: NDArray | None) -> dict[str, float]:
         """Extremes, sums and sums of squares of both maps, and the sums at fixations."""
@@ -301,16 +310,15 @@ class _BlockKernel:
         sums = dict.fromkeys(("s", "d", "ss", "dd", "f", "fs"), 0.0)
         extremes = []
         for part in self.slices:
-            s_block, d_block = self._block(s, part, "saliency"), self._block(d, part, "density")
+            s_block, d_block = s[part], d[part]
             extremes.append((s_block.min(), d_block.min(), -d_block.max()))
             sums["s"] += total(s_block)[0]
             sums["ss"] += self.cv2.norm(s_block, squares)
             sums["d"] += total(d_block)[0]
             sums["dd"] += self.cv2.norm(d_block, squares)
             if f is not None:
-                f_block = self._block(f, part, "fixations")
-                sums["f"] += total(f_block)[0]
-                sums["fs"] += float(np.dot(f_block, s_block))
+                sums["f"] += total(f[part])[0]
+                sums["fs"] += float(np.dot(f[part], s_block))
         s_min, d_min, minus_d_max = np.min(extremes, axis=0).tolist()
         return sums | {"s_min": s_min, "d_min": d_min, "d_max": -minus_d_max}
 
@@ -332,22 +340,24 @@ class _BlockKernel:
         s_min, d_min = sums["s_min"], sums["d_min"]
         for_sim = self._scaling(sums, _sim_shift(self.sim_convention, s_min), _sim_shift(self.sim_convention, d_min))
         for_kld = self._scaling(sums, _kld_shift(self.constants, s_min) + self.constants.floor, self.constants.floor)
-        negligible = _NEGLIGIBLE / max(self.constants.eps, 1e-30)
-        p_needs_eps = (s_min + for_kld.s_shift) * for_kld.ratio < for_kld.total / negligible
-        q_needs_eps = d_min + for_kld.d_shift < for_kld.total / negligible
+        p_floor = for_kld.total * self.constants.eps
+        q_needs_eps = d_min + for_kld.d_shift < p_floor / _NEGLIGIBLE
+        if (s_min + for_kld.s_shift) * for_kld.ratio >= p_floor / _NEGLIGIBLE:
+            p_floor = 0.0
+        shared = for_kld == for_sim and p_floor * self.pixels <= _NEGLIGIBLE * for_sim.total  # SIM does not see it
 
         positive, saliency_there, distance, squared_distance, divergence = 0.0, 0.0, 0.0, 0.0, 0.0
         for part in self.slices:
-            s_block, d_block = self._block(s, part, "saliency"), self._block(d, part, "density")
+            s_block, d_block = s[part], d[part]
             count, total = self._sum_over_positive(s_block, d_block, sums["d_max"])
             positive += count
             saliency_there += total
-            p, q = self._distributions(s_block, d_block, for_sim)
+            p, q = self._distributions(s_block, d_block, for_sim, p_floor if shared else 0.0)
             distance += self.cv2.norm(p, q, self.cv2.NORM_L1)
             squared_distance += self.cv2.norm(p, q, self.cv2.NORM_L2SQR)
-            if for_kld != for_sim:
-                p, q = self._distributions(s_block, d_block, for_kld)
-            divergence += self._sum_of_logs(p, q, for_kld.total, p_needs_eps, q_needs_eps)
+            if not shared:
+                p, q = self._distributions(s_block, d_block, for_kld, p_floor)
+            divergence += self._sum_of_logs(p, q, q_needs_eps)
         divergence /= for_kld.total
         if not divergence < _MAX_FAST_KLD:
             return None
@@ -370,13 +380,15 @@ class _BlockKernel:
         ratio = np.float32(total / (sums["s"] + self.pixels * s_shift))
         return _Scaling(s_shift, d_shift, float(ratio), total)
 
-    def _distributions(self, s: NDArray, d: NDArray, scaling: _Scaling) -> tuple[NDArray, NDArray]:
-        """P and Q of one block, both times the sum of the density."""
+    def _distributions(self, s: NDArray, d: NDArray, scaling: _Scaling, p_floor: float) -> tuple[NDArray, NDArray]:
+        """P + p_floor and Q of one block, both times the sum of the density."""
         p, q = self.p[: s.size], d
         if scaling.s_shift:
             s = np.add(s, np.float32(scaling.s_shift), out=p)
         if scaling.d_shift:
             q = np.add(d, np.float32(scaling.d_shift), out=self.q[: d.size])
+        if p_floor:
+            return self.cv2.addWeighted(s, scaling.ratio, s, 0.0, p_floor, dst=p).reshape(-1), q
         return np.multiply(s, np.float32(scaling.ratio), out=p), q
 
     def _sum_over_positive(self, s: NDArray, d: NDArray, d_max: float) -> tuple[float, float]:
@@ -385,24 +397,13 @@ class _BlockKernel:
         self.cv2.threshold(d, _cut(self.threshold, d_max), 1.0, self.cv2.THRESH_BINARY, dst=mask)
         return self.cv2.sumElems(mask)[0], float(np.dot(s, mask))
 
-    def _sum_of_logs(self, p: NDArray, q: NDArray, total: float, p_needs_eps: bool, q_needs_eps: bool) -> float:
-        """Sum of Q log(eps + Q / (P + eps)), times the sum of the density `total`; destroys P."""
-        if p_needs_eps:
-            p += np.float32(self.constants.eps * total)
+    def _sum_of_logs(self, p: NDArray, q: NDArray, q_needs_eps: bool) -> float:
+        """Sum of Q log(eps + Q / P), times the density's sum; destroys P."""
         quotient = np.divide(q, p, out=p)
         if q_needs_eps:
             quotient += np.float32(self.constants.eps)
         self.cv2.log(quotient, dst=quotient)
         return float(np.dot(q, quotient))
-
-    def _block(self, flat: NDArray, part: slice, role: str) -> NDArray:
-        """One block as float32, without a copy where it already is."""
-        block = flat[part]
-        if block.dtype == np.float32:
-            return block
-        cast = self.casts[role][: block.size]
-        np.copyto(cast, block, casting="unsafe")
-        return cast
 
 
 # ---- shared pieces --------------------------------------------------------------------------------------------------

@@ -23,13 +23,16 @@ class Backbone(nn.Module):
         return self.network(images)[0]
 
 
-def create_backbone(name: str, *, out_index: int = -1, pretrained: bool = False, weights: Path | None = None) -> Backbone:
+def create_backbone(
+    name: str, *, out_index: int = -1, pretrained: bool = False, imagenet: Path | None = None, weights: Path | None = None
+) -> Backbone:
     """Backbone `name` of timm, cut after stage `out_index`.
 
     Args:
         name: any timm model that can return features.
         out_index: stage, as in timm's `features_only`; -1 is the last.
         pretrained: take timm's ImageNet weights, from its cache or the hub.
+        imagenet: take timm's weights of the whole classifier from this file instead (see `imagenet_file`).
         weights: a safetensors file of this backbone instead; keys as in `state_dict()`.
 
     Raises:
@@ -41,14 +44,29 @@ def create_backbone(name: str, *, out_index: int = -1, pretrained: bool = False,
     if name not in timm.list_models() and not timm.is_model(name):
         near = ", ".join(timm.list_models(f"*{name.split('_')[0]}*")[:5]) or "none"
         raise ValueError(f"timm has no model {name!r}; similar names: {near}")
+    if imagenet is not None and not imagenet.is_file():
+        raise FileNotFoundError(f"no ImageNet weights of {name} at {imagenet}")
+    overlay = {"pretrained_cfg_overlay": {"file": str(imagenet)}} if imagenet else {}
     try:
-        network = timm.create_model(name, pretrained=pretrained, features_only=True, out_indices=(out_index,))
+        network = timm.create_model(
+            name, pretrained=pretrained or imagenet is not None, features_only=True, out_indices=(out_index,), **overlay
+        )
     except (IndexError, AssertionError) as error:
         raise ValueError(f"{name} has no stage {out_index}: {error or 'expected a smaller index'}") from None
+    except RuntimeError as error:
+        raise ValueError(f"{imagenet} does not hold weights of {name}: {str(error).splitlines()[0]}") from None
     backbone = Backbone(network, network.feature_info.channels()[-1], network.feature_info.reduction()[-1])
     if weights is not None:
         load_weights(backbone, weights)
     return backbone
+
+
+def imagenet_file(name: str) -> str:
+    """Name under which a folder of weights holds timm's ImageNet weights of `name`: `<name>.<tag>.safetensors`."""
+    import timm
+
+    config = timm.get_pretrained_cfg(name)
+    return f"{config.architecture}.{config.tag}.safetensors" if config else f"{name}.safetensors"
 
 
 def load_weights(module: nn.Module, file: Path) -> None:

@@ -50,6 +50,11 @@ class Baseline(nn.Module):
         self.register_buffer("mean", torch.tensor(IMAGENET_MEAN).view(1, 3, 1, 1), persistent=False)
         self.register_buffer("sd", torch.tensor(IMAGENET_SD).view(1, 3, 1, 1), persistent=False)
 
+    @property
+    def last_features(self) -> nn.Module:
+        """The module whose output is the last feature map."""
+        return self.backbone
+
     def features(self, images: Tensor) -> Tensor:
         """Features (n, c, h, w) of images (n, 3, H, W) in [0, 1]."""
         return self.backbone((images - self.mean) / self.sd)

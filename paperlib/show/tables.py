@@ -158,6 +158,7 @@ def to_csv(table: TableData) -> str:
             "n": [str(int(n)) if _finite(n) else "" for n in cells["n"]],
             "published": [_fixed(value) for value in cells["published"]],
             "difference": [_fixed(value) for value in cells["value"] - cells["published"]],
+            **({"p_holm": [_fixed(value) for value in cells["p_holm"]]} if "p_holm" in cells else {}),
             "ranked": cells["ranked"].astype(bool),
             "rank": [ranks[key] or "" for key in cells[_KEY].itertuples(index=False, name=None)],
         }

@@ -23,7 +23,7 @@ def profile(tmp_path_factory):
             n_passes=2,
         )
         experiments.rows.cache_clear()
-        experiments.figure_results.cache_clear()
+        experiments.examples.cache_clear()
 
 
 def value(table, method, metric, dataset="world"):
@@ -72,7 +72,7 @@ def test_figure1_holds_images_truth_and_two_kinds_of_maps(profile):
     assert list(figure.rows) == ["Gaze density", *extraction.MAP_LABELS.values()]
     for maps in figure.rows.values():
         assert maps.shape == (6, 64, 96) and maps.min() >= 0 and maps.max() <= 1
-    steps = extraction.smoothing_steps(experiments.figure_results(profile), profile)
+    steps = extraction.smoothing_steps(experiments.examples(profile), profile)
     np.testing.assert_allclose(
         steps.rows["rotations, first component"] / steps.rows["rotations, first component"].max((1, 2), keepdims=True),
         figure.rows["GradCAM (Baseline)"], atol=5e-3,

@@ -9,7 +9,8 @@ import torch
 from pytorch_grad_cam import GradCAM, HiResCAM
 from pytorch_grad_cam.utils.svd_on_activations import get_2d_projection
 
-from paperlib.maps import hirescam
+from paperlib.maps import hirescam, other_cams, smoothing
+from paperlib.maps.evidence import score_evidence
 from paperlib.models.backbones import create_backbone
 from paperlib.models.baseline import Baseline, to_unit_range
 
@@ -22,9 +23,13 @@ class Score:
 
 
 @pytest.fixture(scope="module")
-def network():
-    torch.manual_seed(0)
-    return Baseline(create_backbone("test_resnet", out_index=2), hidden=(16, 8)).eval()
+def network(images):
+    torch.manual_seed(1)
+    network = Baseline(create_backbone("test_resnet", out_index=2), hidden=(16, 8)).eval()
+    plain = hirescam.extract(network, images, smoothing="none", principal_component=False)
+    if plain.std() < 0.1:
+        pytest.fail("this random network has no positive evidence: every comparison of its maps would be empty")
+    return network
 
 
 @pytest.fixture(scope="module")
@@ -71,8 +76,9 @@ def test_principal_component_sign_follows_the_channel_sum():
 
 def test_hirescam_equals_gradcam_for_any_head_after_global_average_pooling(network, images):
     pixels = to_unit_range(images)
-    ours, _ = hirescam.score_evidence(network, pixels, "hirescam")
-    theirs, _ = hirescam.score_evidence(network, pixels, "gradcam")
+    found = score_evidence(network, pixels)
+    ours = hirescam.hirescam(found.features, found.gradients)
+    theirs = hirescam.gradcam(found.features, found.gradients)
     np.testing.assert_allclose(ours, theirs, rtol=1e-5, atol=1e-9)
 
 
@@ -88,17 +94,18 @@ def test_evidence_sums_to_the_change_of_a_linear_score():
     network = Baseline(create_backbone("test_resnet", out_index=2), hidden=()).eval()
     torch.nn.init.zeros_(network.head[-1].bias)
     pixels = torch.rand(2, 3, 32, 32)
-    evidence, scores = hirescam.score_evidence(network, pixels)
-    np.testing.assert_allclose(evidence.sum((1, 2, 3)), scores, rtol=1e-4)
+    found = score_evidence(network, pixels)
+    evidence = hirescam.hirescam(found.features, found.gradients)
+    np.testing.assert_allclose(evidence.sum((1, 2, 3)), found.scores, rtol=1e-4)
 
 
 def test_rotation_there_and_back_keeps_the_middle():
     picture = torch.rand(1, 1, 7, 9, generator=torch.Generator().manual_seed(5))
     smooth = torch.nn.functional.interpolate(picture, (64, 96), mode="bicubic")
     for angle in (-10.0, 4.0, 10.0):
-        again = hirescam.rotate(hirescam.rotate(smooth, angle), -angle)
+        again = smoothing.rotate(smoothing.rotate(smooth, angle), -angle)
         assert (again - smooth)[..., 16:48, 24:72].abs().max() < 0.02
-    assert torch.equal(hirescam.rotate(smooth, 0.0), smooth)
+    assert torch.equal(smoothing.rotate(smooth, 0.0), smooth)
 
 
 def test_rotation_agrees_with_torchvision_in_direction_and_geometry():
@@ -107,7 +114,7 @@ def test_rotation_agrees_with_torchvision_in_direction_and_geometry():
 
     picture = torch.nn.functional.interpolate(torch.rand(1, 1, 8, 8), (64, 96), mode="bicubic")
     expected = rotate(picture, 10.0, InterpolationMode.BILINEAR)
-    assert (hirescam.rotate(picture, 10.0) - expected)[..., 20:44, 30:66].abs().max() < 1e-4
+    assert (smoothing.rotate(picture, 10.0) - expected)[..., 20:44, 30:66].abs().max() < 1e-4
 
 
 def test_one_rotation_pass_is_no_smoothing(network, images):
@@ -135,8 +142,8 @@ def test_mode_is_left_as_found_even_after_an_error(network, images):
 
 
 def test_a_map_without_evidence_is_zero_not_nan():
-    assert torch.equal(hirescam.unit_range(torch.zeros(1, 3, 3)), torch.zeros(1, 3, 3))
-    assert torch.equal(hirescam.unit_range(-torch.ones(1, 3, 3)), torch.zeros(1, 3, 3))
+    assert torch.equal(smoothing.unit_range(torch.zeros(1, 3, 3)), torch.zeros(1, 3, 3))
+    assert torch.equal(smoothing.unit_range(-torch.ones(1, 3, 3)), torch.zeros(1, 3, 3))
 
 
 @pytest.mark.parametrize(
@@ -154,3 +161,209 @@ def test_unfit_shapes_are_named():
         hirescam.hirescam(torch.zeros(1, 2, 3, 3), torch.zeros(1, 2, 3, 4))
     with pytest.raises(ValueError, match=r"\(n, c, h, w\)"):
         hirescam.first_principal_component(torch.zeros(2, 3, 3))
+
+
+# ------------------------------------------------------------------------------------------------------- any network
+
+
+class Tail(torch.nn.Module):
+    """A frozen network whose head sees places, with an in-place activation right after the feature layer."""
+
+    def __init__(self):
+        super().__init__()
+        torch.manual_seed(1)
+        self.features = torch.nn.Conv2d(3, 5, 3, stride=4, padding=1)
+        self.activation = torch.nn.ReLU(inplace=True)
+        self.head = torch.nn.Conv2d(5, 1, 3, padding=1)
+        self.requires_grad_(False)
+
+    def forward(self, images):
+        grid = self.head(self.activation(self.features(images)))
+        return (grid ** 2).mean((1, 2, 3))
+
+
+def by_full_autograd(network, pixels):
+    """Features and gradients with the graph of the whole network, no hook of ours."""
+    pixels = pixels.clone().requires_grad_()
+    features = network.features(pixels)
+    features.retain_grad()
+    (network.head(features.relu()) ** 2).mean((1, 2, 3)).sum().backward()
+    return features.detach(), features.grad
+
+
+def test_evidence_of_a_frozen_network_equals_full_autograd():
+    network, pixels = Tail().eval(), torch.rand(2, 3, 32, 48)
+    found = score_evidence(network, pixels, network.features)
+    features, gradients = by_full_autograd(network, pixels)
+    torch.testing.assert_close(found.features, features)
+    torch.testing.assert_close(found.gradients, gradients)
+    torch.testing.assert_close(found.scores, network(pixels))
+
+
+def test_hirescam_and_gradcam_differ_where_the_head_sees_places(images):
+    network = Tail().eval()
+    maps = [hirescam.extract(network, images, layer=network.features, method=method, smoothing="none",
+                             principal_component=False) for method in ("hirescam", "gradcam")]
+    assert np.abs(maps[0] - maps[1]).max() > 0.1
+
+
+@pytest.mark.parametrize("method", ["hirescam", "gradcam++", "scorecam", "ablationcam"])
+def test_modes_gradients_and_hooks_are_left_as_found(network, images, method, capsys):
+    network.zero_grad()
+    network.train()
+    network.head[0].eval()
+    parameter = network.head[0].weight
+    parameter.grad = torch.full_like(parameter, 3.0)
+    before = {module: module.training for module in network.modules()}
+    hirescam.extract(network, images[:1], method=method, smoothing="none")
+    assert {module: module.training for module in network.modules()} == before
+    assert torch.equal(parameter.grad, torch.full_like(parameter, 3.0))
+    assert all(other.grad is None for other in network.parameters() if other is not parameter)
+    assert not any(module._forward_hooks for module in network.modules())
+    assert torch.is_grad_enabled()
+    captured = capsys.readouterr()
+    assert captured.out == "" and captured.err == ""
+    parameter.grad = None
+    network.eval()
+
+
+def test_hooks_go_also_when_the_network_fails(images):
+    class Broken(Tail):
+        def forward(self, pixels):
+            super().forward(pixels)
+            raise OSError("the head fell off")
+
+    network = Broken().train()
+    with pytest.raises(OSError, match="fell off"):
+        hirescam.extract(network, images, layer=network.features)
+    assert not any(module._forward_hooks for module in network.modules())
+    assert network.training and torch.is_grad_enabled()
+
+
+@pytest.mark.parametrize("method", [method for method in other_cams.METHODS if method != "randomcam"])
+def test_other_methods_equal_the_library_called_directly(network, images, method):
+    import pytorch_grad_cam
+
+    kind = getattr(pytorch_grad_cam, other_cams.METHODS[method])
+    expected = peer(kind, network, images[:1])
+    got = hirescam.extract(network, images[:1], method=method, smoothing="none")
+    np.testing.assert_allclose(got, expected, atol=1e-5)
+
+
+def test_bfloat16_gives_nearly_the_same_maps(network, images):
+    precise = hirescam.extract(network, images, smoothing="none", principal_component=False)
+    narrow = hirescam.extract(network, images, smoothing="none", principal_component=False, precision="bfloat16")
+    assert np.corrcoef(precise.ravel(), narrow.ravel())[0, 1] > 0.98
+    assert not np.array_equal(precise, narrow)
+
+
+class Twice(Tail):
+    def forward(self, images):
+        return super().forward(images) + self.features(images).mean((1, 2, 3))
+
+
+class Blocked(Tail):
+    def forward(self, images):
+        return super().forward(images).detach()
+
+
+class ManyScores(Tail):
+    def forward(self, images):
+        return self.features(images).mean((2, 3))
+
+
+@pytest.mark.parametrize(
+    ("network_type", "layer", "complaint"),
+    [(Twice, "features", "2 times"), (Blocked, "features", "detach"), (ManyScores, "features", "one score per image"),
+     (ManyScores, "head", "one score per image")],
+)
+def test_networks_that_cannot_be_read_are_told_why(images, network_type, layer, complaint):
+    network = network_type().eval()
+    with pytest.raises(ValueError, match=complaint):
+        hirescam.extract(network, images, layer=getattr(network, layer))
+
+
+def test_a_layer_that_does_not_run_is_named(network, images):
+    with pytest.raises(ValueError, match="0 times"):
+        hirescam.extract(network, images, layer=torch.nn.Conv2d(1, 1, 1))
+    with pytest.raises(ValueError, match="pass layer="):
+        hirescam.extract(Tail(), images)
+
+
+def test_tokens_go_through_reshape(images):
+    class Tokens(Tail):
+        def __init__(self):
+            super().__init__()
+            self.tokens = torch.nn.Identity()
+
+        def forward(self, pixels):
+            found = self.features(pixels)
+            tokens = self.tokens(found.flatten(2).transpose(1, 2))
+            return self.head(tokens.transpose(1, 2).reshape(found.shape).relu()).pow(2).mean((1, 2, 3))
+
+    network = Tokens().eval()
+    plain = hirescam.extract(network, images, layer=network.features)
+    reshaped = hirescam.extract(
+        network, images, layer=network.tokens, reshape=lambda tokens, n: tokens.transpose(1, 2).reshape(n, 5, 12, 16)
+    )
+    np.testing.assert_allclose(plain, reshaped, atol=1e-5)
+
+
+def test_inverse_rotation_is_exact():
+    """A linear ramp survives bilinear sampling, so there and back gives it again wherever both views see it."""
+    rows, columns = torch.meshgrid(torch.arange(40.0), torch.arange(60.0), indexing="ij")
+    ramp = (2 * rows + 3 * columns)[None]
+    for one in smoothing.passes("rotations", 6, 10.0):
+        back = one.back(one.view(ramp[None].expand(1, 3, -1, -1))[:, 0], (40, 60))
+        inner = torch.zeros(40, 60, dtype=torch.bool)
+        inner[10:30, 12:48] = True
+        assert one.seen((40, 60), ramp.device)[inner].all()
+        torch.testing.assert_close(back[0][inner], ramp[0][inner], atol=1e-3, rtol=0)
+
+
+def test_every_place_has_a_value_also_where_no_view_sees_it(network, images):
+    """Six rotations without 0 degrees all miss the very corners."""
+    views = smoothing.passes("rotations", 6, 10.0)
+    seen = torch.stack([one.seen((48, 64), torch.device("cpu")) for one in views])
+    assert not seen[:, 0, 0].any() and seen[:, 24, 32].all()
+    average = smoothing.Average((48, 64))
+    middle = torch.zeros(1, 6, 8)
+    middle[:, 2:4, 3:5] = 1
+    for one in views:
+        average.add(one, 1 - middle)
+    assert (average.maps()[0, [0, 0, -1, -1], [0, -1, 0, -1]] > 0.99).all()
+
+
+@pytest.mark.parametrize("name", ["test_resnet", "mobilenetv3_small_050"])
+def test_folded_networks_give_the_same_maps(name, images):
+    from paperlib.models.inference import prepare
+
+    torch.manual_seed(0)
+    network = Baseline(create_backbone(name), hidden=(8,)).eval()
+    for module in network.modules():
+        if isinstance(module, torch.nn.BatchNorm2d):
+            module.running_mean.normal_(0, 0.1)
+            module.running_var.uniform_(0.5, 1.5)
+    fast = prepare(network, to_unit_range(images))
+    assert not any(isinstance(module, torch.nn.BatchNorm2d) for module in fast.modules())
+    assert any(isinstance(module, torch.nn.BatchNorm2d) for module in network.modules())
+    options = {"smoothing": "none", "principal_component": False}
+    np.testing.assert_allclose(hirescam.extract(network, images, **options), hirescam.extract(fast, images, **options),
+                               atol=1e-3)
+
+
+def test_folding_that_would_change_the_output_is_refused():
+    from paperlib.models.inference import fold_batch_norms
+
+    class Shared(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.convolution, self.norm = torch.nn.Conv2d(3, 4, 1), torch.nn.BatchNorm2d(4)
+            self.norm.running_var.fill_(4.0)
+
+        def forward(self, images):
+            found = self.convolution(images)
+            return found + self.norm(found)
+
+    with pytest.raises(ValueError, match="folding changed"):
+        fold_batch_norms(Shared(), torch.rand(1, 3, 8, 8))

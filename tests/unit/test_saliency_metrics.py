@@ -171,6 +171,32 @@ def test_maps_larger_than_a_block_and_not_a_multiple_of_it() -> None:
         np.testing.assert_allclose(got[name], expected[name], rtol=0, atol=1e-6, err_msg=name)
 
 
+@pytest.mark.parametrize("kld_convention", ["mit", "pysaliency", "msinet"])
+def test_published_8_bit_densities_with_predictions_that_touch_zero(kld_convention: str) -> None:
+    """Buffers are used again from map to map, and P's guard is shared with SIM where SIM cannot see it."""
+    prediction, density, _ = maps(4, (300, 331))
+    prediction = (prediction - 0.1).clip(0).astype(np.float32)
+    density = np.rint(255 * np.where(prediction > 0.2, density, 0)).astype(np.uint8)
+    fixations = (density > 200).astype(np.uint8)
+    assert (prediction == 0).any() and (density == 0).any()
+    expected = one_by_one(prediction, density, fixations, kld_convention=kld_convention)
+    got = evaluate(prediction, density, fixations, kld_convention=kld_convention)
+    for name in NAMES:
+        np.testing.assert_allclose(got[name], expected[name], rtol=0, atol=1e-6, err_msg=name)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64, np.uint8])
+def test_ordinary_maps_take_the_fast_way(dtype: type, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Predictions and densities with zeros, as published maps have them, are not handed to the plain equations."""
+    rows, columns = np.mgrid[:60, :80]
+    near = np.exp(-((rows - 30) ** 2 + (columns - 40) ** 2) / 400) - 0.02
+    prediction = near.clip(0)[None].astype(np.float32)
+    density = (255 * np.roll(near, 3, axis=1).clip(0))[None].astype(dtype)
+    assert (prediction == 0).any() and (density == 0).any() and ((prediction == 0) & (density > 0)).any()
+    monkeypatch.setattr(saliency, "_measure_exactly", lambda *_: pytest.fail("the slow way was taken"))
+    evaluate(prediction, density)
+
+
 def test_strided_and_broadcast_stacks() -> None:
     prediction, density, fixations = maps(3, (24, 32))
     prior = np.broadcast_to(prediction[0], prediction.shape)

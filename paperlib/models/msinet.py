@@ -1,0 +1,329 @@
+"""MSI-Net, re-implemented from its paper and from facts about the published graph.
+
+Kroner, Senden, Driessens, Goebel: Contextual encoder-decoder network for visual saliency prediction, Neural Networks
+129 (2020) 261-270. VGG-16 with three scales joined, an ASPP module, a decoder of three upsamplings. The weights of the
+authors' frozen TensorFlow graphs load without TensorFlow. Details that the maps depend on: the colour means stand in
+the order B, G, R although the input is RGB; the pools of stride 1 pad at the bottom and the right; upsampling is the
+bilinear one of TensorFlow 1.
+"""
+
+import math
+import warnings
+from collections import defaultdict
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.nn import functional
+
+from paperlib.errors import PaperlibError
+from paperlib.models.tf_graph import read_constants
+from paperlib.models.tf_resize import resize_area_or_bicubic, resize_bilinear, upsample_twice
+
+OFFICIAL_FILE = "model_salicon_cpu.pb"
+SALICON_SIZE = (240, 320)  # height, width; the authors' other sets have other sizes
+
+_COLOUR_MEANS = (103.939, 116.779, 123.68)
+_ENCODER = ((64, 2, 1), (128, 2, 1), (256, 3, 1), (512, 3, 1), (512, 3, 2))  # channels, layers, dilation
+_JOINED_STAGES = (3, 4, 5)
+_ASPP_DILATIONS = (4, 8, 12)
+_ASPP_CHANNELS = 256
+_DECODER = (128, 64, 32)
+_PADDING_GREY = 126.0
+_CARD_SIZES = ((320, 320), (240, 320), (320, 240))
+
+
+def _convolution(channels: int, outputs: int, kernel: int = 3, dilation: int = 1) -> nn.Conv2d:
+    return nn.Conv2d(channels, outputs, kernel, padding=dilation * (kernel // 2), dilation=dilation)
+
+
+class MSINet(nn.Module):
+    """MSI-Net. Layer `conv1/conv1_1` of the original is the module `conv1.conv1_1`; 24,934,209 parameters."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        channels = 3
+        for stage, (outputs, layers, dilation) in enumerate(_ENCODER, 1):
+            block = nn.ModuleDict()
+            for layer in range(1, layers + 1):
+                block[f"conv{stage}_{layer}"] = _convolution(channels, outputs, dilation=dilation)
+                channels = outputs
+            self.add_module(f"conv{stage}", block)
+        joined = sum(_ENCODER[stage - 1][0] for stage in _JOINED_STAGES)
+        self.aspp = nn.ModuleDict({"conv1_1": _convolution(joined, _ASPP_CHANNELS, 1)})
+        for branch, dilation in enumerate(_ASPP_DILATIONS, 2):
+            self.aspp[f"conv1_{branch}"] = _convolution(joined, _ASPP_CHANNELS, dilation=dilation)
+        self.aspp["conv1_5"] = _convolution(joined, _ASPP_CHANNELS, 1)
+        self.aspp["conv2"] = _convolution(5 * _ASPP_CHANNELS, _ASPP_CHANNELS, 1)
+        channels = _ASPP_CHANNELS
+        self.decoder = nn.ModuleDict()
+        for layer, outputs in enumerate((*_DECODER, 1), 1):
+            self.decoder[f"conv{layer}"] = _convolution(channels, outputs)
+            channels = outputs
+        self.register_buffer("means", torch.tensor(_COLOUR_MEANS).view(1, 3, 1, 1), persistent=False)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Saliency of RGB images.
+
+        Args:
+            images: (n, 3, h, w) float in 0..255; h and w are multiples of 8, or the map is smaller (rounded down).
+
+        Returns:
+            (n, 1, h, w) in [0, 1]; the smallest value of each image is 0.
+
+        Raises:
+            ValueError: another shape.
+        """
+        if images.ndim != 4 or images.shape[1] != 3 or min(images.shape[2:]) < 8:
+            raise ValueError(f"images {tuple(images.shape)}: expected (n, 3, h, w) with h and w of at least 8")
+        features = self._aspp(self._encode(images - self.means))
+        for layer in range(1, len(_DECODER) + 1):
+            features = self.decoder[f"conv{layer}"](upsample_twice(features)).relu()
+        return _stretched(self.decoder[f"conv{len(_DECODER) + 1}"](features))
+
+    def _encode(self, features: Tensor) -> Tensor:
+        """(n, 1280, h/8, w/8): the pooled outputs of stages 3, 4 and 5."""
+        scales = []
+        for stage in range(1, len(_ENCODER) + 1):
+            for convolution in getattr(self, f"conv{stage}").values():
+                features = convolution(features).relu()
+            if stage <= _JOINED_STAGES[0]:
+                features = functional.max_pool2d(features, 2)
+            else:
+                features = functional.max_pool2d(functional.pad(features, (0, 1, 0, 1), value=-math.inf), 2, 1)
+            if stage in _JOINED_STAGES:
+                scales.append(features)
+        return torch.cat(scales, 1)
+
+    def _aspp(self, features: Tensor) -> Tensor:
+        """(n, 256, h/8, w/8): four receptive fields and the mean of the whole image, fused."""
+        branches = [self.aspp[f"conv1_{branch}"](features).relu() for branch in range(1, 5)]
+        scene = self.aspp["conv1_5"](features.mean((2, 3), keepdim=True)).relu()
+        branches.append(scene.expand_as(branches[0]))
+        return self.aspp["conv2"](torch.cat(branches, 1)).relu()
+
+
+def _stretched(maps: Tensor) -> Tensor:
+    """Each map to [0, 1] by its own extremes, with the authors' guard against a constant map."""
+    maps = maps - maps.amin((1, 2, 3), keepdim=True)
+    return maps / (1e-7 + maps.amax((1, 2, 3), keepdim=True))
+
+
+# ---- weights --------------------------------------------------------------------------------------------------------
+def constant_shapes() -> dict[str, tuple[int, ...]]:
+    """Name in the original (`conv1/conv1_1/kernel`) -> shape (kernels: height, width, inputs, outputs), in order."""
+    with torch.device("meta"):
+        network = MSINet()
+    shapes = {}
+    for key, value in network.state_dict().items():
+        outputs, *inputs = value.shape
+        shapes[_original_name(key)] = (*inputs[1:], inputs[0], outputs) if inputs else (outputs,)
+    return shapes
+
+
+def _original_name(key: str) -> str:
+    """`conv1.conv1_1.weight` -> `conv1/conv1_1/kernel`."""
+    return key.replace(".weight", ".kernel").replace(".", "/")
+
+
+def load_msinet(file: Path) -> MSINet:
+    """MSI-Net with published weights, in eval mode, on the CPU.
+
+    Args:
+        file: the authors' frozen graph (`.pb`, of GitHub or the `saved_model.pb` of Hugging Face), or `.safetensors`
+            with the names of the original and kernels in its order (height, width, inputs, outputs).
+
+    Raises:
+        PaperlibError: no such file, another kind of file, a damaged one, or weights missing or ambiguous.
+
+    Warns:
+        UserWarning: nodes of a graph were found by shape and order, because they have other names.
+    """
+    file = Path(file)
+    if file.suffix == ".pb":
+        weights = _match(read_constants(file), file.name)
+    elif file.suffix == ".safetensors":
+        weights = _by_name(_read_safetensors(file), file.name)
+    else:
+        raise PaperlibError(f"{file.name}: expected the weights of MSI-Net as .pb or .safetensors; give one of these")
+    network = MSINet()
+    network.load_state_dict({key: _tensor(weights[_original_name(key)]) for key in network.state_dict()})
+    return network.eval()
+
+
+def _tensor(array: NDArray) -> Tensor:
+    """Kernels from (height, width, inputs, outputs) to (outputs, inputs, height, width)."""
+    ordered = array.transpose(3, 2, 0, 1) if array.ndim == 4 else array
+    return torch.from_numpy(np.array(ordered, np.float32, order="C"))
+
+
+def _read_safetensors(file: Path) -> dict[str, NDArray]:
+    from safetensors import SafetensorError
+    from safetensors.numpy import load_file
+
+    try:
+        return load_file(file)
+    except (SafetensorError, OSError, KeyError, TypeError) as error:
+        raise PaperlibError(
+            f"{file.name}: expected safetensors with the weights of MSI-Net, but it cannot be read ({error})"
+        ) from None
+
+
+def _by_name(constants: Mapping[str, NDArray], file_name: str) -> dict[str, NDArray]:
+    found, missing = _named(constants)
+    if missing:
+        raise PaperlibError(_missing(missing, file_name))
+    return found
+
+
+def _named(constants: Mapping[str, NDArray]) -> tuple[dict[str, NDArray], dict[str, tuple[int, ...]]]:
+    """(weights found under their own name and shape, shapes of the others)."""
+    shapes = constant_shapes()
+    found = {
+        name: constants[name] for name, shape in shapes.items() if name in constants and constants[name].shape == shape
+    }
+    return found, {name: shape for name, shape in shapes.items() if name not in found}
+
+
+def _match(constants: Mapping[str, NDArray], file_name: str) -> dict[str, NDArray]:
+    """Weights by name; those not found by shape, in the order of the file, if there are just as many of that shape."""
+    found, missing = _named(constants)
+    if not missing:
+        return found
+    spare: dict[tuple[int, ...], list[NDArray]] = defaultdict(list)
+    for name, array in constants.items():
+        if name not in found:
+            spare[array.shape].append(array)
+    wanted: dict[tuple[int, ...], list[str]] = defaultdict(list)
+    for name, shape in missing.items():
+        wanted[shape].append(name)
+    lacking = {name: shape for shape, names in wanted.items() for name in names if len(spare[shape]) < len(names)}
+    if lacking:
+        raise PaperlibError(_missing(lacking, file_name))
+    for shape, names in wanted.items():
+        if len(spare[shape]) > len(names):
+            raise PaperlibError(
+                f"{file_name}: {_some(names)} cannot be told from other constants, because {len(spare[shape])} "
+                f"unknown ones have the shape {shape}; rename the nodes as in the authors' code"
+            )
+        found.update(zip(names, spare[shape], strict=True))
+    warnings.warn(
+        f"{file_name}: {len(missing)} of {len(found)} weights have other names than in the authors' code and were "
+        f"matched by shape and order: {_some(list(missing))}",
+        stacklevel=3,
+    )
+    return found
+
+
+def _missing(shapes: Mapping[str, tuple[int, ...]], file_name: str) -> str:
+    listed = [f"{name} {shape}" for name, shape in shapes.items()]
+    return f"{file_name}: expected the weights of MSI-Net, missing {_some(listed)}; get the file again"
+
+
+def _some(names: list[str], most: int = 3) -> str:
+    rest = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + rest
+
+
+def random_constants(seed: int) -> dict[str, NDArray[np.float32]]:
+    """Random weights under the names of the original, for rehearsals: He's scale, so that maps are not flat.
+
+    Args:
+        seed: of all values.
+    """
+    rng = np.random.default_rng(seed)
+    constants = {}
+    for name, shape in constant_shapes().items():
+        scale = math.sqrt(2 / math.prod(shape[:-1])) if len(shape) == 4 else 0.1
+        if name == "conv1/conv1_1/kernel":
+            scale /= 64  # the input is about +-128
+        constants[name] = rng.standard_normal(shape, np.float32) * np.float32(scale)
+    return constants
+
+
+# ---- pictures in, maps out ------------------------------------------------------------------------------------------
+def prepare_github(image: NDArray[np.uint8], size: tuple[int, int] = SALICON_SIZE) -> NDArray[np.float32]:
+    """The input as in the authors' repository: fitted into `size`, the aspect ratio kept, the rest grey.
+
+    Args:
+        image: (h, w, 3) uint8 RGB.
+        size: (height, width) that the network was trained with.
+
+    Returns:
+        (height, width, 3) in 0..255.
+    """
+    inner = _fitted(image.shape[:2], size, min)
+    resized = np.clip(resize_area_or_bicubic(image, inner), 0, 255)
+    return _padded(resized, size, _PADDING_GREY)
+
+
+def restore_github(saliency: NDArray[np.float32], size: tuple[int, int], quantise: bool = True) -> NDArray[np.float32]:
+    """The map as in the authors' repository: enlarged until it covers the picture, then its centre.
+
+    Args:
+        saliency: (height, width) output of the network, in [0, 1].
+        size: (h, w) of the picture.
+        quantise: round to 8 bits, as the authors do before they write a JPEG.
+
+    Returns:
+        (h, w) in [0, 1].
+    """
+    covering = _fitted(saliency.shape, size, max)
+    large = np.clip(resize_area_or_bicubic(saliency * np.float32(255), covering), 0, 255)
+    top, left = ((outer - inner) // 2 for outer, inner in zip(covering, size, strict=True))
+    cropped = large[top : top + size[0], left : left + size[1]]
+    return (np.rint(cropped) if quantise else cropped) / np.float32(255)
+
+
+def prepare_hugging_face(image: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """The input as on the Hugging Face card: the nearest of three aspect ratios, bilinear, the rest black.
+
+    Args:
+        image: (h, w, 3) uint8 RGB.
+
+    Returns:
+        (320, 320, 3), (240, 320, 3) or (320, 240, 3) in 0..255.
+    """
+    target, inner = _card_geometry(image.shape[:2])
+    return _padded(resize_bilinear(image, inner), target, 0.0)
+
+
+def restore_hugging_face(saliency: NDArray[np.float32], size: tuple[int, int]) -> NDArray[np.float32]:
+    """The map as on the Hugging Face card: without the padding, bilinear to the picture's size; never rounded.
+
+    Args:
+        saliency: output of the network for `prepare_hugging_face` of a picture of this size, in [0, 1].
+        size: (h, w) of the picture.
+
+    Returns:
+        (h, w) in [0, 1].
+    """
+    _, (height, width) = _card_geometry(size)
+    top, left = (saliency.shape[0] - height) // 2, (saliency.shape[1] - width) // 2
+    return resize_bilinear(saliency[top : top + height, left : left + width], size)
+
+
+def _fitted(size: tuple[int, int], frame: tuple[int, int], rule: type[min] | type[max]) -> tuple[int, int]:
+    """`size` scaled to touch `frame` from inside (`min`) or outside (`max`), rounded half to even."""
+    ratio = rule(frame[0] / size[0], frame[1] / size[1])
+    return max(1, round(size[0] * ratio)), max(1, round(size[1] * ratio))
+
+
+def _card_geometry(size: tuple[int, int]) -> tuple[tuple[int, int], tuple[int, int]]:
+    """(size of the input, size of the picture in it); the card computes the scale in single precision."""
+    aspect = size[0] / size[1]
+    target = min(_CARD_SIZES, key=lambda card: abs(aspect - card[0] / card[1]))
+    scale = min(np.float32(frame) / np.float32(side) for frame, side in zip(target, size, strict=True))
+    height, width = (max(1, int(np.rint(scale * np.float32(side)))) for side in size)
+    return target, (height, width)
+
+
+def _padded(image: NDArray[np.float32], size: tuple[int, int], value: float) -> NDArray[np.float32]:
+    """`image` in the middle of a frame; the odd pixel of padding goes to the bottom and the right."""
+    frame = np.full((*size, image.shape[2]), value, np.float32)
+    top, left = ((outer - inner) // 2 for outer, inner in zip(size, image.shape, strict=False))
+    frame[top : top + image.shape[0], left : left + image.shape[1]] = image
+    return frame

@@ -1,0 +1,217 @@
+"""CAT2000: the official layout, what must be skipped, and the grey bars."""
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from PIL import Image
+from scipy import ndimage
+from scipy.io import loadmat, savemat
+
+from paperlib.datasets.cat2000 import (
+    CATEGORIES,
+    Cat2000Record,
+    content_box,
+    open_cat2000,
+)
+from paperlib.datasets.gaze import (
+    UnusableFile,
+    check,
+    fixation_map,
+    has_rotation,
+    open_gaze,
+)
+from paperlib.datasets.standins import write_cat2000
+from paperlib.errors import PaperlibError
+
+CHOSEN = ("Action", "Satelite")
+
+
+@pytest.fixture(scope="module")
+def official(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_cat2000(tmp_path_factory.mktemp("cat2000"), 3, 2, CHOSEN)
+
+
+@pytest.fixture
+def root(official: Path, tmp_path: Path) -> Path:
+    """A copy that a test may damage."""
+    return Path(shutil.copytree(official, tmp_path / "CAT2000"))
+
+
+# ---- what is read ---------------------------------------------------------------------------------------------------
+def test_records_of_the_official_layout(official: Path) -> None:
+    gaze_set = open_gaze("cat2000", official)
+    assert [record.key for record in gaze_set.records] == [f"{name}/00{n}" for name in CHOSEN for n in (1, 3, 5)]
+    assert gaze_set.summary()["categories"] == {"Action": 3, "Satelite": 3}
+    record = gaze_set.records[1]
+    locations = loadmat(official / "trainSet" / "FIXATIONLOCS" / "Action" / "003.mat")["fixLocs"]
+    np.testing.assert_array_equal(fixation_map(record.load_fixations(), record.size), locations)
+    density = record.load_density()
+    again = ndimage.gaussian_filter(locations.astype(np.float32), 40, mode="constant")
+    assert density.shape == (1080, 1920) and np.corrcoef(again.ravel(), density.ravel())[0, 1] > 0.998
+    assert check(gaze_set).pictures == 6
+
+
+def test_all_twenty_categories(tmp_path: Path) -> None:
+    assert len(CATEGORIES) == 20
+    for name in CATEGORIES:
+        for part, suffix in (("Stimuli", "jpg"), ("FIXATIONLOCS", "mat"), ("FIXATIONMAPS", "png")):
+            (tmp_path / part / name).mkdir(parents=True)
+            path = tmp_path / part / name / f"134.{suffix}"
+            path.write_bytes(b"") if suffix == "mat" else Image.new("L", (1920, 1080)).save(path)
+    gaze_set = open_cat2000(tmp_path)
+    assert [record.category for record in gaze_set.records] == list(CATEGORIES)
+    assert not any("categories" in note for note in gaze_set.notes)
+
+
+def test_real_fixation_locations(shared: Callable[..., Path]) -> None:
+    folder = shared("mit_benchmark_demo")
+    locations, density = folder / "i210_FIXATIONLOCS.mat", folder / "i210_FIXATIONMAPS.jpg"
+    record = Cat2000Record("demo/i210", folder / "i210_ALLSTIMULI.jpg", (675, 1024), (0, 0, 0), locations, density)
+    fixations = record.load_fixations()
+    assert fixations.shape == (259, 2)
+    assert loadmat(locations)["fixations"][fixations[:, 0], fixations[:, 1]].all()
+    values = record.load_density()
+    assert values[fixations[:, 0], fixations[:, 1]].mean() > 3 * values.mean(), "rows and columns are swapped"
+    assert record.load_image().shape == (675, 1024, 3)
+
+
+def test_a_wrong_rotation_tag_changes_nothing(root: Path) -> None:
+    path = root / "trainSet" / "Stimuli" / "Action" / "001.jpg"
+    before = open_cat2000(root).records[0].load_image()
+    exif = Image.Exif()
+    exif[0x0112] = 8
+    tag, content = exif.tobytes(), path.read_bytes()
+    path.write_bytes(content[:2] + b"\xff\xe1" + (len(tag) + 2).to_bytes(2, "big") + tag + content[2:])
+    assert has_rotation(path)
+    record = open_cat2000(root).records[0]
+    assert record.size == (1080, 1920)
+    np.testing.assert_array_equal(record.load_image(), before)
+
+
+@pytest.mark.parametrize(
+    ("variables", "message"),
+    [
+        ({"map": np.ones((2, 2))}, "no field 'fixLocs', it holds map"),
+        ({"fixLocs": np.ones((1920, 1080), np.uint8)}, r"'fixLocs' is uint8 \(1920, 1080\), expected .*\(1080, 1920\)"),
+        ({"fixLocs": "text"}, "'fixLocs' is"),
+    ],
+)
+def test_other_mat_files_are_refused(official: Path, tmp_path: Path, variables: dict, message: str) -> None:
+    savemat(tmp_path / "a.mat", variables, do_compression=True)
+    record = Cat2000Record("a", tmp_path, (1080, 1920), (0, 0, 0), tmp_path / "a.mat", tmp_path)
+    with pytest.raises(UnusableFile, match=message):
+        record.load_fixations()
+
+
+# ---- the layout and the usual mistakes ------------------------------------------------------------------------------
+@pytest.mark.parametrize(
+    "place",
+    [".", "trainSet", "..", "trainSet/Stimuli", "trainSet/FIXATIONMAPS", "trainSet/Stimuli/Action"],
+)
+def test_folders_above_and_inside_are_understood(root: Path, official: Path, place: str) -> None:
+    assert open_cat2000(root / place).fingerprint == open_cat2000(official).fingerprint
+
+
+def test_a_test_set_beside_it_is_not_taken(root: Path) -> None:
+    (root / "testSet" / "Stimuli" / "Action").mkdir(parents=True)
+    assert len(open_cat2000(root)) == 6
+    shutil.rmtree(root / "trainSet")
+    for place in (root, root / "testSet", root / "testSet" / "Stimuli"):
+        with pytest.raises(PaperlibError, match="looks like CAT2000's test set.*give the folder trainSet"):
+            open_cat2000(place)
+
+
+def test_missing_parts(root: Path) -> None:
+    shutil.rmtree(root / "trainSet" / "FIXATIONMAPS")
+    with pytest.raises(PaperlibError, match="lacks FIXATIONMAPS"):
+        open_cat2000(root)
+    (root / "trainSet" / "FIXATIONMAPS").mkdir()
+    with pytest.raises(PaperlibError, match="6 without density map: Action/001, Action/003, Action/005 and 3 more"):
+        open_cat2000(root)
+    (root / "empty").mkdir()
+    (root / "empty" / "trainSet.zip").write_bytes(b"PK")
+    with pytest.raises(PaperlibError, match="lacks Stimuli, FIXATIONLOCS, FIXATIONMAPS .trainSet.zip still packed"):
+        open_cat2000(root / "empty")
+
+
+def test_missing_files_are_named_or_left_out(root: Path) -> None:
+    (root / "trainSet" / "FIXATIONLOCS" / "Action" / "003.mat").unlink()
+    (root / "trainSet" / "Stimuli" / "Satelite" / "001.jpg").unlink()
+    with pytest.raises(PaperlibError, match="1 of 6 without picture: Satelite/001; 1 .* without fixations: Action/003"):
+        open_cat2000(root)
+    partly = open_cat2000(root, allow_missing=True)
+    assert len(partly) == 4 and any("Action/003" in note for note in partly.notes)
+
+
+def test_categories_are_named(root: Path) -> None:
+    notes = open_cat2000(root).notes
+    assert any("18 of 20 categories are not there: Affective," in note for note in notes)
+    for part in ("Stimuli", "FIXATIONLOCS", "FIXATIONMAPS"):
+        (root / "trainSet" / part / "Satelite").rename(root / "trainSet" / part / "Satellite")
+    assert any("1 folders are no category of CAT2000: Satellite" in note for note in open_cat2000(root).notes)
+    assert [record.category for record in open_cat2000(root, categories=["Action"]).records] == ["Action"] * 3
+    with pytest.raises(PaperlibError, match="no category Ations; choose among Action, Satellite"):
+        open_cat2000(root, categories=["Ations"])
+
+
+def test_maps_of_other_file_types(root: Path) -> None:
+    for path in (root / "trainSet" / "FIXATIONMAPS").rglob("*.jpg"):
+        Image.open(path).save(path.with_suffix(".png"))
+        path.unlink()
+    assert open_cat2000(root).records[0].load_density().shape == (1080, 1920)
+
+
+def test_pictures_of_another_size(root: Path) -> None:
+    Image.new("RGB", (960, 540)).save(root / "trainSet" / "Stimuli" / "Action" / "001.jpg")
+    with pytest.raises(PaperlibError, match=r"1 of 18 CAT2000 files .* Action/001.jpg \(960x540 pixels, expected 1920"):
+        open_cat2000(root)
+
+
+# ---- the grey bars --------------------------------------------------------------------------------------------------
+def framed(box: tuple[int, int, int, int], grey: int = 126, quality: int = 85) -> np.ndarray:
+    """Noise inside `box`, grey around it, as read from a JPEG."""
+    rng = np.random.default_rng(0)
+    frame = np.full((270, 480, 3), grey, np.uint8)
+    top, bottom, left, right = box
+    frame[top:bottom, left:right] = rng.integers(0, 256, (bottom - top, right - left, 3))
+    return cv2.imdecode(cv2.imencode(".jpg", frame, [cv2.IMWRITE_JPEG_QUALITY, quality])[1], cv2.IMREAD_COLOR)
+
+
+@pytest.mark.parametrize(
+    "box", [(0, 270, 0, 480), (0, 270, 60, 420), (0, 270, 61, 418), (32, 238, 0, 480), (35, 236, 47, 434)]
+)
+def test_content_box_finds_bars_to_within_a_jpeg_block(box: tuple[int, int, int, int]) -> None:
+    found = np.array(content_box(framed(box)))
+    assert abs(found - box).max() <= 15
+    assert (found[[0, 2]] <= np.array(box)[[0, 2]]).all() and (found[[1, 3]] >= np.array(box)[[1, 3]]).all()
+
+
+@pytest.mark.parametrize(
+    ("image", "why"),
+    [
+        (framed((0, 270, 60, 420), grey=255), "a white margin is a drawing's"),
+        (framed((0, 270, 60, 420), grey=10), "a black margin is the night"),
+        (framed((40, 270, 0, 480)), "one bar alone is the sky"),
+        (framed((20, 170, 0, 480)), "bars are centred"),
+        (np.full((90, 160, 3), 126, np.uint8), "a uniform picture has no bars"),
+    ],
+)
+def test_what_is_no_bar(image: np.ndarray, why: str) -> None:
+    assert content_box(image) == (0, image.shape[0], 0, image.shape[1]), why
+
+
+def test_content_box_refuses_other_arrays() -> None:
+    with pytest.raises(ValueError, match=r"\(h, w, 3\) uint8"):
+        content_box(np.zeros((4, 4), np.uint8))
+
+
+def test_content_masks_of_the_stand_ins(official: Path) -> None:
+    shares = [record.load_content_mask().mean() for record in open_cat2000(official, categories=["Action"]).records]
+    np.testing.assert_allclose(shares, [1, 1440 / 1920, (1080 - 256) / 1080], atol=0.03)
+    for record in open_cat2000(official).records:
+        mask, points = record.load_content_mask(), record.load_fixations()
+        assert mask[points[:, 0], points[:, 1]].all()

@@ -1,0 +1,216 @@
+"""Intervals, sign-flip tests and Holm's correction: values by hand, SciPy's results, missing and degenerate input."""
+
+import math
+import tracemalloc
+
+import numpy as np
+import pytest
+from paperlib.metrics import inference
+from paperlib.metrics.inference import bootstrap_mean, compare_with, holm, paired_p
+from scipy import stats
+
+
+def values(images: int = 40, seed: int = 0) -> np.ndarray:
+    return np.random.default_rng(seed).gamma(2.0, 1.0, images) - 1.5
+
+
+# ---- bootstrap ------------------------------------------------------------------------------------------------------
+@pytest.mark.parametrize("images", [2, 7, 64, 1500])
+@pytest.mark.parametrize("confidence", [0.95, 0.8])
+def test_the_interval_is_scipys_with_the_same_draws(images: int, confidence: float) -> None:
+    sample = values(images)
+    peer = stats.bootstrap(
+        (sample,),
+        np.mean,
+        n_resamples=999,
+        confidence_level=confidence,
+        method="percentile",
+        rng=np.random.default_rng(3),
+    ).confidence_interval
+    assert bootstrap_mean(sample, 999, confidence, seed=3) == pytest.approx(tuple(peer), rel=1e-12)
+
+
+def test_the_interval_covers_as_often_as_it_says() -> None:
+    rng = np.random.default_rng(0)
+    low, high = bootstrap_mean(rng.normal(3, 2, (600, 50)), 500, 0.9)
+    assert ((low < 3) & (high > 3)).mean() == pytest.approx(0.9, abs=0.04)  # 3 standard errors
+
+
+def test_rows_equal_one_by_one_and_images_without_a_value_are_left_out() -> None:
+    table = np.stack([values(30, seed) for seed in range(5)])
+    table[1, [3, 8]] = np.nan
+    table[3, [3, 8]] = np.nan
+    table[4, 5:] = np.nan
+    low, high = bootstrap_mean(table, 300)
+    p = paired_p(table, 2000)
+    for k, row in enumerate(table):
+        present = row[~np.isnan(row)]
+        assert (low[k], high[k]) == pytest.approx(bootstrap_mean(present, 300), rel=1e-12)
+        assert p[k] == paired_p(present, 2000) == paired_p(row, 2000)
+
+
+def test_too_few_images_have_no_interval() -> None:
+    for short in ([1.5], [np.nan, 1.5], [np.nan]):
+        assert all(math.isnan(end) for end in bootstrap_mean(short))
+    low, high = bootstrap_mean([[1.0, np.nan], [1.0, 3.0]])
+    assert np.isnan(low[0]) and np.isnan(high[0])
+    assert (low[1], high[1]) == (1, 3)
+
+
+def test_equal_values_have_an_interval_without_width() -> None:
+    assert bootstrap_mean([1e9 + 0.1] * 9) == (1e9 + 0.1, 1e9 + 0.1)
+
+
+# ---- sign flips -----------------------------------------------------------------------------------------------------
+def test_sign_flips_by_hand() -> None:
+    # 8 patterns of 1, 2, 4: |sum| is 7 twice, 5 twice, 3 twice, 1 twice
+    assert paired_p([1, 2, 4]) == 2 / 8
+    assert paired_p([-1, 2, 4]) == 4 / 8
+    assert paired_p([1, 2, -4]) == 1
+    assert paired_p([1, 2, -3]) == 1
+    assert paired_p([5]) == paired_p([0]) == 1
+
+
+@pytest.mark.parametrize("images", [2, 5, 11, 15])
+def test_few_images_are_tested_exactly_as_by_scipy(images: int) -> None:
+    for sample in (values(images), np.round(values(images, 1)), values(images, 2) + 1):
+        peer = stats.permutation_test(
+            (sample,), np.mean, permutation_type="samples", n_resamples=np.inf, vectorized=True
+        )
+        assert paired_p(sample) == pytest.approx(peer.pvalue, abs=1e-12)
+
+
+@pytest.mark.parametrize("shift", [0.0, 0.15, 0.4])
+def test_many_images_are_tested_as_by_scipy(shift: float) -> None:
+    sample = values(70) + shift
+    peer = stats.permutation_test(
+        (sample,), np.mean, permutation_type="samples", n_resamples=20_000, rng=np.random.default_rng(0)
+    ).pvalue
+    error = 4 * math.sqrt(2 * peer * (1 - peer) / 20_000) + 2 / 20_000
+    assert paired_p(sample, 20_000) == pytest.approx(peer, abs=error)
+
+
+def test_the_exact_and_the_random_way_agree(monkeypatch: pytest.MonkeyPatch) -> None:
+    sample = values(12) + 0.4
+    exact = paired_p(sample)
+    monkeypatch.setattr(inference, "_EXACT_IMAGES", 0)
+    assert 0.01 < exact < 0.6
+    assert paired_p(sample, 40_000) == pytest.approx(exact, abs=4 * math.sqrt(exact / 40_000))
+
+
+def test_random_p_values_count_the_observed_pattern() -> None:
+    assert paired_p(np.ones(40), 999) == 1 / 1000
+    assert paired_p(np.zeros(40), 99) == 1
+
+
+def test_p_values_without_an_effect_are_uniform() -> None:
+    p = paired_p(np.random.default_rng(0).normal(size=(2000, 30)), 500)
+    for level in (0.05, 0.25, 0.5):
+        assert (p <= level).mean() == pytest.approx(level, abs=4 * math.sqrt(level * (1 - level) / 2000))
+
+
+def test_no_image_has_no_p_value() -> None:
+    assert math.isnan(paired_p([np.nan, np.nan]))
+
+
+# ---- many images ----------------------------------------------------------------------------------------------------
+def test_results_do_not_depend_on_the_chunks_and_memory_stays_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    table = np.random.default_rng(0).normal(0.02, 1, (3, 5000))
+    tracemalloc.start()
+    interval, p = bootstrap_mean(table, 1000), paired_p(table, 1000)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 40e6  # all resamples at once would be 40 MB each for draws and counts
+    monkeypatch.setattr(inference, "_CHUNK_VALUES", 70_001)
+    np.testing.assert_allclose(bootstrap_mean(table, 1000), interval, rtol=0, atol=1e-15)
+    np.testing.assert_array_equal(paired_p(table, 1000), p)
+
+
+# ---- Holm -----------------------------------------------------------------------------------------------------------
+def test_holm_by_hand() -> None:
+    # four p-values times 4, 3, 2, 1 in rising order: .005*4, .01*3, .03*2, then .04*1 is lifted to .06
+    np.testing.assert_allclose(holm([0.01, 0.04, 0.03, 0.005]), [0.03, 0.06, 0.06, 0.02], rtol=1e-12)
+    np.testing.assert_allclose(holm([0.02]), [0.02])
+    np.testing.assert_allclose(holm([0.6, 0.7]), [1, 1])
+    assert holm([]).shape == (0,)
+
+
+def test_holm_leaves_missing_tests_out() -> None:
+    np.testing.assert_allclose(holm([np.nan, 0.01, np.nan, 0.02]), [np.nan, 0.02, np.nan, 0.02])
+
+
+def test_holm_rejects_step_by_step() -> None:
+    """Against the procedure as Holm wrote it: go up while p <= alpha / (tests left), stop at the first that is not."""
+    rng = np.random.default_rng(0)
+    for _ in range(200):
+        p, alpha = rng.random(rng.integers(1, 9)) ** 3, 0.1
+        rejected = np.zeros(p.size, bool)
+        for step, index in enumerate(np.argsort(p)):
+            if p[index] > alpha / (p.size - step):
+                break
+            rejected[index] = True
+        np.testing.assert_array_equal(holm(p) <= alpha, rejected)
+
+
+# ---- comparison -----------------------------------------------------------------------------------------------------
+def test_comparison_with_the_reference() -> None:
+    rng = np.random.default_rng(0)
+    prior = rng.normal(0.5, 0.2, 60)
+    others = {
+        "better": prior + rng.normal(0.05, 0.02, 60),
+        "noise": prior + rng.normal(0, 0.02, 60),
+        "same": prior.copy(),
+        "empty": np.full(60, np.nan),
+    }
+    others["better"][7] = np.nan
+    records = {record["name"]: record for record in compare_with(prior, others, n_resamples=2000)}
+    assert list(records) == list(others)
+    better = records["better"]
+    kept = np.delete(others["better"] - prior, 7)
+    assert better["images"] == 59
+    assert better["difference"] == pytest.approx(kept.mean())
+    assert (better["low"], better["high"]) == pytest.approx(bootstrap_mean(kept, 2000))
+    assert better["p"] == paired_p(kept, 2000) == 1 / 2001
+    assert better["p_holm"] == pytest.approx(3 * better["p"])  # "empty" is no test
+    assert better["survives"] is True
+    assert not records["noise"]["survives"]
+    assert records["same"] == {
+        "name": "same", "images": 60, "difference": 0, "low": 0, "high": 0, "p": 1, "p_holm": 1, "survives": False
+    }
+    assert math.isnan(records["empty"]["difference"]) and math.isnan(records["empty"]["p_holm"])
+    assert records["empty"]["images"] == 0 and records["empty"]["survives"] is False
+
+
+def test_correction_takes_the_weak_differences_back() -> None:
+    rng = np.random.default_rng(1)
+    reference = np.zeros(12)
+    weak = np.array([1.0] * 9 + [-0.6] * 3) + rng.normal(0, 0.01, 12)
+    alone = compare_with(reference, {"weak": weak})[0]
+    assert alone["survives"]
+    among = compare_with(reference, {"weak": weak} | {f"none {k}": rng.normal(size=12) for k in range(9)})
+    assert among[0]["p"] == alone["p"] and not among[0]["survives"]
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: bootstrap_mean([]), "values: expected real numbers"),
+        (lambda: bootstrap_mean(np.ones((2, 2, 2))), "values: expected real numbers"),
+        (lambda: bootstrap_mean([1.0, np.inf]), "got infinity"),
+        (lambda: bootstrap_mean(["a"]), "real numbers"),
+        (lambda: bootstrap_mean([1, 2], 0), "n_resamples"),
+        (lambda: bootstrap_mean([1, 2], confidence=1.0), "confidence"),
+        (lambda: paired_p([1, -np.inf]), "differences: .*infinity"),
+        (lambda: paired_p([1, 2], 0), "n_resamples"),
+        (lambda: holm([0.5, 1.5]), "p_values"),
+        (lambda: holm([[0.5]]), "p_values"),
+        (lambda: compare_with([1, 2], {}), "at least one method"),
+        (lambda: compare_with([1, 2], {"a": [1, 2, 3]}), "a: expected the reference's shape"),
+        (lambda: compare_with([[1, 2]], {"a": [[1, 2]]}), "reference"),
+        (lambda: compare_with([1, 2], {"a": [1, 2]}, alpha=0), "alpha"),
+        (lambda: compare_with([1, 2], {"a": [1, np.inf]}), "a: .*infinity"),
+    ],
+)
+def test_bad_input_is_refused(call, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        call()
