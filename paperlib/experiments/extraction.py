@@ -155,7 +155,7 @@ NOTES = (
 
 
 def differences(rows: pd.DataFrame, metric: str = "CC", variant: str = "fitted", dataset: str | None = None) -> pd.DataFrame:
-    """By how much each method's maps are better than the centre prior's, image by image, largest first.
+    """By how much each method's maps are better than the centre prior's, image by image.
 
     Args:
         rows: of `units`.
@@ -173,7 +173,7 @@ def differences(rows: pd.DataFrame, metric: str = "CC", variant: str = "fitted",
     frame = pooled.loc[pooled["variant"] == f"difference/{variant}", ["value", "low", "high"]]
     frame = frame.rename(columns={"value": "difference"})
     frame["p_holm"] = pooled.loc[pooled["variant"] == f"p_holm/{variant}", "value"]
-    return frame.assign(survives=frame["p_holm"] <= 0.05).sort_values("difference", ascending=False, kind="stable")
+    return frame.assign(survives=frame["p_holm"] <= 0.05)
 
 
 # ------------------------------------------------------------------------------------------------------ live examples

@@ -12,6 +12,7 @@ slightly rotated copies of the image and keeps the first principal component of 
 
 from collections.abc import Callable
 from contextlib import nullcontext
+from itertools import chain
 
 import numpy as np
 import torch
@@ -139,7 +140,7 @@ def extract(
         raise ValueError(f"precision={precision!r}; expected one of: {', '.join(PRECISIONS)}")
     views = passes(smoothing, n_passes, max_angle)
     one_pass = _one_pass(network, layer, reshape, method, principal_component)
-    device = next(network.parameters()).device
+    device = next(chain(network.parameters(), network.buffers(), (torch.empty(0),))).device
     size = images.shape[1:3]
     step = batch or max(1, BATCH_PIXELS[device.type] // max(1, size[0] * size[1]))
     narrow = torch.autocast(device.type, torch.bfloat16) if precision == "bfloat16" else nullcontext()

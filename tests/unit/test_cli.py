@@ -309,6 +309,27 @@ def test_other_profiles_write_beside_their_results(
     assert "Simulation" not in (tmp_path / "results" / "other" / "report" / "index.html").read_text("utf-8")
 
 
+def test_a_profile_without_every_section_says_what_it_runs(
+    fake_notebooks: dict, monkeypatch: Patch, capsys: Capture
+) -> None:
+    monkeypatch.setitem(profiles.PROFILES, "partial", profiles.Profile("partial", ("03a",)))
+    assert cli.main(["run", "--profile", "partial"]) == 2
+    assert "--only 03a" in capsys.readouterr().err
+    assert cli.main(["run", "--profile", "partial", "--only", "03a"]) == 0
+
+
+def test_folders_and_models_go_to_everyone(monkeypatch: Patch, tmp_path: Path, capsys: Capture) -> None:
+    for name in ("PAPERLIB_DATA_ROOT", "PAPERLIB_WEIGHTS_ROOT", "PAPERLIB_MODELS"):
+        monkeypatch.setenv(name, "")
+    (tmp_path / "data").mkdir()
+    cli.main(["prepare", "--data-root", str(tmp_path / "data"), "--model", "a@b=c", "--model", "d"])
+    own = profiles.load("own")
+    assert (own.data_root, own.weights_root) == (str(tmp_path / "data"), str(tmp_path / "data" / "weights"))
+    assert own.models == ("a@b=c", "d")
+    assert cli.main(["prepare", "--data-root", str(tmp_path / "nowhere")]) == 2
+    assert "there is no folder" in capsys.readouterr().err
+
+
 def test_results_option_goes_to_everyone(monkeypatch: Patch, tmp_path: Path, capsys: Capture) -> None:
     assert cli.main(["prepare", "--results", str(tmp_path / "elsewhere")]) == 0
     assert os.environ["PAPERLIB_RESULTS"] == str(tmp_path / "elsewhere")

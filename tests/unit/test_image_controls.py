@@ -46,7 +46,7 @@ def test_the_map_is_high_where_the_detail_is() -> None:
 
 def test_each_picture_by_itself() -> None:
     images = pictures(3)
-    np.testing.assert_array_equal(edge_energy_maps(images)[1:2], edge_energy_maps(images[1:2]))
+    np.testing.assert_allclose(edge_energy_maps(images)[1:2], edge_energy_maps(images[1:2]), rtol=1e-6)
 
 
 def test_center_by_hand() -> None:
