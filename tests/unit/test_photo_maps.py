@@ -95,7 +95,8 @@ def test_results_do_not_depend_on_shards(profile, table):
 
 def test_differences_name_what_beats_the_prior(profile, table):
     frame = extraction.differences(experiments.rows("extraction", profile))
-    assert frame.loc["truth", "survives"] and frame.loc["truth", "difference"] > 0
+    assert frame["difference"].idxmax() == "truth" and frame.loc["truth", "low"] > 0
+    assert frame.loc["truth", "p_holm"] == frame["p_holm"].min()
 
 
 def test_figure_shows_the_network_and_the_folder(profile, table):
