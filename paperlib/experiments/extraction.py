@@ -256,16 +256,23 @@ def smoothing_steps(shown: Examples, profile: "Profile") -> Figure1Data:
 CAMS = ("hirescam", "gradcam", "gradcam++", "layercam", "eigengradcam", "scorecam", "randomcam")
 
 
-def compare_cams(shown: Examples, methods: tuple[str, ...] = CAMS) -> tuple[Figure1Data, pd.DataFrame]:
+LARGE_IMAGE = 100_000
+
+
+def compare_cams(shown: Examples, methods: tuple[str, ...] | None = None) -> tuple[Figure1Data, pd.DataFrame]:
     """One-pass maps of the example images by several class activation methods, and how they agree with gaze.
 
     Args:
         shown: images and network.
-        methods: names of `paperlib.maps.hirescam.METHODS` or `paperlib.maps.other_cams.METHODS`.
+        methods: names of `paperlib.maps.hirescam.METHODS` or `paperlib.maps.other_cams.METHODS`; `CAMS` when None, for
+            large images without Score-CAM, which needs a forward pass per channel.
 
     Returns:
         The maps, and per method the mean CC and NSS over the images, raw maps.
     """
+    if methods is None:
+        large = shown.images[0].size > LARGE_IMAGE
+        methods = tuple(method for method in CAMS if not (large and method == "scorecam"))
     maps = {}
     for method in methods:
         ours = {} if method in other_cams.METHODS else {"principal_component": False}

@@ -10,6 +10,7 @@ import pandas as pd
 from paperlib import paper
 from paperlib.experiments import compression, masking
 from paperlib.experiments.artefacts import ClaimResult
+from paperlib.experiments.extraction import SUPERVISED
 from paperlib.experiments.over_seeds import interval
 
 if TYPE_CHECKING:
@@ -34,18 +35,21 @@ def _by_seed(rows: pd.DataFrame, method: str, metric: str, variant: str = "fitte
 def extraction_parts(rows: pd.DataFrame) -> Parts:
     """C1. Advantages in CC and KLD, each positive when the claim holds: of the Baseline's maps over the centre prior, of a
     supervised net over the Baseline; and, as controls, of the raw maps and of the uniform observers' Baseline."""
-    value = partial(_by_seed, rows)
-    return {
+    computed = rows[rows["method"] == "center_prior"]
+    value = partial(_by_seed, rows, dataset=computed["dataset"].iloc[0])
+    supervised = next((method for method in SUPERVISED if method in set(rows["method"])), SUPERVISED[0])
+    parts = {
         "CC: Baseline − centre prior": value("baseline", "CC") - value("center_prior", "CC"),
         "KLD: centre prior − Baseline": value("center_prior", "KLD") - value("baseline", "KLD"),
-        "CC: saliency net − Baseline": value("saliency_net", "CC") - value("baseline", "CC"),
-        "KLD: Baseline − saliency net": value("baseline", "KLD") - value("saliency_net", "KLD"),
+        "CC: saliency net − Baseline": value(supervised, "CC") - value("baseline", "CC"),
+        "KLD: Baseline − saliency net": value("baseline", "KLD") - value(supervised, "KLD"),
         "control, raw one-pass maps, CC: Baseline − centre prior":
             value("baseline", "CC", "plain") - value("center_prior", "CC", "raw"),
         "control, uniform observers, CC: Baseline − centre prior":
             value("uniform_observers", "CC") - value("center_prior", "CC"),
         "control, noise map, CC: noise − centre prior": value("noise_map", "CC") - value("center_prior", "CC"),
     }
+    return {label: series for label, series in parts.items() if len(series) or not label.startswith("control")}
 
 
 def masking_parts(rows: pd.DataFrame) -> Parts:
@@ -115,9 +119,11 @@ def results(parts: dict[str, Parts], profile: "Profile") -> list[ClaimResult]:
     out = []
     for id, quantities in parts.items():
         label = headline(id, quantities)
-        value, low, high = interval(list(quantities[label]))
+        repeats = list(quantities[label])
+        value, low, high = interval(repeats) if repeats else (math.nan, math.nan, math.nan)
+        outcome = UNTESTED if profile.name == "rehearsal" else verdict(id, quantities)
         out.append(ClaimResult(
-            id, paper.CLAIMS[id].text, value, low, high, len(quantities[label]), verdict(id, quantities), profile.name,
+            id, paper.CLAIMS[id].text, value, low, high, len(repeats), outcome, profile.name,
             label, {name: float(series.mean()) for name, series in quantities.items()},
         ))
     return out
