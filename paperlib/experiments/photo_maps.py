@@ -15,7 +15,6 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import cv2
 import numpy as np
 import pandas as pd
 
@@ -34,6 +33,7 @@ from paperlib.experiments.photo_sources import (
     picture,
     require_weights,
     scoring_network,
+    sized,
     weights_fingerprint,
 )
 from paperlib.experiments.rehearsal import write_standins
@@ -243,7 +243,7 @@ def measure(params: dict[str, Any], inputs: Inputs, scratch: Path) -> Result:
         shift = len(records) // 2 if params["method"] == "shuffled_map" else 0
 
         def stored(kind: str) -> LevelsOf:
-            return lambda index, prior: _fitting(levels(kind, (index + shift) % len(records)), records[index].size)
+            return lambda index, prior: sized(levels(kind, (index + shift) % len(records)), records[index].size)
 
         values = _values(records, folds, stored("maps"))
         if levels.has_plain and not shift:
@@ -288,12 +288,6 @@ class _Levels:
     def __call__(self, kind: str, index: int) -> np.ndarray:
         key = f"{kind}.{index}"
         return self.arrays(self.shard_of[key])[key]
-
-
-def _fitting(levels: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    if levels.shape == tuple(size):
-        return levels
-    return cv2.resize(levels, size[::-1], interpolation=cv2.INTER_LINEAR)
 
 
 def _values(records: Sequence[GazeRecord], folds: _Folds, levels: LevelsOf) -> dict[tuple[str, str], np.ndarray]:
@@ -383,12 +377,12 @@ def examples(results: Mapping[str, Result], profile: "Profile", n: int) -> dict[
         stored.setdefault(role.rpartition("/")[0], {}).update(result.arrays)
     maps = {
         look(name).label: np.stack([
-            _fitting(arrays[f"maps.{index}"], size).astype(np.float32) / 255 for index in range(len(records))
+            sized(arrays[f"maps.{index}"], size).astype(np.float32) / 255 for index in range(len(records))
         ])
         for name, arrays in stored.items()
     }
     network, layer = scoring_network(known[method], profile)
-    density = [cv2.resize(record.load_density(), size[::-1], interpolation=cv2.INTER_LINEAR) for record in records]
+    density = [sized(record.load_density(), size) for record in records]
     return {
         "images": np.stack([picture(record, size) for record in records]), "density": np.stack(density),
         "network": network, "layer": layer, "maps": maps, "captions": tuple(record.key for record in records),

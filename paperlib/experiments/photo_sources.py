@@ -189,7 +189,7 @@ def _noise(record: GazeRecord, seed: int) -> np.ndarray:
 def _from_folder(params: dict[str, Any]) -> Maker:
     def make(records: Sequence[GazeRecord]) -> dict[str, list[np.ndarray]]:
         files = map_folders(params["root"], [record.key for record in records])[params["model"]]
-        return {"maps": [_sized(load_map(files[record.key]), record.size) for record in records]}
+        return {"maps": [sized(load_map(files[record.key]), record.size) for record in records]}
 
     return make
 
@@ -209,7 +209,7 @@ def _from_network(params: dict[str, Any]) -> Maker:
         for group, pictures in _same_size(records, (params["input_height"], params["input_width"])):
             for name, way in ways.items():
                 maps = extract(network, pictures, **options, **way)
-                found[name] += [_sized(one, record.size) for one, record in zip(maps, group, strict=True)]
+                found[name] += [sized(one, record.size) for one, record in zip(maps, group, strict=True)]
         return found
 
     return make
@@ -275,7 +275,8 @@ def picture(record: GazeRecord, size: tuple[int, int]) -> np.ndarray:
     return np.asarray(Image.fromarray(image).resize(size[::-1], Image.Resampling.BILINEAR))
 
 
-def _sized(saliency: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+def sized(saliency: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """A map (h, w) at `size`, bilinear; as it is where it has that size."""
     if saliency.shape == tuple(size):
         return saliency
     return cv2.resize(saliency, size[::-1], interpolation=cv2.INTER_LINEAR)
