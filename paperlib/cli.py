@@ -130,7 +130,13 @@ def _set_folders(options: argparse.Namespace) -> None:
                 raise PaperlibError(f"there is no folder {folder}")
             os.environ[name] = str(folder.resolve())
     if options.model:
-        os.environ["PAPERLIB_MODELS"] = "\n".join(options.model)
+        os.environ["PAPERLIB_MODELS"] = "\n".join(map(_with_whole_path, options.model))
+
+
+def _with_whole_path(model: str) -> str:
+    """A text of `--model` that means the same file in the kernels, which run elsewhere."""
+    name, equals, file = model.partition("=")
+    return f"{name}{equals}{Path(file).expanduser().resolve()}" if file else model
 
 
 def _run(options: argparse.Namespace) -> Outcome:
@@ -157,7 +163,7 @@ def _run(options: argparse.Namespace) -> Outcome:
     from paperlib.show.report import Run, write_report
     from paperlib.show.summary import text_summary
 
-    run = Run(profile.name, settings=tuple(options.set))
+    run = Run(profile.name, profile.evidence, settings=tuple(options.set))
     with _peak_memory(run):
         _compute(run, profile, folder, options.only)
         with run.timed("notebooks"):
@@ -167,7 +173,7 @@ def _run(options: argparse.Namespace) -> Outcome:
                 values,
                 {"PAPERLIB_FIGURES": str(folder)},
                 on_done=lambda done: say(f"{done.name}: {done.error or 'complete'} ({done.seconds:.1f} s)"),
-                workers=2 if run.simulated and not options.set else 1,  # others compute, and may share one GPU
+                workers=2 if profile.evidence == "simulation" and not options.set else 1,  # others compute, and may share one GPU
             )
     report = write_report(run, root / "report")
     return Outcome(text_summary(run, report), 1 if run.failures else 0)

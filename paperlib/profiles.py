@@ -156,6 +156,11 @@ class Profile:
     compression: CompressionSettings = field(default_factory=CompressionSettings)
 
     @property
+    def evidence(self) -> str:
+        """What the numbers rest on: a `"simulation"`, `"stand-ins"` for data and weights, or `"data"`."""
+        return {"demo": "simulation", "rehearsal": "stand-ins"}.get(self.name, "data")
+
+    @property
     def store_root(self) -> Path:
         """Folder of this profile's results. Overrides share it: results are found by what went into them."""
         return paths.results_root() / self.name
@@ -225,7 +230,7 @@ def _located(profile: Profile) -> Profile:
     """The profile with the folders and models that the environment names, where it needs some and has none."""
     if not profile.photographs.datasets:
         return profile
-    home = str(profile.store_root / "standins") if profile.name == "rehearsal" else ""
+    home = str(profile.store_root / "standins") if profile.evidence == "stand-ins" else ""
     data_root = profile.data_root or home or os.environ.get("PAPERLIB_DATA_ROOT", "")
     weights_root = profile.weights_root or (
         os.environ.get("PAPERLIB_WEIGHTS_ROOT", "") if not home else ""

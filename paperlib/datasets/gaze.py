@@ -307,13 +307,16 @@ class Statistics:
 
 
 def check(
-    gaze_set: GazeSet, progress: Callable[[Iterable[GazeRecord]], Iterable[GazeRecord]] | None = None
+    gaze_set: GazeSet,
+    progress: Callable[[Iterable[GazeRecord]], Iterable[GazeRecord]] | None = None,
+    visit: Callable[[NDArray[np.float32]], None] | None = None,
 ) -> Statistics:
     """Read every picture, density map and fixation file once.
 
     Args:
         gaze_set: the set.
         progress: wraps the records as they are gone through, for example `paperlib.engine.progress.progress`.
+        visit: called with each density map that could be read, in the set's order.
 
     Raises:
         PaperlibError: files that cannot be used (all are counted, the first are named), or another edition than
@@ -328,7 +331,10 @@ def check(
         with problems.collecting():
             gazes.append(record.load_gaze())
         with problems.collecting():
-            densities.append(_density_statistics(record.load_density()))
+            density = record.load_density()
+            densities.append(_density_statistics(density))
+            if visit:
+                visit(density)
     problems.raise_if_any(
         sum(len(record.file_sizes) for record in gaze_set.records), "restore them from the archives of the data set"
     )

@@ -145,7 +145,7 @@ def _caption(rows: pd.DataFrame, profile: "Profile") -> str:
 
 
 def _is_rehearsal(profile: "Profile") -> bool:
-    return profile.name == "rehearsal"
+    return profile.evidence == "stand-ins"
 
 
 NOTES = (

@@ -121,7 +121,7 @@ def results(parts: dict[str, Parts], profile: "Profile") -> list[ClaimResult]:
         label = headline(id, quantities)
         repeats = list(quantities[label])
         value, low, high = interval(repeats) if repeats else (math.nan, math.nan, math.nan)
-        outcome = UNTESTED if profile.name == "rehearsal" else verdict(id, quantities)
+        outcome = UNTESTED if profile.evidence == "stand-ins" else verdict(id, quantities)
         out.append(ClaimResult(
             id, paper.CLAIMS[id].text, value, low, high, len(repeats), outcome, profile.name,
             label, {name: float(series.mean()) for name, series in quantities.items()},

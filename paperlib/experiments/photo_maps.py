@@ -116,7 +116,7 @@ def units(profile: "Profile") -> list[Unit]:
     Raises:
         PaperlibError: data or weights are missing or unfit; told before anything is computed.
     """
-    if profile.name == "rehearsal":
+    if profile.evidence == "stand-ins":
         write_standins(profile)
     out = []
     sources = [open_source(profile, name) for name in profile.photographs.datasets]
@@ -188,8 +188,8 @@ def _folder_content(source: Source, name: str) -> str:
 def _measured_unit(profile: "Profile", source: Source, gaze: Unit, method: str, maps: Sequence[Unit]) -> Unit:
     return Unit.of(
         EXPERIMENT, f"{method}/{source.gaze_set.name}", "paperlib.experiments.photo_maps:measure", needs=[gaze, *maps],
-        places={"root": source.root}, cost=10.0, method=method, n_folds=profile.photographs.n_folds, seed=profile.seeds[0],
-        **source.params,
+        places={"root": source.root}, cost=10.0, method=method, n_folds=profile.photographs.n_folds, shard=profile.photographs.shard,
+        seed=profile.seeds[0], **source.params,
     )
 
 
@@ -204,11 +204,11 @@ def _reopened(params: Mapping[str, Any]) -> GazeSet:
 def read_gaze(params: dict[str, Any], inputs: Inputs, scratch: Path) -> Result:
     """Compute of `gaze_unit`: rows of counts, arrays `moments` (n, 6) of the densities (`GaussianPrior`)."""
     gaze_set = _reopened(params)
-    statistics = check(gaze_set, progress)
+    moments: list[tuple[float, ...]] = []
+    statistics = check(gaze_set, progress, lambda density: moments.append(astuple(GaussianPrior.of(density))))
     if statistics.pictures < 2:
         raise PaperlibError(f"{gaze_set.title}: at least 2 pictures with gaze are needed, since transform and centre prior of "
                             "one come from the others; got 1")
-    moments = [astuple(GaussianPrior.of(record.load_density())) for record in progress(gaze_set.records)]
     counts = {name: getattr(statistics, name) for name in (
         "pictures", "fixations", "dropped", "without_fixations", "observers", "density_mean", "density_sd", "density_support",
     )}
@@ -223,7 +223,7 @@ def read_gaze(params: dict[str, Any], inputs: Inputs, scratch: Path) -> Result:
 def make_maps(params: dict[str, Any], inputs: Inputs, scratch: Path) -> Result:
     """Compute of `maps_units`: arrays `maps.<index>` and `plain.<index>`, (h, w) uint8 grey levels."""
     records = _reopened(params).records[params["first"]:params["last"]]
-    make = maker(params)
+    make = maker(params, [record.key for record in records])
     arrays: dict[str, np.ndarray] = {}
     for start in progress(range(0, len(records), CHUNK)):
         for kind, maps in make(records[start:start + CHUNK]).items():
@@ -239,7 +239,7 @@ def measure(params: dict[str, Any], inputs: Inputs, scratch: Path) -> Result:
     if params["method"] == "center_prior":
         values = _values(records, folds, lambda index, prior: to_levels(prior(*records[index].size)))
     else:
-        levels = _Levels(inputs, shards)
+        levels = _Levels(inputs, shards, params["shard"])
         shift = len(records) // 2 if params["method"] == "shuffled_map" else 0
 
         def stored(kind: str) -> LevelsOf:
@@ -280,14 +280,13 @@ class _Folds:
 class _Levels:
     """Stored grey levels by image, with the last shards in memory."""
 
-    def __init__(self, inputs: Inputs, shards: Sequence[str]):
-        self.arrays = lru_cache(maxsize=2)(lambda name: inputs[name].arrays)
-        self.shard_of = {key: name for name in shards for key in self.arrays(name)}
-        self.has_plain = any(key.startswith("plain.") for key in self.shard_of)
+    def __init__(self, inputs: Inputs, shards: Sequence[str], shard: int):
+        self.arrays = lru_cache(maxsize=2)(lambda shard: inputs[shards[shard]].arrays)
+        self.shard = shard
+        self.has_plain = any(key.startswith("plain.") for key in self.arrays(0))
 
     def __call__(self, kind: str, index: int) -> np.ndarray:
-        key = f"{kind}.{index}"
-        return self.arrays(self.shard_of[key])[key]
+        return self.arrays(index // self.shard)[f"{kind}.{index}"]
 
 
 def _values(records: Sequence[GazeRecord], folds: _Folds, levels: LevelsOf) -> dict[tuple[str, str], np.ndarray]:
@@ -342,7 +341,7 @@ def figure_units(profile: "Profile", n: int) -> dict[str, Unit]:
 
 
 def _first_source(profile: "Profile") -> Source:
-    if profile.name == "rehearsal":
+    if profile.evidence == "stand-ins":
         write_standins(profile)
     return open_source(profile, profile.photographs.datasets[0])
 

@@ -16,7 +16,7 @@ from paperlib.datasets.gaze import GazeRecord
 from paperlib.datasets.own import load_map, map_folders
 from paperlib.errors import PaperlibError
 from paperlib.maps.hirescam import extract
-from paperlib.maps.image_controls import center_only, edge_energy_maps
+from paperlib.maps.controls import center_only, edge_energy_maps
 from paperlib.models.backbones import create_backbone, imagenet_file, load_weights
 from paperlib.models.baseline import Baseline, to_unit_range
 from paperlib.models.inference import prepare
@@ -110,7 +110,7 @@ def needed_files(origin: Origin) -> tuple[tuple[str, str], ...]:
     if origin.weights or origin.kind in ("folder", "noise", "center_only", "edges"):
         return ()
     if origin.kind == "baseline":
-        return ((baseline_file(origin.model), "trained in section III-C (issue of the companion's Table II)"),)
+        return ((baseline_file(origin.model), "trained in section III-C, Table II"),)
     if origin.kind in ("activation", "random_head"):
         return ((imagenet_file(origin.model), f"timm/{imagenet_file(origin.model).removesuffix('.safetensors')} on the hub"),)
     if origin.kind == "network":
@@ -157,8 +157,8 @@ Maker = Callable[[Sequence[GazeRecord]], dict[str, list[np.ndarray]]]
 `plain`, the maps of one pass without principal component."""
 
 
-def maker(params: dict[str, Any]) -> Maker:
-    """The function that makes the maps of a unit (`paperlib.experiments.photo_maps.maps_unit`)."""
+def maker(params: dict[str, Any], keys: Sequence[str]) -> Maker:
+    """The function that makes the maps of a unit (`paperlib.experiments.photo_maps.maps_units`) with pictures `keys`."""
     kind = params["kind"]
     if kind == "noise":
         return lambda records: {"maps": [_noise(record, params["seed"]) for record in records]}
@@ -167,7 +167,7 @@ def maker(params: dict[str, Any]) -> Maker:
     if kind == "edges":
         return lambda records: {"maps": [edge_energy_maps(record.load_image()[None])[0] for record in records]}
     if kind == "folder":
-        return _from_folder(params)
+        return _from_folder(params, keys)
     if kind == "network":
         file = Path(params["weights_root"], OFFICIAL_FILES[params["model"]])
         network = load_saliency_network(params["model"], file, device())
@@ -186,12 +186,9 @@ def _noise(record: GazeRecord, seed: int) -> np.ndarray:
     return np.random.default_rng([seed, zlib.crc32(record.key.encode())]).random(record.size, dtype=np.float32)
 
 
-def _from_folder(params: dict[str, Any]) -> Maker:
-    def make(records: Sequence[GazeRecord]) -> dict[str, list[np.ndarray]]:
-        files = map_folders(params["root"], [record.key for record in records])[params["model"]]
-        return {"maps": [sized(load_map(files[record.key]), record.size) for record in records]}
-
-    return make
+def _from_folder(params: dict[str, Any], keys: Sequence[str]) -> Maker:
+    files = map_folders(params["root"], keys)[params["model"]]
+    return lambda records: {"maps": [sized(load_map(files[record.key]), record.size) for record in records]}
 
 
 def _from_network(params: dict[str, Any]) -> Maker:

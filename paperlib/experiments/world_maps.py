@@ -11,9 +11,8 @@ from paperlib.engine.units import Inputs, Result, Unit
 from paperlib.experiments.image_values import tidy_values
 from paperlib.experiments.networks import load_network, load_world, network_unit, world_unit
 from paperlib.maps.center_prior import gaussian_center_prior
-from paperlib.maps.controls import noise_maps, shuffled_maps
+from paperlib.maps.controls import center_only, edge_energy_maps, noise_maps, shuffled_maps
 from paperlib.maps.hirescam import extract
-from paperlib.maps.image_controls import center_only, edge_energy_maps
 from paperlib.maps.smoothing import resize
 from paperlib.maps.transform import MapTransform
 from paperlib.metrics.saliency import evaluate

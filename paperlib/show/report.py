@@ -18,14 +18,13 @@ from paperlib.experiments.artefacts import ClaimResult, Figure1Data, Figure2Data
 from paperlib.paths import atomic_write
 from paperlib.profiles import Profile
 from paperlib.show import figures, tables
-from paperlib.show.summary import SIMULATION, number
+from paperlib.show.summary import WARNINGS, number
 
 if TYPE_CHECKING:
     from paperlib.show.notebooks import NotebookRun
 
 TABLES = (1, 2, 3)
 FIGURES = (1, 2)
-_SIMULATED_PROFILES = ("demo", "rehearsal")
 _VERSIONS = ("numpy", "torch", "timm", "pyiqa", "av", "scikit-image", "scikit-learn", "matplotlib")
 
 
@@ -45,9 +44,13 @@ class Artefact:
 
 @dataclass
 class Run:
-    """All that one run made: filled step by step, read by the page and by the text summary."""
+    """All that one run made: filled step by step, read by the page and by the text summary.
+
+    `evidence` is what the numbers rest on (`paperlib.profiles.Profile.evidence`).
+    """
 
     profile: str
+    evidence: str = "simulation"
     artefacts: list[Artefact] = field(default_factory=list)
     claims: list[ClaimResult] = field(default_factory=list)
     notebooks: list["NotebookRun"] = field(default_factory=list)
@@ -56,9 +59,9 @@ class Run:
     peak_memory: int = 0
 
     @property
-    def simulated(self) -> bool:
-        """Whether the numbers come from a generated world."""
-        return self.profile in _SIMULATED_PROFILES
+    def warning(self) -> str:
+        """What a reader must know about the numbers; empty for real data."""
+        return WARNINGS.get(self.evidence, "")
 
     @property
     def failures(self) -> list[str]:
@@ -128,7 +131,6 @@ def write_report(run: Run, folder: Path) -> Path:
     page = folder / "index.html"
     text = environment.get_template("report.html.jinja").render(
         run=run,
-        simulation=SIMULATION,
         tables=[artefact for artefact in run.artefacts if not artefact.alt],
         figures=[artefact for artefact in run.artefacts if artefact.alt],
         versions={"Python": platform.python_version()} | {name: version(name) for name in _VERSIONS},

@@ -22,10 +22,16 @@ if TYPE_CHECKING:
     from paperlib.experiments.artefacts import ClaimResult
     from paperlib.show.report import Run
 
-SIMULATION = (
-    "Simulation: all numbers here come from a small generated world with simulated observers and assessors. They test "
-    "the pipeline and show the mechanism; they are no evidence about people."
-)
+WARNINGS = {
+    "simulation": (
+        "Simulation: all numbers here come from a small generated world with simulated observers and assessors. They test "
+        "the pipeline and show the mechanism; they are no evidence about people."
+    ),
+    "stand-ins": (
+        "Rehearsal: generated pictures in the official layouts of the data sets, and networks with random weights. The "
+        "numbers mean nothing; they show that every step of the paper's run works."
+    ),
+}
 _MARKER = re.compile(r"<!-- generated:(?P<name>[\w-]+) -->\n(?P<body>.*?)<!-- /generated:(?P=name) -->", re.DOTALL)
 _CONTROL = "control"
 _UNIFORM = "control, uniform observers"
@@ -34,8 +40,8 @@ _UNIFORM = "control, uniform observers"
 def text_summary(run: Run, report: Path | None) -> str:
     """What a run made, for a terminal: where tables and figures lie, the verdicts, the notebooks, time and memory."""
     parts = [f"Profile {run.profile}" + (f", with {', '.join(run.settings)}" if run.settings else "")]
-    if run.simulated:
-        parts.append(textwrap.fill(SIMULATION, 100))
+    if run.warning:
+        parts.append(textwrap.fill(run.warning, 100))
     if run.artefacts:
         parts += ["", "Tables and figures"]
         parts += [f"  {artefact.name:8}{_files(artefact.files)}" for artefact in run.artefacts]

@@ -325,7 +325,7 @@ def test_folders_and_models_go_to_everyone(monkeypatch: Patch, tmp_path: Path, c
     cli.main(["prepare", "--data-root", str(tmp_path / "data"), "--model", "a@b=c", "--model", "d"])
     own = profiles.load("own")
     assert (own.data_root, own.weights_root) == (str(tmp_path / "data"), str(tmp_path / "data" / "weights"))
-    assert own.models == ("a@b=c", "d")
+    assert own.models == (f"a@b={Path.cwd() / 'c'}", "d"), "kernels run in another folder"
     assert cli.main(["prepare", "--data-root", str(tmp_path / "nowhere")]) == 2
     assert "there is no folder" in capsys.readouterr().err
 

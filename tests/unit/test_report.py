@@ -113,7 +113,7 @@ def test_the_page_is_well_formed_and_has_one_outline(page: Page) -> None:
 
 def test_the_page_tells_what_is_simulated_what_holds_and_what_failed(page: Page) -> None:
     words = " ".join(" ".join(page.words).split())
-    assert report.SIMULATION in words
+    assert report.WARNINGS["simulation"] in words
     assert words.index("Simulation:") < words.index("Claims of the paper")
     assert "Words of the <paper>." in words
     assert "✓ holds" in words

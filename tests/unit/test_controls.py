@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from paperlib.maps.image_controls import center_only, edge_energy_maps
+from paperlib.maps.controls import center_only, edge_energy_maps
 from scipy import ndimage
 
 
