@@ -74,6 +74,8 @@ def _parser() -> argparse.ArgumentParser:
     common.add_argument("--weights", type=Path, metavar="DIR", help="folder of weights (default: weights/ in the data root)")
     common.add_argument("--model", action="append", default=[], metavar="NAME[@LAYER][=FILE]",
                         help="an IQA network of your own beside the profile's (repeatable)")
+    common.add_argument("--ray-address", metavar="ADDRESS",
+                        help="compute on a Ray cluster: HOST:PORT, auto (the one of this machine) or local")
     common.add_argument("--debug", action="store_true", help="show the whole traceback of an error")
     verbs = parser.add_subparsers(title="verbs", required=True, metavar="VERB")
 
@@ -129,6 +131,8 @@ def _set_folders(options: argparse.Namespace) -> None:
             if not folder.is_dir():
                 raise PaperlibError(f"there is no folder {folder}")
             os.environ[name] = str(folder.resolve())
+    if options.ray_address:
+        os.environ["PAPERLIB_RAY_ADDRESS"] = options.ray_address
     if options.model:
         os.environ["PAPERLIB_MODELS"] = "\n".join(map(_with_whole_path, options.model))
 

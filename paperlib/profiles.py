@@ -5,13 +5,14 @@ field names are unique over all parts of a profile, so that one flat name is eno
 """
 
 import os
+from collections.abc import Callable
 from dataclasses import dataclass, field, fields, is_dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from paperlib import paths
 from paperlib.errors import PaperlibError
-from paperlib.vocabulary import OBSERVERS, SMOOTHINGS
+from paperlib.vocabulary import FILLS, OBSERVERS, SMOOTHINGS
 
 
 @dataclass(frozen=True)
@@ -92,11 +93,28 @@ class PhotographSettings:
 
 @dataclass(frozen=True)
 class MaskingSettings:
-    """Masking by quantile (section III-B)."""
+    """Masking by maps (section III-B).
 
+    Attributes:
+        opinions: data sets of `paperlib.datasets.opinions` whose pictures are masked; empty for the micro-world.
+        fractions: shares of the pixels that are masked.
+        cell_counts: how many of the 12 cells of HalfImage are masked.
+        fills: names of `paperlib.vocabulary.FILLS`.
+        n_masked: pictures that are masked, 0 for all of the test part.
+        n_halves: pictures on which all 924 halves are tried.
+        blur_sigma, kernel_size: of the blur of the maps, in pixels.
+        score_batch: masked pictures that are scored together.
+    """
+
+    opinions: tuple[str, ...] = ()
     fractions: tuple[float, ...] = (0.1, 0.3, 0.5, 0.7, 0.9)
+    cell_counts: tuple[int, ...] = (2, 4, 6, 8, 10)
+    fills: tuple[str, ...] = ("black", "mean", "blur")
     n_masked: int = 300
+    n_halves: int = 10
     blur_sigma: float = 2.0
+    kernel_size: int = 101
+    score_batch: int = 32
 
 
 @dataclass(frozen=True)
@@ -175,18 +193,24 @@ PROFILES = {
     for profile in (
         Profile("demo"),
         Profile(
-            "rehearsal", ("03a",), seeds=(0,),
+            "rehearsal", ("03a", "03b"), seeds=(0,),
             photographs=PhotographSettings(("salicon", "cat2000"), _IQA + _SALIENCY + _CONTROLS, n_folds=2, shard=3),
+            masking=MaskingSettings(("koniq10k",), (0.3, 0.7), (6,), ("black", "mean"), n_masked=0, n_halves=0),
         ),
         Profile(
-            "paper", ("03a",), seeds=(0,),
+            "paper", ("03a", "03b"), seeds=(0,),
             photographs=PhotographSettings(("salicon", "cat2000"), _IQA + _SALIENCY + _CONTROLS),
+            masking=MaskingSettings(
+                ("koniq10k",), tuple(tenths / 10 for tenths in range(1, 10)), tuple(range(1, 12)),
+                ("black", "mean", "image_mean", "blur"), n_masked=0, n_halves=200, score_batch=128,
+            ),
         ),
         Profile(
-            "own", ("03a",), seeds=(0,),
+            "own", ("03a", "03b"), seeds=(0,),
             photographs=PhotographSettings(
                 ("own",), ("center_only", "edge_energy", "noise_map"), shard=50, input_height=0, input_width=0
             ),
+            masking=MaskingSettings(("own",), n_masked=0, n_halves=0),
         ),
     )
 }
@@ -262,9 +286,19 @@ def _checked(key: str, value: Any, present: Any) -> Any:
         value = float(value)
     elif type(value) is not type(present):
         raise PaperlibError(f"{key}={value!r} is a {type(value).__name__}; expected a {type(present).__name__} like {present!r}")
-    allowed = {"observers": OBSERVERS, "smoothing": SMOOTHINGS}.get(key)
-    if allowed and value not in allowed:
-        raise PaperlibError(f"{key}={value!r} is not known; choose one of: {', '.join(allowed)}")
+    allowed = {"observers": OBSERVERS, "smoothing": SMOOTHINGS, "fills": FILLS}.get(key)
+    if allowed and not set(value if isinstance(value, tuple) else [value]) <= set(allowed):
+        raise PaperlibError(f"{key}={value!r} is not known; choose from: {', '.join(allowed)}")
     if isinstance(value, int | float) and not isinstance(value, bool) and value < 0:
         raise PaperlibError(f"{key}={value!r} is negative; expected a value of 0 or more")
+    for name, (fits, expected) in _RULES.items():
+        if key == name and not fits(value):
+            raise PaperlibError(f"{key}={value!r}: expected {expected}")
     return value
+
+
+_RULES: dict[str, tuple[Callable[[Any], bool], str]] = {
+    "fractions": (lambda shares: all(0 < share < 1 for share in shares), "shares between 0 and 1"),
+    "cell_counts": (lambda counts: all(0 < count < 12 for count in counts), "numbers of cells from 1 to 11"),
+    "kernel_size": (lambda size: size % 2 == 1, "an odd number of pixels"),
+}

@@ -8,3 +8,6 @@ SMOOTHINGS = ("none", "rotations", "flip_multiply")
 
 STRATEGIES = ("LeRF", "MoRF")
 """Least or most relevant first: which end of a map is masked first."""
+
+FILLS = ("black", "mean", "image_mean", "blur", "telea", "navier_stokes")
+"""What takes the place of masked pixels, see `paperlib.maps.fills`."""

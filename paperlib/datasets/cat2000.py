@@ -19,11 +19,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from paperlib.datasets.gaze import (
+from paperlib.datasets.files import (
     IMAGE_SUFFIXES,
-    Gaze,
-    GazeRecord,
-    GazeSet,
     Problems,
     UnusableFile,
     complete_keys,
@@ -36,6 +33,7 @@ from paperlib.datasets.gaze import (
     packed_hint,
     read_mat,
 )
+from paperlib.datasets.gaze import Gaze, GazeRecord, GazeSet
 from paperlib.errors import PaperlibError
 
 SIZE = (1080, 1920)

@@ -8,8 +8,6 @@ Coordinates are pixels of the stored picture, 0-based, centres at integers, x to
 the nearest pixel; points outside are dropped and counted. Density maps are the fixations blurred with a Gaussian.
 """
 
-import csv
-import io
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -18,31 +16,29 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from paperlib.datasets.gaze import (
+from paperlib.datasets.files import (
     IMAGE_SUFFIXES,
-    Gaze,
-    GazeSet,
-    PointRecord,
     Problems,
-    UnusableFile,
     existing_folder,
     file_bytes,
     has_rotation,
+    last_part,
     list_files,
     list_folders,
     listing,
     packed_hint,
     picture_size,
     read_grey,
+    unique_by,
 )
+from paperlib.datasets.gaze import Gaze, GazeSet, PointRecord
 from paperlib.datasets.records import SALICON_SIGMA
+from paperlib.datasets.tables import finite, read_table
 from paperlib.errors import PaperlibError
 
 TABLE = "fixations.csv"
 COLUMNS = ("image", "subject", "x", "y")
 MAP_PREFIX = "saliency_"
-
-_OTHER_SEPARATORS = {";": "semicolons", "\t": "tabs"}
 
 
 @dataclass
@@ -217,97 +213,27 @@ def read_fixations(path: Path) -> dict[str, FixationTable]:
         PaperlibError: no such file, empty, another separator or encoding, a missing column, or values of x or y that
             are no finite numbers; lines are counted from 1, the header included.
     """
-    reader = csv.reader(io.StringIO(_text(path), newline=""), skipinitialspace=True)
+    advice = "x and y must be numbers such as 378.6, every line must name its image"
     table: dict[str, FixationTable] = {}
-    problems = Problems(f"lines of {path.name}")
-    lines = 0
-    try:
-        header = [name.strip().lower() for name in next(reader, [])]
-        places = _columns(path, header)
-        for row in reader:
-            cells = [cell.strip() for cell in row]
-            if not any(cells):
-                continue
-            lines += 1
-            try:
-                name, subject, x, y = _fields(cells, places, len(header))
-            except ValueError as error:
-                problems.add(f"line {reader.line_num}", str(error))
-                continue
-            rows = table.setdefault(name, FixationTable())
-            rows.subjects.append(subject)
-            rows.x.append(x)
-            rows.y.append(y)
-    except csv.Error as error:
-        raise PaperlibError(f"{path}, line {reader.line_num}: {error}; save the table as plain CSV") from error
-    problems.raise_if_any(lines, "x and y must be numbers such as 378.6, every line must name its image")
-    if not table:
-        raise PaperlibError(f"{path} has a header and no fixations; expected one fixation per line")
+    for name, subject, x, y in read_table(path, COLUMNS, _fixation, "fixations", advice):
+        rows = table.setdefault(name, FixationTable())
+        rows.subjects.append(subject)
+        rows.x.append(x)
+        rows.y.append(y)
     return table
 
 
-def _text(path: Path) -> str:
-    try:
-        raw = path.read_bytes()
-    except FileNotFoundError as error:
-        raise PaperlibError(
-            f"there is no {path}; expected a table with the columns {', '.join(COLUMNS)}{packed_hint(path.parent)}"
-        ) from error
-    except OSError as error:
-        raise UnusableFile(path, f"cannot be read ({error.strerror})") from error
-    try:
-        text = raw.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise PaperlibError(f"{path} is not UTF-8 text (byte {error.start}); save it as CSV in UTF-8") from error
-    if "\0" in text:
-        raise PaperlibError(f"{path} holds zero bytes and is no text table; save it as CSV in UTF-8")
-    if not text.strip():
-        raise PaperlibError(f"{path} is empty; expected a header with the columns {', '.join(COLUMNS)} and fixations")
-    return text
-
-
-def _columns(path: Path, header: list[str]) -> list[int]:
-    missing = [name for name in COLUMNS if name not in header]
-    if missing:
-        for separator, name in _OTHER_SEPARATORS.items():
-            if len(header) == 1 and set(COLUMNS) <= {part.strip() for part in header[0].split(separator)}:
-                raise PaperlibError(f"{path} separates its columns by {name}, expected commas; save it with commas")
-        raise PaperlibError(
-            f"{path} has no column {listing(missing)}; its header is {', '.join(header)!r}, expected the columns "
-            f"{', '.join(COLUMNS)}"
-        )
-    doubled = [name for name in COLUMNS if header.count(name) > 1]
-    if doubled:
-        raise PaperlibError(f"{path} has the column {listing(doubled)} more than once; keep one")
-    return [header.index(name) for name in COLUMNS]
-
-
-def _fields(cells: list[str], places: list[int], columns: int) -> tuple[str, str, float, float]:
-    """Image, subject, x and y of one line; a ValueError says what is wrong with it."""
-    if len(cells) <= max(places) or any(cells[columns:]):
-        hint = " (commas as decimal points?)" if len(cells) > columns else ""
-        raise ValueError(f"{len(cells)} columns, expected {columns}{hint}")
-    name, subject, x, y = (cells[place] for place in places)
-    if not name:
+def _fixation(image: str, subject: str, x: str, y: str) -> tuple[str, str, float, float]:
+    if not image:
         raise ValueError("no image")
-    return name, subject, _number(x, "x"), _number(y, "y")
-
-
-def _number(text: str, name: str) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        value = math.nan
-    if not math.isfinite(value):
-        raise ValueError(f"{name} is {text!r}, no number")
-    return value
+    return image, subject, finite(x, "x"), finite(y, "y")
 
 
 def _match(
     table: dict[str, FixationTable], pictures: dict[str, Path], allow_missing: bool
 ) -> tuple[dict[str, FixationTable], tuple[str, ...]]:
     """Lines by the key of their picture: the file's name, or its stem where only one picture has it."""
-    stems = _stems(pictures)
+    stems = unique_by(pictures, _stem)
     matched: dict[str, FixationTable] = {}
     strangers = []
     for name, rows in table.items():
@@ -330,16 +256,12 @@ def _match(
     return matched, (f"left out: {sentence}",)
 
 
-def _stems(pictures: Iterable[str]) -> dict[str, str]:
-    """Stem -> key, for stems that only one picture has."""
-    keys: dict[str, list[str]] = {}
-    for key in pictures:
-        keys.setdefault(Path(key).stem, []).append(key)
-    return {stem: own[0] for stem, own in keys.items() if len(own) == 1}
+def _stem(name: str) -> str:
+    return Path(name).stem
 
 
 def _key_of(name: str, pictures: Iterable[str], stems: dict[str, str]) -> str | None:
-    last = name.replace("\\", "/").rpartition("/")[2]
+    last = last_part(name)
     return last if last in pictures else stems.get(last)
 
 
@@ -370,7 +292,7 @@ def map_folders(root: str | Path, keys: Iterable[str] | None = None) -> dict[str
 
 def _maps(folder: Path, keys: list[str]) -> dict[str, Path]:
     files = {path.name: path for path in list_files(folder, IMAGE_SUFFIXES)}
-    stems = _stems(files)
+    stems = unique_by(files, _stem)
     found = {key: key if key in files else stems.get(Path(key).stem) for key in keys}
     missing = [key for key, name in found.items() if name is None]
     if missing:

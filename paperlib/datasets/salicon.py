@@ -23,12 +23,8 @@ from typing import Any, Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from paperlib.datasets.gaze import (
+from paperlib.datasets.files import (
     IMAGE_SUFFIXES,
-    Gaze,
-    GazeRecord,
-    GazeSet,
-    PointRecord,
     Problems,
     UnusableFile,
     complete_keys,
@@ -42,6 +38,7 @@ from paperlib.datasets.gaze import (
     read_mat,
     spell_size,
 )
+from paperlib.datasets.gaze import Gaze, GazeRecord, GazeSet, PointRecord
 from paperlib.errors import PaperlibError
 
 Split = Literal["train", "val"]

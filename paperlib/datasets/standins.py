@@ -46,7 +46,7 @@ OWN_OBSERVERS = 15
 FIXATIONS_PER_OBSERVER = 9
 
 _TEXTURE = ((64, 9.0), (16, 6.0), (4, 5.0))
-_STREAMS = {"salicon": 0, "cat2000": 1, "own": 2}
+_STREAMS = {"salicon": 0, "cat2000": 1, "own": 2, "koniq10k": 3, "clive": 4, "own opinions": 5}
 
 Thunk = Callable[[], bytes]
 
@@ -66,18 +66,20 @@ def write_salicon(
     """
     if split not in salicon.TOTALS or edition not in salicon.TOTALS[split]:
         raise ValueError(f"there is no edition {edition!r} of split {split!r}; choose 2015 or 2017, train or val")
-    scenes = _Scenes("salicon", n, seed, [salicon.SIZE] * n)
+    scenes = Scenes("salicon", n, seed, [salicon.SIZE] * n)
     numbers = np.sort(np.random.default_rng([seed, 7]).choice(581_929, n, replace=False) + 1)
     per_picture = salicon.TOTALS[split][edition] / salicon.PICTURES[split]
     looks = lru_cache(maxsize=1)(lambda index: _observers(scenes, index, per_picture, outside=edition == "2017"))
     files: dict[str, Thunk] = {}
     for index, number in enumerate(numbers):
         key = f"COCO_{split}2014_{number:012d}"
-        files[f"images/{split}/{key}.jpg"] = lambda i=index: _jpeg(scenes.picture(i), 90)
+        files[f"images/{split}/{key}.jpg"] = lambda i=index: jpeg_bytes(scenes.picture(i), 90)
         files[f"fixations/{split}/{key}.mat"] = lambda i=index, key=key: _salicon_mat(key, looks(i), scenes.rng(i, 3))
-        files[f"maps/{split}/{key}.png"] = lambda i=index: _png(_density(looks(i), salicon.SIZE, salicon.API_SIGMA))
+        files[f"maps/{split}/{key}.png"] = lambda i=index: png_bytes(
+            _density(looks(i), salicon.SIZE, salicon.API_SIGMA)
+        )
     settings = {"set": "salicon", "n": n, "seed": seed, "edition": edition, "split": split}
-    return _write_tree(Path(root), settings, files)
+    return write_tree(Path(root), settings, files)
 
 
 def write_cat2000(
@@ -96,26 +98,26 @@ def write_cat2000(
         raise ValueError(f"expected 1 to 100 pictures in at least one category, got {per_category} in {categories}")
     n = per_category * len(categories)
     boxes = [_content(index) for index in range(n)]
-    scenes = _Scenes("cat2000", n, seed, [(bottom - top, right - left) for top, bottom, left, right in boxes])
+    scenes = Scenes("cat2000", n, seed, [(bottom - top, right - left) for top, bottom, left, right in boxes])
     looks = lru_cache(maxsize=1)(lambda index: _looks_inside(scenes, index, boxes[index]))
     files: dict[str, Thunk] = {}
     for index in range(n):
         category, number = categories[index // per_category], f"{2 * (index % per_category) + 1:03d}"
-        files[f"trainSet/Stimuli/{category}/{number}.jpg"] = lambda i=index: _jpeg(
+        files[f"trainSet/Stimuli/{category}/{number}.jpg"] = lambda i=index: jpeg_bytes(
             _with_bars(scenes.picture(i), boxes[i]), 85
         )
-        files[f"trainSet/Stimuli/{category}/Output/{number}_SaliencyMap.jpg"] = lambda i=index: _jpeg(
+        files[f"trainSet/Stimuli/{category}/Output/{number}_SaliencyMap.jpg"] = lambda i=index: jpeg_bytes(
             _grey(spectral_residual(scenes.image(i))), 85
         )
-        files[f"trainSet/FIXATIONLOCS/{category}/{number}.mat"] = lambda i=index: _mat(
+        files[f"trainSet/FIXATIONLOCS/{category}/{number}.mat"] = lambda i=index: mat_bytes(
             {"fixLocs": (fixation_map(looks(i), cat2000.SIZE) > 0).astype(np.uint8)}
         )
-        files[f"trainSet/FIXATIONMAPS/{category}/{number}.jpg"] = lambda i=index: _jpeg(
+        files[f"trainSet/FIXATIONMAPS/{category}/{number}.jpg"] = lambda i=index: jpeg_bytes(
             _density([looks(i)], cat2000.SIZE, CAT2000_SIGMA), 90
         )
-    files["trainSet/allFixData.mat"] = lambda: _mat({"allData": np.zeros((1, 1))})
+    files["trainSet/allFixData.mat"] = lambda: mat_bytes({"allData": np.zeros((1, 1))})
     settings = {"set": "cat2000", "per_category": per_category, "seed": seed, "categories": list(categories)}
-    return _write_tree(Path(root), settings, files)
+    return write_tree(Path(root), settings, files)
 
 
 def write_own(root: str | Path, n: int, seed: int) -> Path:
@@ -126,19 +128,29 @@ def write_own(root: str | Path, n: int, seed: int) -> Path:
         ValueError: `n` below 1, a negative seed.
         PaperlibError: `root` holds something else.
     """
-    scenes = _Scenes("own", n, seed, [OWN_SIZES[index % len(OWN_SIZES)] for index in range(n)])
+    scenes = Scenes("own", n, seed, [OWN_SIZES[index % len(OWN_SIZES)] for index in range(n)])
     files: dict[str, Thunk] = {}
     for index in range(n):
-        files[f"images/{index + 1001}.jpg"] = lambda i=index: _jpeg(scenes.picture(i), 90)
-        files[f"saliency_residual/{index + 1001}.png"] = lambda i=index: _png(
+        files[f"images/{index + 1001}.jpg"] = lambda i=index: jpeg_bytes(scenes.picture(i), 90)
+        files[f"saliency_residual/{index + 1001}.png"] = lambda i=index: png_bytes(
             _grey(spectral_residual(scenes.picture(i)))
         )
     files["fixations.csv"] = lambda: _own_table(scenes, n)
-    return _write_tree(Path(root), {"set": "own", "n": n, "seed": seed}, files)
+    return write_tree(Path(root), {"set": "own", "n": n, "seed": seed}, files)
 
 
 # ---- the tree -------------------------------------------------------------------------------------------------------
-def _write_tree(root: Path, settings: dict[str, Any], files: dict[str, Thunk]) -> Path:
+def write_tree(root: Path, settings: dict[str, Any], files: dict[str, Thunk]) -> Path:
+    """Write the files of a stand-in tree that are not there yet, and return its folder.
+
+    Args:
+        root: the tree's folder.
+        settings: what its content depends on; a tree of other settings is replaced.
+        files: name inside the tree -> what makes its content.
+
+    Raises:
+        PaperlibError: `root` holds something else.
+    """
     settings = settings | {"format": FORMAT}
     manifest = _read_manifest(root)
     if manifest.get("settings") != settings:
@@ -187,7 +199,7 @@ def _write_manifest(root: Path, manifest: dict[str, Any]) -> None:
 
 # ---- pictures -------------------------------------------------------------------------------------------------------
 @dataclass
-class _Scenes:
+class Scenes:
     """Pictures and gaze of one tree, made when they are asked for.
 
     Attributes:
@@ -258,7 +270,7 @@ def _pixels(points: NDArray[np.float64], size: tuple[int, int]) -> NDArray[np.in
     return np.clip(np.rint(points), 0, np.asarray(size) - 1).astype(np.int64)
 
 
-def _observers(scenes: _Scenes, index: int, per_picture: float, outside: bool) -> list[NDArray[np.int64]]:
+def _observers(scenes: Scenes, index: int, per_picture: float, outside: bool) -> list[NDArray[np.int64]]:
     """Fixations of each observer of a SALICON picture, (row, column) from 0 on; a few in the column after the last."""
     rng = scenes.rng(index, 2)
     looking = rng.random(OBSERVERS) >= OBSERVERS_WITHOUT_FIXATIONS
@@ -273,7 +285,7 @@ def _observers(scenes: _Scenes, index: int, per_picture: float, outside: bool) -
     return np.split(pixels, np.cumsum(counts)[:-1])
 
 
-def _looks_inside(scenes: _Scenes, index: int, box: tuple[int, int, int, int]) -> NDArray[np.int64]:
+def _looks_inside(scenes: Scenes, index: int, box: tuple[int, int, int, int]) -> NDArray[np.int64]:
     rng = scenes.rng(index, 2)
     points = scenes.points(index, CAT2000_OBSERVERS * FIXATIONS_PER_OBSERVER * 2, rng)
     return _pixels(points, scenes.sizes[index]) + np.array([box[0], box[2]])
@@ -296,10 +308,10 @@ def _salicon_mat(key: str, looks: list[NDArray[np.int64]], rng: np.random.Genera
         viewing["location"] = np.clip(samples, 1, salicon.SIZE[::-1]).astype(np.uint16)
         viewing["timestamp"] = (np.arange(len(samples))[:, None] * 10).astype(np.uint32)
         viewing["fixations"] = fixations
-    return _mat({"image": key, "resolution": np.array([salicon.SIZE], np.uint16), "gaze": gaze})
+    return mat_bytes({"image": key, "resolution": np.array([salicon.SIZE], np.uint16), "gaze": gaze})
 
 
-def _own_table(scenes: _Scenes, n: int) -> bytes:
+def _own_table(scenes: Scenes, n: int) -> bytes:
     text = io.StringIO(newline="")
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(["image", "subject", "order", "x", "y", "duration_ms"])
@@ -314,13 +326,23 @@ def _own_table(scenes: _Scenes, n: int) -> bytes:
 
 
 # ---- file formats ---------------------------------------------------------------------------------------------------
-def _jpeg(image: NDArray[np.uint8], quality: int) -> bytes:
-    """RGB or grey; OpenCV itself expects BGR."""
-    channels = image[..., ::-1] if image.ndim == 3 else image
-    return cv2.imencode(".jpg", channels, [cv2.IMWRITE_JPEG_QUALITY, quality])[1].tobytes()
+def jpeg_bytes(image: NDArray[np.uint8], quality: int) -> bytes:
+    """A JPEG file of an RGB (h, w, 3) or grey (h, w) picture; `quality` from 1 to 100."""
+    return cv2.imencode(".jpg", _for_opencv(image), [cv2.IMWRITE_JPEG_QUALITY, quality])[1].tobytes()
 
 
-def _png(grey: NDArray[np.uint8]) -> bytes:
+def bmp_bytes(image: NDArray[np.uint8]) -> bytes:
+    """A BMP file of an RGB (h, w, 3) picture."""
+    return cv2.imencode(".bmp", _for_opencv(image))[1].tobytes()
+
+
+def _for_opencv(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """BGR, as OpenCV expects, from RGB; grey as it is."""
+    return image[..., ::-1] if image.ndim == 3 else image
+
+
+def png_bytes(grey: NDArray[np.uint8]) -> bytes:
+    """A PNG file of a grey (h, w) picture."""
     return cv2.imencode(".png", grey)[1].tobytes()
 
 
@@ -329,7 +351,7 @@ def _grey(unit: NDArray[np.float32]) -> NDArray[np.uint8]:
     return np.rint(255 * unit).astype(np.uint8)
 
 
-def _mat(variables: dict[str, Any]) -> bytes:
+def mat_bytes(variables: dict[str, Any]) -> bytes:
     """A MATLAB 5 file without the date that SciPy writes into its first 116 bytes."""
     from scipy.io import savemat
 

@@ -31,7 +31,7 @@ COLUMNS = (
     "experiment", "method", "dataset", "metric", "variant", "seed", "value", "low", "high", "n", "seconds", "device",
 )  # fmt: skip
 
-RESERVED = ("logs", "scratch", "locks")
+RESERVED = ("logs", "scratch", "locks", "scores")
 """Folders of a result store that no experiment may be named after."""
 
 _TYPES = {column: "str" for column in COLUMNS} | dict.fromkeys(("value", "low", "high", "seconds"), "float64")
@@ -41,7 +41,7 @@ _BLANKS = {"str": "", "float64": np.nan, "int64": 0}
 _FORMAT = 1
 """Raised by hand when the engine changes in a way that changes results: the engine's own modules are in no key."""
 
-_CARRIERS = frozenset(f"paperlib.engine.{name}" for name in ("units", "store", "local", "progress")) | {
+_CARRIERS = frozenset(f"paperlib.engine.{name}" for name in ("units", "store", "local", "progress", "score_cache")) | {
     "paperlib.errors", "paperlib.paths",
 }  # fmt: skip
 """Modules that carry results and cannot change them; a new wording of a message must not cost a recomputation."""

@@ -37,12 +37,21 @@ def _require(section: str, profile: "Profile") -> None:
 
 
 def compute(units: Iterable["Unit"], profile: "Profile", title: str) -> dict[str, "Result"]:
-    """Results of `units` by name, from the profile's store where they are there."""
-    from paperlib.engine.local import run
+    """Results of `units` by name, from the profile's store where they are there; the rest is computed here, or on the
+    Ray cluster that `$PAPERLIB_RAY_ADDRESS` names."""
+    import os
+
     from paperlib.engine.store import ResultStore
 
     unique = {unit.name: unit for unit in units}
-    return run(list(unique.values()), ResultStore(profile.store_root), title=title)
+    store = ResultStore(profile.store_root)
+    if address := os.environ.get("PAPERLIB_RAY_ADDRESS"):
+        from paperlib.engine import cluster
+
+        return cluster.run(list(unique.values()), store, address=address, title=title)
+    from paperlib.engine.local import run
+
+    return run(list(unique.values()), store, title=title)
 
 
 @cache

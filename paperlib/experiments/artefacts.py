@@ -24,6 +24,8 @@ class TableData:
     (key of `paperlib.paper.METHODS`), `dataset`, `metric`, `value` (mean over repeats), `sd` (over repeats; NaN with
     one), `low`, `high` (95 % interval; NaN when there is none), `n` (repeats or images, see the caption), `published`
     (the paper's number; NaN where it has none) and `ranked` (False for controls, which take no best/second/third mark).
+    It may have `p_holm` (corrected p of the difference from a reference) and `alike` (True where that difference does not
+    survive: the cell takes a dagger, which the notes explain).
     """
 
     name: str
@@ -36,7 +38,10 @@ class TableData:
 
 @dataclass(frozen=True)
 class Figure1Data:
-    """Panels of Figure 1: `images` (n, h, w, 3) uint8 and, per row label, maps (n, h, w) in [0, 1]."""
+    """Panels of Figure 1: `images` (h, w, 3) uint8 and, per row label, a map (h, w) in [0, 1] for each image.
+
+    Images and rows are stacked arrays, or lists of arrays where the images differ in size.
+    """
 
     images: np.ndarray
     rows: dict[str, np.ndarray]

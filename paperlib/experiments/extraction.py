@@ -5,6 +5,7 @@ eye tracking (`paperlib.experiments.photo_maps`); both give the same rows, and e
 """
 
 import math
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -35,6 +36,9 @@ WORLD_ROWS = (
 SLOW_CONTROLS = ("frozen_backbone", "unpretrained", "baseline_centered")
 SUPERVISED = ("saliency_net", "transalnet", "msinet", "transalnet_res")
 FIGURE_IMAGES = 6
+
+ALPHA = 0.05
+"""A difference from the centre prior survives when its corrected p lies below."""
 
 
 @dataclass(frozen=True)
@@ -89,14 +93,16 @@ def table(rows: pd.DataFrame, profile: "Profile") -> TableData:
         for section, methods in _sections(rows, with_paper="own" not in datasets).items() for method in methods
         for dataset in datasets for measure in MEASURES
     ]
+    notes = (*NOTES, ALIKE_NOTE) if any(cell["alike"] for cell in cells) else NOTES
     return TableData("table1", "Table I: saliency maps against gaze", _caption(rows, profile), columns,
-                     pd.DataFrame(cells), NOTES)
+                     pd.DataFrame(cells), notes)
 
 
 def _cell(
     section: str, method: str, dataset: str, measure: _Measure, found: pd.DataFrame, spans: pd.DataFrame
 ) -> dict[str, Any]:
-    """One cell: mean and spread over repeats, interval and corrected p over images, the paper's number."""
+    """One cell: mean and spread over repeats, interval and corrected p over images, whether that p leaves it alike to
+    the centre prior, the paper's number."""
     def pooled(kind: str, column: str) -> float:
         key = (dataset, method, f"{kind}/{measure.variant}", measure.metric)
         return float(spans.loc[key, column]) if key in spans.index else math.nan
@@ -104,10 +110,11 @@ def _cell(
     key = (dataset, method, measure.variant, measure.metric)
     value, sd, n = found.loc[key] if key in found.index else (math.nan, math.nan, 0)
     published = paper.published(1, method, "salicon", measure.key) if dataset in ("salicon", "world") else None
+    p_holm = pooled("p_holm", "value")
     return {
         "section": section, "method": method, "dataset": dataset, "metric": measure.key, "value": value, "sd": sd,
         "low": pooled("interval", "low"), "high": pooled("interval", "high"), "n": int(n),
-        "p_holm": pooled("p_holm", "value"), "published": math.nan if published is None else published,
+        "p_holm": p_holm, "alike": p_holm >= ALPHA, "published": math.nan if published is None else published,
         "ranked": section != "Control",
     }
 
@@ -152,6 +159,7 @@ NOTES = (
     "NSS as in the paper's table: mean z-score over pixels with positive density. NSS at fixations is the field's.",
     "Controls take no part in the ranking.",
 )
+ALIKE_NOTE = f"† not different from the centre prior (paired test over images, Holm, p ≥ {ALPHA})."
 
 
 def differences(rows: pd.DataFrame, metric: str = "CC", variant: str = "fitted", dataset: str | None = None) -> pd.DataFrame:
@@ -165,7 +173,7 @@ def differences(rows: pd.DataFrame, metric: str = "CC", variant: str = "fitted",
 
     Returns:
         Per method: `difference` (mean over images), `low` and `high` (95 % bootstrap interval), `p_holm` (paired
-        sign-flip test, Holm-corrected over the methods), and `survives` (p_holm at most .05).
+        sign-flip test, Holm-corrected over the methods), and `survives` (p_holm below `ALPHA`).
     """
     pooled = rows[(rows["seed"] < 0) & (rows["metric"] == metric)]
     dataset = pooled["dataset"].iloc[0] if dataset is None else dataset
@@ -173,7 +181,35 @@ def differences(rows: pd.DataFrame, metric: str = "CC", variant: str = "fitted",
     frame = pooled.loc[pooled["variant"] == f"difference/{variant}", ["value", "low", "high"]]
     frame = frame.rename(columns={"value": "difference"})
     frame["p_holm"] = pooled.loc[pooled["variant"] == f"p_holm/{variant}", "value"]
-    return frame.assign(survives=frame["p_holm"] <= 0.05)
+    return frame.assign(survives=frame["p_holm"] < ALPHA)
+
+
+def headline(rows: pd.DataFrame, controls: Iterable[str] = ()) -> list[str]:
+    """The methods to look at: those that are ranked in Table I, then `controls`; of both what the rows hold."""
+    computed = set(rows["method"])
+    sections = _sections(rows, with_paper=False)
+    ranked = [method for section, methods in sections.items() if section != "Control" for method in methods]
+    return [*ranked, *(method for method in controls if method in computed)]
+
+
+def side_by_side(
+    rows: pd.DataFrame, methods: Sequence[str], metrics: Sequence[str], variants: Sequence[str]
+) -> pd.DataFrame:
+    """Means over repeats: a row per method, a column per metric and variant.
+
+    Methods, metrics and variants that the rows lack are left out; with more than one data set each has rows of its own.
+    """
+    chosen = rows[rows["method"].isin(methods) & rows["metric"].isin(metrics) & rows["variant"].isin(variants)]
+    datasets = list(dict.fromkeys(rows["dataset"]))
+    index = ["dataset", "method"] if len(datasets) > 1 else "method"
+    columns = ["metric", "variant"] if len(metrics) > 1 else "variant"
+    wide = chosen.pivot_table(index=index, columns=columns, values="value")
+    order = {name: place for names in (datasets, methods, metrics, variants) for place, name in enumerate(names)}
+
+    def place(key: str | tuple[str, ...]) -> list[int]:
+        return [order[name] for name in ([key] if isinstance(key, str) else key)]
+
+    return wide.loc[sorted(wide.index, key=place), sorted(wide.columns, key=place)]
 
 
 # ------------------------------------------------------------------------------------------------------ live examples
@@ -181,23 +217,37 @@ def differences(rows: pd.DataFrame, metric: str = "CC", variant: str = "fitted",
 
 @dataclass(frozen=True)
 class Examples:
-    """A few images with what is needed to look into one network live.
+    """A few images, of one size or of different sizes, with what is needed to look into one network live.
 
     Attributes:
-        images: (n, h, w, 3) uint8.
-        density: (n, h, w) float32 gaze density.
+        images: (h, w, 3) uint8 each.
+        density: (h, w) float32 each, gaze density.
         network: an IQA network in evaluation mode.
         layer: its feature layer.
-        maps: label -> (n, h, w), stored maps of Figure 1.
+        maps: label -> (h, w) for each image, stored maps of Figure 1.
         captions: one per image.
+        published: (h, w) each, the density maps as a data set publishes them, by whose positive pixels the paper's NSS
+            is measured; `density` itself when None.
     """
 
-    images: np.ndarray
-    density: np.ndarray
+    images: Sequence[np.ndarray]
+    density: Sequence[np.ndarray]
     network: nn.Module
     layer: nn.Module
-    maps: dict[str, np.ndarray]
+    maps: dict[str, Sequence[np.ndarray]]
     captions: tuple[str, ...] = ()
+    published: Sequence[np.ndarray] | None = None
+
+    def extract(self, **how: Any) -> list[np.ndarray]:
+        """Maps of the images by `paperlib.maps.hirescam.extract`, (h, w) float32 in [0, 1] each."""
+        return [extract(self.network, image[None], layer=self.layer, **how)[0] for image in self.images]
+
+    def agreement(self, index: int, saliency: np.ndarray) -> dict[str, float]:
+        """NSS, SIM, CC and KLD of a map (h, w) of one image, as it is, against gaze."""
+        truth = self.density if self.published is None else self.published
+        found = evaluate(saliency[None], self.density[index][None])
+        found |= {"NSS": evaluate(saliency[None], truth[index][None])["NSS"]}
+        return {name: float(value[0]) for name, value in found.items()}
 
 
 def figure_units(profile: "Profile") -> dict[str, Unit]:
@@ -225,17 +275,19 @@ def examples(results: dict[str, Result], profile: "Profile") -> Examples:
         for family, (at_subject, around) in zip(world.family, world.levels, strict=True)
     )
     maps = {label: results[method].arrays["maps"].astype(np.float32) for method, label in MAP_LABELS.items()}
-    return Examples(world.images, world.density, network, network.last_features, maps, captions)
+    published = world.published_density()
+    return Examples(world.images, world.density, network, network.last_features, maps, captions, published)
 
 
 def figure(shown: Examples) -> Figure1Data:
     """Figure 1: images, where people look, and the maps of a supervised net and of an IQA network."""
     rows = {"Gaze density": shown.density} | shown.maps
-    return Figure1Data(shown.images, {name: _stretched(maps) for name, maps in rows.items()}, shown.captions)
+    stretched = {name: [_stretched(one) for one in maps] for name, maps in rows.items()}
+    return Figure1Data(shown.images, stretched, shown.captions)
 
 
-def _stretched(maps: np.ndarray) -> np.ndarray:
-    return maps / maps.max((1, 2), keepdims=True).clip(1e-9)
+def _stretched(saliency: np.ndarray) -> np.ndarray:
+    return saliency / max(saliency.max(), 1e-9)
 
 
 def smoothing_steps(shown: Examples, profile: "Profile") -> Figure1Data:
@@ -248,9 +300,7 @@ def smoothing_steps(shown: Examples, profile: "Profile") -> Figure1Data:
         "one pass, first component": {"smoothing": "none"},
         "rotations, first component": rotated,
     }
-    return Figure1Data(
-        shown.images, {name: extract(shown.network, shown.images, layer=shown.layer, **how) for name, how in steps.items()}, ()
-    )
+    return Figure1Data(shown.images, {name: shown.extract(**how) for name, how in steps.items()}, ())
 
 
 CAMS = ("hirescam", "gradcam", "gradcam++", "layercam", "eigengradcam", "scorecam", "randomcam")
@@ -276,7 +326,9 @@ def compare_cams(shown: Examples, methods: tuple[str, ...] | None = None) -> tup
     maps = {}
     for method in methods:
         ours = {} if method in other_cams.METHODS else {"principal_component": False}
-        maps[method] = extract(shown.network, shown.images, layer=shown.layer, method=method, smoothing="none", **ours)
-    found = {method: evaluate(some, shown.density) for method, some in maps.items()}
-    frame = pd.DataFrame({method: {name: values[name].mean() for name in ("CC", "NSS")} for method, values in found.items()})
-    return Figure1Data(shown.images, maps, ()), frame.T.rename_axis("method")
+        maps[method] = shown.extract(method=method, smoothing="none", **ours)
+    found = {
+        method: pd.DataFrame([shown.agreement(index, one) for index, one in enumerate(some)]).mean()
+        for method, some in maps.items()
+    }
+    return Figure1Data(shown.images, maps, ()), pd.DataFrame(found).loc[["CC", "NSS"]].T.rename_axis("method")

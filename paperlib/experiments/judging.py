@@ -12,6 +12,7 @@ from paperlib.experiments import compression, masking
 from paperlib.experiments.artefacts import ClaimResult
 from paperlib.experiments.extraction import SUPERVISED
 from paperlib.experiments.over_seeds import interval
+from paperlib.maps.fills import PAPER_FILLS
 
 if TYPE_CHECKING:
     from paperlib.profiles import Profile
@@ -53,20 +54,24 @@ def extraction_parts(rows: pd.DataFrame) -> Parts:
 
 
 def masking_parts(rows: pd.DataFrame) -> Parts:
-    """C2. SROCC of LeRF minus MoRF for gaze and GradCAM, averaged over fractions and fills and at the worst of them; and
-    the averages of the controls."""
-    grouped = masking.gap_per_fraction(rows).groupby(["network", "map", "seed"])["gap"]
+    """C2. SROCC of LeRF minus MoRF for saliency and GradCAM, averaged over fractions and the paper's fills and at the worst
+    of them, for the Baseline or else the first network; and the averages of the controls."""
+    gaps = masking.gap_per_fraction(rows)
+    paper_fills = gaps["fill"].isin(PAPER_FILLS)
+    grouped = (gaps[paper_fills] if paper_fills.any() else gaps).groupby(["network", "map", "seed"], sort=False)["gap"]
     average, worst = grouped.mean(), grouped.min()
-    maps = {"saliency": "saliency", "GradCAM": "gradcam"}
-    parts = {f"LeRF − MoRF, {name}": average.loc["baseline", key] for name, key in maps.items()}
-    parts |= {f"LeRF − MoRF at the worst fraction, {name}": worst.loc["baseline", key] for name, key in maps.items()}
+    known = average.index.droplevel("seed")
+    subject = "baseline" if "baseline" in known.get_level_values("network") else known[0][0]
+    maps = {name: key for name, key in (("saliency", "saliency"), ("GradCAM", "gradcam")) if (subject, key) in known}
+    parts = {f"LeRF − MoRF, {name}": average.loc[subject, key] for name, key in maps.items()}
+    parts |= {f"LeRF − MoRF at the worst fraction, {name}": worst.loc[subject, key] for name, key in maps.items()}
     controls = {
-        "control, random map": ("baseline", "random"), "control, centre map": ("baseline", "center"),
+        "control, HalfImage": (subject, "half_image"), "control, saliency per cell": (subject, "saliency_grid"),
+        "control, random map": (subject, "random"), "control, centre map": (subject, "center"),
         "control, uniform observers, saliency": ("uniform_observers", "saliency"),
         "control, uniform observers, GradCAM": ("uniform_observers", "gradcam"),
         "control, unpretrained net, GradCAM": ("unpretrained", "gradcam"),
     }
-    known = average.index.droplevel("seed")
     return parts | {label: average.loc[key] for label, key in controls.items() if key in known}
 
 

@@ -1,115 +1,58 @@
-"""Section III-B: which regions does an IQA network need? Masking by maps, Figure 2 and its controls."""
+"""Section III-B: which regions does an IQA network need? Figure 2, its controls and its comparison with HalfImage.
 
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+The micro-world (`paperlib.experiments.world_masking`) or photographs with opinion scores
+(`paperlib.experiments.photo_masking`); both give the same rows, and everything here is made of them.
+"""
 
-import cv2
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
 import numpy as np
 import pandas as pd
 
-from paperlib.datasets.records import ImageSet
-from paperlib.engine.units import Inputs, Result, Unit
+from paperlib.engine.units import Unit
+from paperlib.experiments import photo_masking, world_masking
 from paperlib.experiments.artefacts import Figure2Data
-from paperlib.experiments.networks import VARIANTS, load_network, load_world, network_unit, scores, world_unit
-from paperlib.experiments.world_maps import smoothed_maps, smoothing_params
+from paperlib.experiments.masked_scores import UNMASKED
 from paperlib.maps import masking
-from paperlib.metrics.correlation import srocc, srocc_interval
-from paperlib.models.baseline import Baseline
+from paperlib.maps.fills import FILLS, PAPER_FILLS, fill
+from paperlib.paper import look
 from paperlib.vocabulary import STRATEGIES
 
 if TYPE_CHECKING:
     from paperlib.profiles import Profile
 
-MAPS = ("saliency", "gradcam", "random", "center")
-"""Relevance maps: gaze density, the network's own GradCAM, blobs of noise, distance from the centre."""
+PAPER_MAPS = ("saliency", "gradcam", "half_image")
+"""The columns of the paper's Figure 2."""
 
-NETWORKS = ("baseline", "uniform_observers", "unpretrained")
-"""The network under test; the other two are the controls: another world's observers, and no pretraining."""
-
-NOISE_GRID = (8, 12)
-N_BOOT = 300
-
-
-def masking_unit(profile: "Profile", network: str, seed: int) -> Unit:
-    """All curves of one network in repeat `seed`."""
-    settings = profile.masking
-    return Unit.of(
-        "masking", f"{network}/seed{seed}", "paperlib.experiments.masking:measure", cost=20.0,
-        needs=[world_unit(profile, "world/test", seed), network_unit(profile, network, seed)],
-        network=network, seed=seed, observers=VARIANTS[network].get("observers", profile.observers),
-        fractions=settings.fractions, n_masked=settings.n_masked, blur_sigma=settings.blur_sigma,
-        **smoothing_params(profile),
-    )
+ALPHA = 0.05
+"""A lead over HalfImage is one when its p lies below."""
 
 
 def units(profile: "Profile") -> list[Unit]:
-    """All units of Figure 2; the network without pretraining runs in the first `n_control_seeds` repeats only."""
-    counts = {"unpretrained": profile.n_control_seeds}
-    return [
-        masking_unit(profile, network, seed)
-        for network in NETWORKS for seed in profile.seeds[: counts.get(network, len(profile.seeds))]
-    ]
+    """All units of Figure 2.
 
-
-def measure(params: dict[str, Any], inputs: Inputs, scratch: Path) -> Result:
-    """Compute of `masking_unit`: SROCC against MOS for each fill, map, strategy and fraction, with bootstrap intervals.
-
-    `method` of a row is the map, `variant` is network/fill/strategy/fraction; the unmasked SROCC has method `none`.
+    Raises:
+        PaperlibError: data or weights are missing or unfit; told before anything is computed.
     """
-    world, network = (load(inputs[name]) for load, name in zip((load_world, load_network), inputs, strict=True))
-    world = world.head(params["n_masked"])
-    mos = world.mos[params["observers"]]
-    rng = np.random.default_rng([params["seed"], 23])
-
-    def row(method: str, variant: str, images: np.ndarray) -> dict[str, Any]:
-        predicted = scores(network, images)
-        low, high = srocc_interval(predicted, mos, rng=rng, n_boot=N_BOOT)
-        return {
-            "experiment": "masking", "method": method, "dataset": world.name, "metric": "SROCC", "seed": params["seed"],
-            "variant": f"{params['network']}/{variant}", "value": float(srocc(predicted, mos)), "low": low, "high": high,
-            "n": len(world),
-        }
-
-    rows = [row("none", "none/none/0", world.images)]
-    for label, maps in _relevance(params, network, world, rng).items():
-        rank = masking.ranks(masking.blur(maps, params["blur_sigma"]))
-        for strategy in STRATEGIES:
-            for fraction in params["fractions"]:
-                mask = masking.masked(rank, fraction, strategy)
-                for colour in masking.FILL_COLOURS:
-                    images = masking.fill(world.images, mask, colour)
-                    rows.append(row(label, f"{colour}/{strategy}/{fraction}", images))
-    return Result(rows=pd.DataFrame(rows))
-
-
-def _relevance(params: dict[str, Any], network: Baseline, world: ImageSet, rng: np.random.Generator) -> dict[str, np.ndarray]:
-    n, height, width = world.density.shape
-    noise = rng.random((n, *NOISE_GRID), dtype=np.float32)
-    rows, columns = np.mgrid[0:height, 0:width].astype(np.float32)
-    distance = np.hypot((rows + 0.5) / height - 0.5, (columns + 0.5) / width - 0.5)
-    return {
-        "saliency": world.density,
-        "gradcam": smoothed_maps(params, network, world.images),
-        "random": np.stack([cv2.resize(one, (width, height), interpolation=cv2.INTER_CUBIC) for one in noise]),
-        "center": np.broadcast_to(-distance, (n, height, width)),
-    }
+    return (photo_masking if profile.masking.opinions else world_masking).units(profile)
 
 
 def curves(rows: pd.DataFrame) -> Figure2Data:
     """Figure 2 from the rows of `units`: means over repeats; the ends of intervals are averaged too."""
-    tidy = _with_variant_columns(rows).rename(columns={"dataset": "world", "method": "map", "value": "srocc"})
+    tidy = _points(rows).rename(columns={"dataset": "world", "method": "map", "value": "srocc"})
     keys = ["world", "network", "fill", "map", "strategy", "fraction"]
     means = tidy.groupby(keys, sort=False).agg(
         srocc=("srocc", "mean"), low=("low", "mean"), high=("high", "mean"), n=("n", "sum")
     ).reset_index()
-    unmasked = means[means["map"] == "none"]
-    return Figure2Data(means[means["map"] != "none"].reset_index(drop=True),
+    unmasked = means[means["map"] == UNMASKED.map]
+    return Figure2Data(means[means["map"] != UNMASKED.map].reset_index(drop=True),
                        unmasked[["world", "network", "srocc", "low", "high", "n"]].reset_index(drop=True))
 
 
 def gap_per_fraction(rows: pd.DataFrame) -> pd.DataFrame:
     """LeRF minus MoRF in SROCC: one row per `network`, `fill`, `map`, `seed` and `fraction`, the difference in `gap`."""
-    tidy = _with_variant_columns(rows[rows["method"] != "none"]).rename(columns={"method": "map"})
+    tidy = _points(rows[rows["method"] != UNMASKED.map]).rename(columns={"method": "map"})
     keys = ["network", "fill", "map", "seed", "fraction"]
     wide = tidy.pivot_table(index=keys, columns="strategy", values="value")
     return (wide["LeRF"] - wide["MoRF"]).rename("gap").reset_index()
@@ -122,17 +65,104 @@ def gaps(rows: pd.DataFrame) -> pd.DataFrame:
     return grouped.agg(gap="mean", above=lambda values: float((values > 0).mean())).reset_index()
 
 
+def summaries(rows: pd.DataFrame) -> pd.DataFrame:
+    """What the curves say in one number, averaged over repeats: one row per `network`, `fill` and `map`.
+
+    Columns: `area` between LeRF and MoRF with its bootstrap interval `low`, `high`; `AOPC_LeRF` and `AOPC_MoRF`; `lead`,
+    by how much the area exceeds HalfImage's, with `lead_low`, `lead_high` and `p` (the largest over repeats). NaN where a
+    map has no such number.
+    """
+    chosen = rows[rows["metric"].isin(["area", "AOPC", "area_lead", "p"])]
+    tidy = _with_variant_columns(chosen).rename(columns={"method": "map"})
+    keys = ["network", "fill", "map"]
+    found = {}
+    for metric, columns in {"area": ("area", "low", "high"), "area_lead": ("lead", "lead_low", "lead_high")}.items():
+        means = tidy[tidy["metric"] == metric].groupby(keys, sort=False)[["value", "low", "high"]].mean()
+        found |= dict(zip(columns, (means[name] for name in means), strict=True))
+    for strategy in STRATEGIES:
+        chosen = tidy[(tidy["metric"] == "AOPC") & (tidy["strategy"] == strategy)]
+        found[f"AOPC_{strategy}"] = chosen.groupby(keys, sort=False)["value"].mean()
+    found["p"] = tidy[tidy["metric"] == "p"].groupby(keys, sort=False)["value"].max()
+    order = found["area"].index
+    return pd.DataFrame({name: values.reindex(order) for name, values in found.items()}).reset_index()
+
+
+def leads(rows: pd.DataFrame, maps: Sequence[str] = ("saliency",)) -> pd.DataFrame:
+    """Is the gap between LeRF and MoRF larger than HalfImage's? One row per network that is no control, fill of the
+    paper (any where the rows hold none of them) and map.
+
+    Columns: `network`, `fill`, `map`; `area` and `half_image`, both areas between LeRF and MoRF; `lead`, their
+    difference, with `lead_low`, `lead_high` and `p`; `outcome`, `"larger"` or `"smaller"` where the interval leaves out
+    0 and p lies below `ALPHA`, else `"alike"`. Empty where nothing was compared.
+    """
+    found = summaries(rows)
+    subjects = found["network"].map(lambda name: look(name).group != "Control")
+    chosen = found[found["lead"].notna() & found["map"].isin(maps) & subjects]
+    paper_fills = chosen["fill"].isin(PAPER_FILLS)
+    chosen = chosen[paper_fills] if paper_fills.any() else chosen
+    sure = chosen["p"] < ALPHA
+    sides = [sure & (chosen["lead_low"] > 0), sure & (chosen["lead_high"] < 0)]
+    outcome = np.select(sides, ["larger", "smaller"], "alike")
+    chosen = chosen.assign(half_image=chosen["area"] - chosen["lead"], outcome=outcome)
+    columns = ["network", "fill", "map", "area", "half_image", "lead", "lead_low", "lead_high", "p", "outcome"]
+    return chosen[columns].reset_index(drop=True)
+
+
+def half_ranks(rows: pd.DataFrame) -> pd.DataFrame:
+    """How good the halves are that HalfImage picks: `network`, `rank` (share of all 924 halves that keep the score
+    nearer to the whole picture's, averaged over pictures) and `pictures`. Empty where no halves were tried."""
+    tried = _with_variant_columns(rows[rows["metric"] == "half_rank"])
+    tried = tried.rename(columns={"value": "rank", "n": "pictures"})
+    return tried[["network", "rank", "pictures"]].reset_index(drop=True)
+
+
+def _points(rows: pd.DataFrame) -> pd.DataFrame:
+    """The points of the curves with `network`, `fill`, `strategy` and `fraction` as columns."""
+    return _with_variant_columns(rows[rows["metric"] == "SROCC"]).astype({"fraction": float})
+
+
 def _with_variant_columns(rows: pd.DataFrame) -> pd.DataFrame:
     names = ["network", "fill", "strategy", "fraction"]
-    parts = rows["variant"].str.split("/", expand=True).set_axis(names, axis=1).astype({"fraction": float})
+    parts = pd.DataFrame([text.rsplit("/", 3) for text in rows["variant"]], rows.index, names)
     return pd.concat([rows, parts], axis=1)
 
 
-def example(images: np.ndarray, maps: dict[str, np.ndarray], fraction: float, blur_sigma: float) -> dict[str, np.ndarray]:
-    """What the network is shown: images masked by each of `maps` in both orders, filled with black."""
-    rows = {"unmasked": images}
+def example(
+    images: Sequence[np.ndarray], maps: Mapping[str, Sequence[np.ndarray]], fraction: float, blur_sigma: float
+) -> dict[str, list[np.ndarray]]:
+    """What the network is shown: images masked by each of `maps` in both orders, filled with black.
+
+    Args:
+        images: (h, w, 3) uint8, of any sizes.
+        maps: label -> a map (h, w) for each image.
+        fraction: share of the pixels that is masked.
+        blur_sigma: of the blur of the maps, in pixels.
+    """
+    rows = {"unmasked": list(images)}
     for name, values in maps.items():
-        rank = masking.ranks(masking.blur(values, blur_sigma))
+        masks = [_both_masks(one, fraction, blur_sigma) for one in values]
         for strategy in STRATEGIES:
-            rows[f"{name}, {strategy}"] = masking.fill(images, masking.masked(rank, fraction, strategy), "black")
+            rows[f"{name}, {strategy}"] = [
+                fill(image[None], mask[strategy], "black")[0] for image, mask in zip(images, masks, strict=True)
+            ]
     return rows
+
+
+def under_all_fills(
+    image: np.ndarray, values: np.ndarray, fraction: float, blur_sigma: float
+) -> dict[str, dict[str, np.ndarray]]:
+    """One image masked by one map in both orders: strategy -> name of the fill -> (h, w, 3) uint8.
+
+    Args:
+        image: (h, w, 3) uint8.
+        values: the map, (h, w).
+        fraction, blur_sigma: as `example`.
+    """
+    masks = _both_masks(values, fraction, blur_sigma)
+    return {strategy: {name: fill(image[None], mask, name)[0] for name in FILLS} for strategy, mask in masks.items()}
+
+
+def _both_masks(values: np.ndarray, fraction: float, blur_sigma: float) -> dict[str, np.ndarray]:
+    """Strategy -> mask (1, h, w) of one map (h, w)."""
+    masks = masking.quantile_masks(masking.blur(values[None], blur_sigma), [fraction])
+    return {strategy: masks.of(strategy, fraction) for strategy in STRATEGIES}

@@ -1,6 +1,6 @@
 """Where the maps of Table I come from on photographs: IQA networks, saliency networks, folders of maps, and controls."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
@@ -135,10 +135,12 @@ def require_weights(origins: dict[str, Origin], root: Path) -> None:
 
 
 def weights_fingerprint(origin: Origin, root: Path) -> str:
-    """Hash of the files that `origin` needs: of their sizes, and of samples spread over their contents."""
+    """Hash of the files that `origin` needs, the source of the user's own code among them: of their sizes, and of samples
+    spread over their contents."""
     import hashlib
 
     files = [Path(origin.weights)] if origin.weights else [root / name for name, _ in needed_files(origin)]
+    files += _source_files(origin)
     digest = hashlib.sha256()
     for file in files:
         size = file.stat().st_size
@@ -150,6 +152,20 @@ def weights_fingerprint(origin: Origin, root: Path) -> str:
     return digest.hexdigest()[:16] if files else "none"
 
 
+def _source_files(origin: Origin) -> list[Path]:
+    """The module of a network that is named `package.module:factory`; empty for the others."""
+    import importlib.util
+
+    module, colon, _ = origin.model.partition(":")
+    if not colon or origin.kind != "quality":
+        return []
+    try:
+        found = importlib.util.find_spec(module)
+    except ImportError:
+        return []  # loading it says what is wrong
+    return [Path(found.origin)] if found and found.origin else []
+
+
 # ---------------------------------------------------------------------------------------------------------------- maps
 
 Maker = Callable[[Sequence[GazeRecord]], dict[str, list[np.ndarray]]]
@@ -158,7 +174,7 @@ Maker = Callable[[Sequence[GazeRecord]], dict[str, list[np.ndarray]]]
 
 
 def maker(params: dict[str, Any], keys: Sequence[str]) -> Maker:
-    """The function that makes the maps of a unit (`paperlib.experiments.photo_maps.maps_units`) with pictures `keys`."""
+    """The function that makes the maps of a unit (`paperlib.experiments.photo_sets.maps_units`) with pictures `keys`."""
     kind = params["kind"]
     if kind == "noise":
         return lambda records: {"maps": [_noise(record, params["seed"]) for record in records]}
@@ -193,7 +209,7 @@ def _from_folder(params: dict[str, Any], keys: Sequence[str]) -> Maker:
 
 def _from_network(params: dict[str, Any]) -> Maker:
     """Maps out of a network by `paperlib.maps.hirescam.extract`."""
-    network, layer = _network(params)
+    network, layer = load_network(params)
     options = {name: params[name] for name in ("n_passes", "max_angle", "precision")} | {"layer": layer}
     if params["kind"] == "activation":
         ways = {"maps": {"method": "activation", "smoothing": "none", "principal_component": False}}
@@ -214,11 +230,11 @@ def _from_network(params: dict[str, Any]) -> Maker:
 
 def scoring_network(origin: Origin, profile: "Profile") -> tuple[nn.Module, nn.Module]:
     """The IQA network of an origin, not optimised, on the CPU or GPU, and its feature layer."""
-    return _network({"kind": origin.kind, "model": origin.model, "layer": origin.layer, "weights": origin.weights,
-                     "weights_root": profile.weights_root, "optimise": False})
+    return load_network({"kind": origin.kind, "model": origin.model, "layer": origin.layer, "weights": origin.weights,
+                         "weights_root": profile.weights_root, "optimise": False})
 
 
-def _network(params: dict[str, Any]) -> tuple[nn.Module, nn.Module]:
+def load_network(params: Mapping[str, Any]) -> tuple[nn.Module, nn.Module]:
     """The network of a unit on the device, in evaluation mode, and its feature layer."""
     root, weights = Path(params["weights_root"]), params["weights"]
     if params["kind"] == "quality":
@@ -242,7 +258,7 @@ def _baseline(kind: str, backbone: str, weights: Path | None, root: Path) -> Bas
     return Baseline(create_backbone(backbone, imagenet=weights or root / imagenet_file(backbone))).eval()
 
 
-def _optimised(network: nn.Module, params: dict[str, Any]) -> nn.Module:
+def _optimised(network: nn.Module, params: Mapping[str, Any]) -> nn.Module:
     """The same network with folded batch normalisations, channels last; as it is where folding would change it."""
     if not params["optimise"]:
         return network

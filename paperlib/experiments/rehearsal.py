@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from paperlib.datasets.opinion_standins import write_koniq
 from paperlib.datasets.standins import write_cat2000, write_salicon
 from paperlib.engine.progress import say
 from paperlib.experiments.photo_sources import ORIGINS, Origin, baseline_file, needed_files
@@ -25,6 +26,7 @@ SEED = 0
 SALICON_PICTURES = 6
 CAT2000_PICTURES = 1
 CAT2000_CATEGORIES = ("Action", "Indoor", "Pattern", "Sketch")
+KONIQ_PICTURES = 15
 
 
 def write_standins(profile: "Profile") -> None:
@@ -32,6 +34,7 @@ def write_standins(profile: "Profile") -> None:
     data, weights = Path(profile.data_root), Path(profile.weights_root)
     write_salicon(data / "salicon", SALICON_PICTURES, SEED)
     write_cat2000(data / "cat2000", CAT2000_PICTURES, SEED, categories=CAT2000_CATEGORIES)
+    write_koniq(data / "koniq10k", KONIQ_PICTURES, SEED)
     for method in profile.photographs.methods:
         origin = ORIGINS[method]
         if any(not (weights / name).is_file() for name, _ in needed_files(origin)):

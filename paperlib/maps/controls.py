@@ -74,3 +74,22 @@ def center_only(height: int, width: int) -> NDArray[np.float32]:
         raise ValueError(f"expected a height and a width of at least 1, got {height} and {width}")
     y, x = (((np.arange(size) + 0.5) / size - 0.5) / _CENTER_SHARE for size in (height, width))
     return np.exp(-0.5 * (y[:, None] ** 2 + x**2)).astype(np.float32)
+
+
+def blob_maps(
+    n: int, height: int, width: int, rng: np.random.Generator, grid: tuple[int, int] = (8, 12)
+) -> NDArray[np.float32]:
+    """Blobs of noise: uniform noise on a coarse grid, enlarged by cubic interpolation. As smooth as saliency maps are.
+
+    Args:
+        n, height, width: number and size of the maps.
+        rng: source of the noise.
+        grid: rows and columns of the noise.
+
+    Returns:
+        (n, height, width), about 0 to 1 (the interpolation overshoots a little).
+    """
+    import cv2
+
+    noise = rng.random((n, *grid), dtype=np.float32)
+    return np.stack([cv2.resize(one, (width, height), interpolation=cv2.INTER_CUBIC) for one in noise])

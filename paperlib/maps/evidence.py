@@ -81,12 +81,14 @@ def last_features(network: nn.Module) -> nn.Module:
 def evaluation_mode(network: nn.Module) -> Iterator[None]:
     """Evaluation mode inside the block; afterwards every module is in the mode in which it came."""
     modes = {module: module.training for module in network.modules()}
-    network.eval()
+    if any(modes.values()):
+        network.eval()
     try:
         yield
     finally:
         for module, training in modes.items():
-            module.training = training
+            if module.training != training:
+                module.training = training
 
 
 @dataclass

@@ -1,86 +1,217 @@
 """Masking an image by a map (section III-B): the least or the most relevant pixels are filled first.
 
-A pixel's relevance is its rank in the map, so that every fraction is met exactly, ties included: at fraction f, LeRF masks
-the round(f P) lowest of P pixels and MoRF the round(f P) highest. The paper blurs the maps with a large kernel and a small
-sigma before it takes quantiles, which separates equal values; `blur` does that.
+At fraction f of P pixels, LeRF (least relevant first) masks the round(f P) pixels of lowest value and MoRF (most
+relevant first) the round(f P) of highest value. Equal values count in reading order, the first as the least relevant,
+so that every fraction is met exactly whatever the map. LeRF of c pixels and MoRF of the other P - c never overlap and
+leave nothing out: at fractions f and 1 - f they are each other's complement wherever f P does not end in one half.
+
+The paper blurs the maps with a large kernel and a small sigma before it takes quantiles, which separates equal values
+and spreads every detail far around it, however faintly; `blur` does that. A map is sorted once for all fractions; its
+masks are comparisons of one byte per pixel (`Masks`), made on the device that scores and shared by all fills. Nothing
+is written to disk. `blur` comes from OpenCV and not from matrix products, which would be faster for large sigmas but
+round differently near the border: here a constant map stays constant.
 """
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import islice, product
+from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
+import torch
+from numpy.typing import ArrayLike, NDArray
+from torch import Tensor
 
-from paperlib.models.baseline import IMAGENET_MEAN
+from paperlib.maps.fills import PAPER_FILLS, painter, per_colour
 from paperlib.vocabulary import STRATEGIES
 
-FILL_COLOURS = {"black": (0, 0, 0), "mean": tuple(round(255 * value) for value in IMAGENET_MEAN)}
+KERNEL_SIZE = 101
+"""The paper's "approximately 101 pixels"."""
+
+SIGMA = 2.0
+"""The paper says "small" and no number; ours, in pixels."""
 
 
-def blur(maps: np.ndarray, sigma: float) -> np.ndarray:
-    """Gaussian blur of each map (n, h, w) with a kernel of 101 pixels, the paper's size; sigma 0 leaves them alone.
-
-    Raises:
-        ValueError: maps of another shape or with NaN or infinite values, or a negative sigma.
-    """
-    maps = _checked(maps)
-    if sigma < 0:
-        raise ValueError(f"sigma={sigma}: expected 0 or more pixels")
-    if sigma == 0:
-        return maps
-    return np.stack([cv2.GaussianBlur(one, (101, 101), sigma, borderType=cv2.BORDER_REFLECT_101) for one in maps])
-
-
-def ranks(maps: np.ndarray) -> np.ndarray:
-    """Rank of every pixel within its map, 0 (least relevant) to h*w - 1; ties in reading order. (n, h, w) int32.
-
-    Raises:
-        ValueError: maps of another shape or with NaN or infinite values.
-    """
-    maps = _checked(maps)
-    flat = maps.reshape(len(maps), -1)
-    order = flat.argsort(1, kind="stable")
-    out = np.empty(flat.shape, np.int32)
-    np.put_along_axis(out, order, np.arange(flat.shape[1], dtype=np.int32)[None], 1)
-    return out.reshape(maps.shape)
-
-
-def masked(rank: np.ndarray, fraction: float, strategy: str) -> np.ndarray:
-    """Which pixels are masked: boolean, shape of `rank`.
+def blur(maps: ArrayLike, sigma: float = SIGMA, kernel_size: int = KERNEL_SIZE) -> NDArray[np.float32]:
+    """Gaussian blur of each map, mirrored at its borders without repeating the last pixel (as torchvision's `reflect`).
 
     Args:
-        rank: (n, h, w) from `ranks`.
-        fraction: share of pixels to mask, 0 to 1.
-        strategy: `"LeRF"` or `"MoRF"`.
+        maps: (n, h, w), finite.
+        sigma: standard deviation in pixels; 0 leaves the maps alone.
+        kernel_size: width and height of the kernel in pixels, odd; it may be larger than the maps.
+
+    Returns:
+        (n, h, w).
 
     Raises:
-        ValueError: a fraction outside [0, 1] or an unknown strategy.
+        ValueError: maps of another shape or with NaN or infinite values, a negative sigma, an even or negative size.
     """
-    if not 0 <= fraction <= 1:
-        raise ValueError(f"fraction={fraction}: expected a share from 0 to 1")
-    if strategy not in STRATEGIES:
-        raise ValueError(f"strategy={strategy!r}; expected one of: {', '.join(STRATEGIES)}")
-    pixels = rank.shape[1] * rank.shape[2]
-    count = round(fraction * pixels)
-    return rank < count if strategy == "LeRF" else rank >= pixels - count
+    values = _checked(maps).astype(np.float32, copy=False)
+    if not 0 <= sigma < np.inf:
+        raise ValueError(f"sigma={sigma}: expected 0 or more pixels")
+    if kernel_size < 1 or kernel_size % 2 == 0:
+        raise ValueError(f"kernel_size={kernel_size}: expected an odd number of pixels")
+    if sigma == 0:
+        return values
+    kernel = cv2.getGaussianKernel(kernel_size, sigma, cv2.CV_32F)
+    kernel = kernel[kernel >= np.finfo(np.float32).tiny]  # far out a narrow Gaussian is 0 in single precision
+    return np.stack([cv2.sepFilter2D(one, -1, kernel, kernel, borderType=cv2.BORDER_REFLECT_101) for one in values])
 
 
-def fill(images: np.ndarray, mask: np.ndarray, colour: str) -> np.ndarray:
-    """A copy of uint8 images (n, h, w, 3) with the masked pixels (n, h, w) in `"black"` or the ImageNet `"mean"` colour.
+@dataclass(frozen=True, eq=False)
+class Masks:
+    """All masks of n maps at some fractions, from `quantile_masks`.
+
+    Attributes:
+        bands: (n, h, w) signed integers, one byte each up to 127 cuts; pixels of rank `cuts[b - 1]` to before `cuts[b]`
+            within their map are in band b.
+        cuts: ascending numbers of masked pixels.
+        size: pixels of one map (cells, where the maps were cells).
+        fractions: shares that can be masked.
+    """
+
+    bands: NDArray[np.signedinteger]
+    cuts: tuple[int, ...]
+    size: int
+    fractions: tuple[float, ...]
+
+    def of(self, strategy: str, fraction: float) -> NDArray[np.bool_]:
+        """Which pixels are masked, (n, h, w).
+
+        Raises:
+            ValueError: a fraction that the masks were not made for, or an unknown strategy.
+        """
+        cut = self._cut(strategy, fraction)
+        return self.bands <= cut if strategy == "LeRF" else self.bands > cut
+
+    def as_bytes(self, bands: Tensor, strategy: str, fraction: float) -> Tensor:
+        """As `of`, from any copy of `bands` on any device: uint8, all ones (255) where masked and 0 elsewhere.
+
+        Raises:
+            ValueError: as `of`.
+        """
+        sign = 8 * bands.element_size() - 1
+        low = (bands - (self._cut(strategy, fraction) + 1)) >> sign  # -1, all ones, up to the cut; else 0
+        low = low.to(torch.int8).view(torch.uint8)
+        return low if strategy == "LeRF" else ~low
+
+    def _cut(self, strategy: str, fraction: float) -> int:
+        """The last band of the less relevant pixels: those masked by LeRF, those spared by MoRF."""
+        if strategy not in STRATEGIES:
+            raise ValueError(f"strategy={strategy!r}; expected one of: {', '.join(STRATEGIES)}")
+        if fraction not in self.fractions:
+            known = ", ".join(map(str, self.fractions))
+            raise ValueError(f"fraction={fraction}: these masks were made for {known}")
+        count = round(fraction * self.size)
+        return self.cuts.index(count if strategy == "LeRF" else self.size - count)
+
+
+def quantile_masks(maps: ArrayLike, fractions: Iterable[float]) -> Masks:
+    """The masks of maps at all fractions and in both orders, from one sort per map.
+
+    Args:
+        maps: (n, h, w), finite; higher is more relevant.
+        fractions: shares of the pixels to mask, 0 to 1.
 
     Raises:
-        ValueError: shapes that do not fit, or an unknown fill.
+        ValueError: maps of another shape or with NaN or infinite values, fractions outside [0, 1] or none.
     """
-    if colour not in FILL_COLOURS:
-        raise ValueError(f"fill={colour!r}; expected one of: {', '.join(FILL_COLOURS)}")
-    if images.shape[:3] != mask.shape or images.shape[3:] != (3,):
-        raise ValueError(f"images {images.shape} and masks {mask.shape}: expected (n, h, w, 3) and (n, h, w)")
-    out = images.copy()
-    out[mask] = np.array(FILL_COLOURS[colour], images.dtype)
-    return out
+    values = _checked(maps)
+    shares = tuple(fractions)
+    if not shares or not all(0 <= share <= 1 for share in shares):
+        raise ValueError(f"fractions={shares}: expected shares from 0 to 1")
+    size = values[0].size
+    counts = {round(share * size) for share in shares}
+    cuts = tuple(sorted(counts | {size - count for count in counts}))
+    bands = np.zeros(values.shape, np.min_scalar_type(-len(cuts) - 1))
+    for one, target in zip(values.reshape(len(values), -1), bands.reshape(len(bands), -1), strict=True):
+        _add_bands(one, cuts, target)
+    return Masks(bands, cuts, size, shares)
 
 
-def _checked(maps: np.ndarray) -> np.ndarray:
-    maps = np.asarray(maps, np.float32)
-    if maps.ndim != 3:
-        raise ValueError(f"maps {maps.shape}: expected (n, h, w)")
-    if not np.isfinite(maps).all():
+class Variant(NamedTuple):
+    """One way to mask: by which map, in which order, how much, and filled with what."""
+
+    map: str
+    strategy: str
+    fraction: float
+    fill: str
+
+
+def variants(
+    images: NDArray[np.uint8],
+    masks: Mapping[str, Masks],
+    fills: Sequence[str] = PAPER_FILLS,
+    strategies: Sequence[str] = STRATEGIES,
+    device: Any = "cpu",
+    batch: int = 1,
+    inpaint_reduction: int = 1,
+) -> Iterator[tuple[tuple[Variant, ...], Tensor]]:
+    """Masked images, ready for a network on `device`: every map, strategy, fraction and fill, one after the other.
+
+    Images, fills and bands go to the device once; a mask is made there once and shared by the fills.
+
+    Args:
+        images: (n, h, w, 3) of one size.
+        masks: masks of these images by the name of their map.
+        fills: names from `paperlib.vocabulary.FILLS`.
+        strategies: `"LeRF"`, `"MoRF"` or both.
+        device: as torch takes it.
+        batch: about how many pictures to give at once: as many variants of the n images as fit, at least one.
+        inpaint_reduction: as in `paperlib.maps.fills.painter`.
+
+    Yields:
+        (k variants, pictures (k, n, h, w, 3) uint8 on the device). Fraction 0 gives the images themselves; fraction 1
+        gives one picture for all images with `black`, `mean` and in-painting.
+
+    Raises:
+        ValueError: images, fills, strategies or masks that do not fit; at the call, not at the first step.
+    """
+    painters = {name: painter(images, name, device, inpaint_reduction) for name in fills}
+    for label, own in masks.items():
+        if own.bands.shape != images.shape[:3]:
+            wanted = images.shape[:3]
+            raise ValueError(f"masks of {label} {own.bands.shape}: expected one per image and pixel, {wanted}")
+    if unknown := set(strategies) - set(STRATEGIES):
+        raise ValueError(f"strategies={sorted(unknown)}; expected some of: {', '.join(STRATEGIES)}")
+
+    def one_by_one() -> Iterator[tuple[Variant, Tensor]]:
+        for label, own in masks.items():
+            bands = per_colour(torch.from_numpy(own.bands).to(device))
+            for strategy, fraction in product(strategies, own.fractions):
+                mask = own.as_bytes(bands, strategy, fraction)
+                for name, paint in painters.items():
+                    yield Variant(label, strategy, fraction, name), paint(mask)
+
+    return _stacked(one_by_one(), max(1, batch // len(images)))
+
+
+def _stacked(
+    pairs: Iterator[tuple[Variant, Tensor]], together: int
+) -> Iterator[tuple[tuple[Variant, ...], Tensor]]:
+    while chunk := tuple(islice(pairs, together)):
+        keys, pictures = zip(*chunk, strict=True)
+        yield keys, torch.stack(pictures) if len(pictures) > 1 else pictures[0][None]
+
+
+def _add_bands(values: NDArray, cuts: Sequence[int], bands: NDArray) -> None:
+    """Add to each pixel's band the number of cuts that its rank has reached; (P,) each."""
+    ordered = np.sort(values)
+    for cut in cuts:
+        if cut == len(ordered):
+            continue
+        threshold = ordered[cut]
+        reached = values >= threshold
+        if below := cut - int(np.searchsorted(ordered, threshold)):
+            reached[np.flatnonzero(values == threshold)[:below]] = False
+        bands += reached
+
+
+def _checked(maps: ArrayLike) -> NDArray:
+    array = np.asarray(maps)
+    if array.ndim != 3 or array.size == 0 or array.dtype.kind not in "fiub":
+        raise ValueError(f"maps {array.dtype} {array.shape}: expected real numbers of shape (n, h, w)")
+    if not np.isfinite(array).all():
         raise ValueError("the maps hold NaN or infinite values; expected finite relevance at every pixel")
-    return maps
+    return array

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 _CHUNK_VALUES = 2_000_000
-_ROUNDING = 1e-14
+_BLOCK_DRAWS = 32
 
 
 def ranks(values: ArrayLike) -> NDArray[np.float64]:
@@ -138,19 +138,15 @@ def bootstrap_interval(
     array = _finite(values, "values")
     if array.ndim != 1 or array.size < 2:
         raise ValueError(f"values: expected at least 2 values of shape (n,), got shape {array.shape}")
-    resampled = [
-        np.asarray(statistic(array[rows], axis=-1)) for rows in _resamples(array.size, n_boot, confidence, rng)
-    ]
+    _check_confidence(confidence)
+    resampled = [np.asarray(statistic(array[rows], axis=-1)) for rows in _resamples(array.size, n_boot, rng)]
     return _percentiles(np.concatenate(resampled), confidence)
 
 
 def srocc_interval(
     x: ArrayLike, y: ArrayLike, rng: np.random.Generator | int, n_boot: int = 1000, confidence: float = 0.95
 ) -> tuple[float, float]:
-    """Percentile bootstrap interval of SROCC over the n pairs (images).
-
-    Resamples never get sorted: the rank of an item follows from how often the items below it were drawn, so the cost is
-    one cumulative sum per resample.
+    """Percentile bootstrap interval of SROCC over the n pairs (images), from `srocc_resamples`.
 
     Args:
         x: (n,) scores.
@@ -168,14 +164,44 @@ def srocc_interval(
     first, second = _pair(x, y)
     if first.ndim != 1:
         raise ValueError(f"x, y: expected shape (n,), got {first.shape}; call once per method")
-    n = first.size
-    rankings = [_Ranking(first), _Ranking(second)]
-    values = []
-    for rows in _resamples(n, n_boot, confidence, rng):
-        offsets = n * np.arange(len(rows))[:, None]
-        counts = np.bincount((rows + offsets).ravel(), minlength=rows.size).reshape(rows.shape).astype(np.float64)
-        values.append(_weighted_pearson(*(ranking.of(counts) for ranking in rankings), counts))
-    return _percentiles(np.concatenate(values), confidence)
+    _check_confidence(confidence)
+    return _percentiles(srocc_resamples(first, second, rng, n_boot), confidence)
+
+
+def srocc_resamples(
+    x: ArrayLike, y: ArrayLike, rng: np.random.Generator | int, n_boot: int = 1000
+) -> NDArray[np.float64]:
+    """SROCC in bootstrap resamples of the n pairs (images), all rows of x in the same resamples.
+
+    Resamples never get sorted: the rank of an item follows from how often the items below it were drawn, so the cost is
+    one cumulative sum per resample and row.
+
+    Args:
+        x: (..., n) scores.
+        y: (n,) subjective scores.
+        rng: generator or seed.
+        n_boot: number of resamples.
+
+    Returns:
+        (n_boot, ...); NaN where a resample of x or y is constant.
+
+    Raises:
+        ValueError: other shapes, n < 3, NaN or infinite values, n_boot < 1.
+    """
+    first, second = _pair(x, y)
+    if second.ndim != 1:
+        raise ValueError(f"y: expected subjective scores of shape (n,), got {second.shape}")
+    n = second.size
+    truth, rankings = _Ranking(second), [_Ranking(row) for row in first.reshape(-1, n)]
+    result = np.empty((n_boot, len(rankings)))
+    start = 0
+    for counts in _counts_of_resamples(n, n_boot, rng):
+        block = result[start:start + counts.shape[1]]
+        start += len(block)
+        weighted, spread = counts * truth.deviations(counts), truth.spread(counts)
+        for column, ranking in zip(block.T, rankings, strict=True):
+            column[:] = ranking.correlation(counts, weighted, spread)
+    return result.reshape(n_boot, *first.shape[:-1])
 
 
 # ---- the computations -----------------------------------------------------------------------------------------------
@@ -252,7 +278,7 @@ def _mean_of_defined(values: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 class _Ranking:
-    """Average ranks of (n,) values inside resamples that are given as counts per item."""
+    """Average ranks of (n,) values inside resamples, which are given as counts per item, (n, draws)."""
 
     def __init__(self, values: NDArray[np.float64]):
         self.order = np.argsort(values, kind="stable")
@@ -262,37 +288,62 @@ class _Ranking:
         self.run = np.empty(values.size, np.intp)
         self.run[self.order] = np.cumsum(opens) - 1
 
-    def of(self, counts: NDArray[np.float64]) -> NDArray[np.float64]:
-        """(draws, n) counts -> (draws, n) ranks; an item that was not drawn has no rank, and no weight."""
-        per_run = np.add.reduceat(counts[:, self.order], self.starts, axis=1)
-        mean_rank = np.cumsum(per_run, axis=1) - (per_run - 1) / 2
-        return mean_rank[:, self.run]
+    def per_run(self, weights: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Sums over the items of equal value, ascending: (n, draws) -> (runs, draws)."""
+        ordered = weights[self.order]
+        return ordered if len(self.starts) == len(ordered) else np.add.reduceat(ordered, self.starts)
+
+    def deviations(self, counts: NDArray[np.float64]) -> NDArray[np.float64]:
+        """(n, draws): each item's rank minus the mean rank; an item that was not drawn has no rank, and no weight."""
+        return _run_deviations(self.per_run(counts))[self.run]
+
+    def spread(self, counts: NDArray[np.float64]) -> NDArray[np.float64]:
+        """(draws,): sum of squared deviations, by the formula for ties."""
+        return _spread(self.per_run(counts))
+
+    def correlation(
+        self, counts: NDArray[np.float64], weighted: NDArray[np.float64], spread: NDArray[np.float64]
+    ) -> NDArray[np.float64]:
+        """(draws,): Pearson's correlation with ranks whose deviations times counts are `weighted`; NaN if undefined."""
+        drawn = self.per_run(counts)
+        product = np.einsum("rd,rd->d", _run_deviations(drawn), self.per_run(weighted))
+        scale = np.sqrt(_spread(drawn) * spread)
+        return np.where(scale > 0, product / np.where(scale > 0, scale, 1), np.nan)
 
 
-def _weighted_pearson(
-    x: NDArray[np.float64], y: NDArray[np.float64], weights: NDArray[np.float64]
-) -> NDArray[np.float64]:
-    """(draws, n) each -> (draws,); NaN where x or y does not vary."""
-    total = weights.sum(axis=1, keepdims=True)
-    x = x - (x * weights).sum(axis=1, keepdims=True) / total
-    y = y - (y * weights).sum(axis=1, keepdims=True) / total
-    weighted = weights * x
-    covariance, x_variance = (weighted * y).sum(axis=1), (weighted * x).sum(axis=1)
-    scale = np.sqrt(x_variance * (weights * y * y).sum(axis=1))
-    defined = scale > _ROUNDING * total[:, 0] ** 3
-    return np.where(defined, covariance / np.where(defined, scale, 1), np.nan)
+def _run_deviations(drawn: NDArray[np.float64]) -> NDArray[np.float64]:
+    """(runs, draws): items drawn of each run -> average rank of the run minus the mean rank."""
+    ranks_of_runs = np.cumsum(drawn, axis=0)
+    middle = ranks_of_runs[-1] / 2
+    ranks_of_runs -= drawn / 2
+    ranks_of_runs -= middle
+    return ranks_of_runs
 
 
-def _resamples(n: int, n_boot: int, confidence: float, rng: np.random.Generator | int) -> Iterator[NDArray[np.int64]]:
+def _spread(drawn: NDArray[np.float64]) -> NDArray[np.float64]:
+    """(draws,): (n^3 - n - sum over runs of t^3 - t) / 12, exact below 200,000 items."""
+    total = drawn.sum(axis=0)
+    return (total**3 - np.einsum("rd,rd,rd->d", drawn, drawn, drawn)) / 12
+
+
+def _resamples(n: int, n_boot: int, rng: np.random.Generator | int) -> Iterator[NDArray[np.int64]]:
     """Index arrays (draws, n) with n_boot draws in all, in chunks of bounded memory."""
     if n_boot < 1:
         raise ValueError(f"n_boot: expected at least 1 resample, got {n_boot}")
-    if not 0 < confidence < 1:
-        raise ValueError(f"confidence: expected a share in (0, 1), got {confidence}")
     generator = np.random.default_rng(rng)
     step = max(1, _CHUNK_VALUES // n)
     for start in range(0, n_boot, step):
         yield generator.integers(0, n, size=(min(step, n_boot - start), n))
+
+
+def _counts_of_resamples(n: int, n_boot: int, rng: np.random.Generator | int) -> Iterator[NDArray[np.float64]]:
+    """How often each item is drawn, (n, draws) in blocks that stay in the processor's cache; n_boot draws in all."""
+    for rows in _resamples(n, n_boot, rng):
+        for start in range(0, len(rows), _BLOCK_DRAWS):
+            block = rows[start:start + _BLOCK_DRAWS]
+            offsets = n * np.arange(len(block))[:, None]
+            counts = np.bincount((block + offsets).ravel(), minlength=block.size).reshape(block.shape)
+            yield np.ascontiguousarray(counts.T, np.float64)
 
 
 def _percentiles(statistics: NDArray[np.float64], confidence: float) -> tuple[float, float]:
@@ -326,6 +377,11 @@ def _pair(x: ArrayLike, y: ArrayLike, least: int = 3) -> tuple[NDArray[np.float6
     except ValueError:
         raise ValueError(f"expected shapes that broadcast, got {first.shape} and {second.shape}") from None
     return first, second
+
+
+def _check_confidence(confidence: float) -> None:
+    if not 0 < confidence < 1:
+        raise ValueError(f"confidence: expected a share in (0, 1), got {confidence}")
 
 
 def _labels(groups: ArrayLike, n: int) -> NDArray:

@@ -1,6 +1,7 @@
 """One door to every timm backbone, and the tiny one that ships with the companion."""
 
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -11,7 +12,7 @@ TINY_WEIGHTS = Path(__file__).with_name("microworld_backbone.safetensors")
 
 
 class Backbone(nn.Module):
-    """Features (n, c, h, w) of one stage of a timm network; `channels` and `reduction` (the stride) describe them."""
+    """Features (n, c, h, w) of a timm network; `channels` and `reduction` (the stride) describe them."""
 
     def __init__(self, network: nn.Module, channels: int, reduction: int):
         super().__init__()
@@ -20,17 +21,23 @@ class Backbone(nn.Module):
         self.reduction = reduction
 
     def forward(self, images: Tensor) -> Tensor:
-        return self.network(images)[0]
+        features = self.network(images)
+        return features[0] if isinstance(features, list) else features
 
 
 def create_backbone(
-    name: str, *, out_index: int = -1, pretrained: bool = False, imagenet: Path | None = None, weights: Path | None = None
+    name: str, *, out_index: int | None = None, pretrained: bool = False, imagenet: Path | None = None,
+    weights: Path | None = None,
 ) -> Backbone:
-    """Backbone `name` of timm, cut after stage `out_index`.
+    """Backbone `name` of timm: the features that its classifier pools, or those of stage `out_index`.
+
+    What a classifier pools may lie behind its last stage: EfficientNet-B0 has a stage of 320 channels and then a
+    convolution to 1280, which the authors' Baseline pools.
 
     Args:
         name: any timm model that can return features.
-        out_index: stage, as in timm's `features_only`; -1 is the last.
+        out_index: stage, as in timm's `features_only`; None for the features that are pooled (networks without such a map,
+            as many transformers are, give their last stage).
         pretrained: take timm's ImageNet weights, from its cache or the hub.
         imagenet: take timm's weights of the whole classifier from this file instead (see `imagenet_file`).
         weights: a safetensors file of this backbone instead; keys as in `state_dict()`.
@@ -47,18 +54,37 @@ def create_backbone(
     if imagenet is not None and not imagenet.is_file():
         raise FileNotFoundError(f"no ImageNet weights of {name} at {imagenet}")
     overlay = {"pretrained_cfg_overlay": {"file": str(imagenet)}} if imagenet else {}
+    pretrained = pretrained or imagenet is not None
     try:
-        network = timm.create_model(
-            name, pretrained=pretrained or imagenet is not None, features_only=True, out_indices=(out_index,), **overlay
-        )
+        backbone = _pooled(name, pretrained, overlay) if out_index is None else None
+        backbone = backbone or _stage(name, -1 if out_index is None else out_index, pretrained, overlay)
     except (IndexError, AssertionError) as error:
         raise ValueError(f"{name} has no stage {out_index}: {error or 'expected a smaller index'}") from None
     except RuntimeError as error:
         raise ValueError(f"{imagenet} does not hold weights of {name}: {str(error).splitlines()[0]}") from None
-    backbone = Backbone(network, network.feature_info.channels()[-1], network.feature_info.reduction()[-1])
     if weights is not None:
         load_weights(backbone, weights)
     return backbone
+
+
+def _pooled(name: str, pretrained: bool, overlay: dict[str, Any]) -> Backbone | None:
+    """The whole network without pooling and classifier; None where that gives no map of its features."""
+    import timm
+
+    network = timm.create_model(name, pretrained=pretrained, num_classes=0, global_pool="", **overlay)
+    channels, size = network.num_features, network.default_cfg["input_size"]
+    with torch.no_grad():
+        shape = network.eval()(torch.zeros(1, *size)).shape
+    network.train()
+    fits = len(shape) == 4 and shape[1] == channels
+    return Backbone(network, channels, round(size[1] / shape[2])) if fits else None
+
+
+def _stage(name: str, index: int, pretrained: bool, overlay: dict[str, Any]) -> Backbone:
+    import timm
+
+    network = timm.create_model(name, pretrained=pretrained, features_only=True, out_indices=(index,), **overlay)
+    return Backbone(network, network.feature_info.channels()[-1], network.feature_info.reduction()[-1])
 
 
 def imagenet_file(name: str) -> str:

@@ -30,20 +30,29 @@ if TYPE_CHECKING:
 
     from paperlib.datasets.records import ImageSet
     from paperlib.experiments.artefacts import Figure1Data, Figure2Data
+    from paperlib.experiments.explorer import View
+    from paperlib.experiments.mask_explorer import View as MaskView
 
 OVERLAY = 0.9  # opacity of a map where it is 1; it falls with the map's root, so that the image around stays visible
 _LUMA = np.array([0.299, 0.587, 0.114])  # ITU-R BT.601
 _DASHES = dict(zip(STRATEGIES, ("", (2.4, 1.3)), strict=True))  # LeRF, which keeps the important regions, is solid
 _SETTING = ["world", "network"]
-CAPTION_INK = 0.056  # inches: width of a character of 7 points
+PROSE_INK, NAME_INK = 0.056, 0.063  # inches: width of a character of 7 points in prose, in names of files
+LINE, GAP, BAR = 0.13, 0.04, 0.6  # inches: a line of 7 points, between pictures, a colour bar with its labels
+PICTURE_HEIGHT = (0.5, 2.0)  # inches: lower rows of Figure 1 are broken, higher ones are a waste
+INK = "#333333"
+MASKED, GAPS = "fraction of pixels masked", "Mean LeRF - MoRF"
 READABLE_GAP = 0.05  # in SROCC: closer curves are not named, the names would hide them
 
 
 class PaperFigure(Figure):
-    """A Matplotlib figure that notebooks show without pyplot."""
+    """A Matplotlib figure that notebooks show once, whether pyplot is loaded or not."""
 
-    def _repr_png_(self) -> bytes:
-        return _render(self, "png", self.dpi)
+    def _ipython_display_(self) -> None:
+        from IPython.display import display
+
+        kind, content = for_screen(self)
+        display({f"image/{kind}": content, "text/plain": repr(self)}, raw=True)
 
 
 def _drawn(build: Callable[..., PaperFigure]) -> Callable[..., PaperFigure]:
@@ -64,35 +73,136 @@ def _drawn(build: Callable[..., PaperFigure]) -> Callable[..., PaperFigure]:
 def figure1(data: Figure1Data) -> PaperFigure:
     """Figure 1: the images, and below them one row of overlaid maps per kind, with one colour bar for all maps.
 
+    Pictures may differ in size and shape: all get one height, a row that would get too low is broken into several.
+
     Args:
-        data: images (n, h, w, 3) uint8; per row label, maps (n, h, w) in [0, 1]; a caption per image, or none at all.
+        data: images (h, w, 3) uint8; per row label, a map (h, w) in [0, 1] for each image; a caption per image, or none
+            at all.
 
     Raises:
-        ValueError: a row of maps or the captions do not fit the images.
+        ValueError: there are no images, or a row of maps or the captions do not fit them.
     """
-    n, height, width, _ = data.images.shape
-    for label, maps in data.rows.items():
-        if np.shape(maps) != (n, height, width):
-            raise ValueError(f"expected maps of shape {(n, height, width)} in row {label!r}, got {np.shape(maps)}; "
-                             "resize them to the images")
-    if len(data.captions) not in (0, n):
-        raise ValueError(f"expected no caption or one for each of {n} images, got {len(data.captions)}")
-    panel = (style.FULL_WIDTH - 0.8) / n
-    figure, axes = _image_grid(1 + len(data.rows), n, 0.35 + (1 + len(data.rows)) * (panel * height / width + 0.03))
-    for column, image in enumerate(data.images):
-        axes[0, column].imshow(image)
-        if data.captions:
-            axes[0, column].set_title(_wrapped(data.captions[column], panel), fontsize=7)
-    axes[0, 0].set_ylabel("Image", fontsize=7)
+    _require_fit(data)
+    aspects = [image.shape[1] / image.shape[0] for image in data.images]
+    bands, height = _bands(aspects, style.FULL_WIDTH - 2 * BAR)
+    captions = [_wrapped(text, height * aspect, NAME_INK, whole_words=False)
+                for text, aspect in zip(data.captions, aspects, strict=False)]
+    labels = [_wrapped(label, height, whole_words=False) for label in ("Image", *data.rows)]
+    left = LINE * (1 + max(label.count("\n") for label in labels)) + 2 * GAP
+    right = BAR if data.rows else GAP
+    above = [
+        GAP + LINE * max((1 + captions[index].count("\n") for index in band if captions), default=0) for band in bands
+    ]
+    below = len(labels) * (height + GAP)
+    used = max(sum(aspects[index] * height + GAP for index in band) for band in bands)
+    page = _Page(left + used + right, sum(above) + len(bands) * below + GAP)
     shown = None
-    for row, (label, maps) in zip(axes[1:], data.rows.items(), strict=True):
-        row[0].set_ylabel(_wrapped(label, 0.85 * panel * height / width), fontsize=7)
-        for ax, image, values in zip(row, data.images, maps, strict=True):
-            overlay(image, values, ax)
-            shown = ax.images[-1]
+    top = 0.0
+    for band, head in zip(bands, above, strict=True):
+        top += head
+        for row, (label, maps) in enumerate(zip(labels, (None, *data.rows.values()), strict=True)):
+            x = left
+            for index in band:
+                ax = page.picture(x, top + row * (height + GAP), aspects[index] * height, height)
+                if index == band[0]:
+                    ax.set_ylabel(label, fontsize=7)
+                if maps is None:
+                    ax.imshow(data.images[index])
+                    ax.set_title(captions[index] if captions else "", fontsize=7, pad=3)
+                else:
+                    overlay(data.images[index], maps[index], ax)
+                    shown = ax.images[-1]
+                x += aspects[index] * height + GAP
+        top += below
     if shown is not None:
-        figure.colorbar(shown, ax=axes[1:], label="map value", ticks=[0, 0.5, 1], fraction=0.05, pad=0.01, aspect=28)
-    return figure
+        start = above[0] + height + GAP
+        bar = page.picture(left + used + GAP, start, 0.1, page.height - 2 * GAP - start)
+        page.figure.colorbar(shown, cax=bar, label="map value", ticks=[0, 0.5, 1])
+    return page.figure
+
+
+def _require_fit(data: Figure1Data) -> None:
+    sizes = [np.shape(image)[:2] for image in data.images]
+    if not sizes:
+        raise ValueError("expected at least one image, got none")
+    for label, maps in data.rows.items():
+        if (got := [np.shape(one) for one in maps]) != sizes:
+            raise ValueError(f"expected maps of the sizes {sizes} in row {label!r}, got {got}; resize them to the "
+                             "images")
+    if len(data.captions) not in (0, len(sizes)):
+        raise ValueError(f"expected no caption or one for each of {len(sizes)} images, got {len(data.captions)}")
+
+
+def _bands(aspects: Sequence[float], width: float) -> tuple[list[list[int]], float]:
+    """Numbers of the pictures that stand side by side, band by band, and the height that all of them get, in inches."""
+    lowest, highest = PICTURE_HEIGHT
+    for count in range(1, len(aspects) + 1):
+        bands = [part.tolist() for part in np.array_split(np.arange(len(aspects)), count)]
+        height = min((width - GAP * len(band)) / sum(aspects[index] for index in band) for band in bands)
+        if height >= lowest:
+            break
+    return bands, min(height, highest)
+
+
+class _Page:
+    """A figure on which axes are placed in inches from its upper left corner."""
+
+    def __init__(self, width: float, height: float) -> None:
+        self.width, self.height = width, height
+        self.figure = PaperFigure(figsize=(width, height))
+
+    def picture(self, x: float, y: float, width: float, height: float) -> Axes:
+        """Bare axes whose upper left corner lies at (x, y)."""
+        return _bare(self.figure.add_axes((
+            x / self.width, 1 - (y + height) / self.height, width / self.width, height / self.height
+        )))
+
+
+@_drawn
+def explored(view: View) -> PaperFigure:
+    """One state of the saliency explorer: image, where people look, map of the network, and how well the two agree."""
+    labels = [view.caption, "Gaze density", f"{view.choice.network}, {view.choice.sign} evidence"]
+    page, (image, gaze, found), bar = _three_panels(view.image.shape, labels)
+    image.imshow(view.image)
+    for ax, values in ((gaze, view.density), (found, view.saliency)):
+        overlay(view.image, values, ax)
+    numbers = (f"{name} {value:.3f}" if np.isfinite(value) else f"{name} –" for name, value in view.metrics.items())
+    found.set_xlabel("   ".join(numbers), fontsize=7, labelpad=4, loc="right")
+    page.figure.colorbar(found.images[-1], cax=bar, label="map value", ticks=[0, 0.5, 1])
+    return page.figure
+
+
+@_drawn
+def masked(view: MaskView) -> PaperFigure:
+    """One state of the masking explorer: image, map and masked image, with the network's scores below the images."""
+    choice = view.choice
+    hidden = f"{choice.strategy}, {100 * view.share:.0f} % masked, {style.fill_label(choice.fill)}"
+    page, (image, found, result), bar = _three_panels(
+        view.image.shape, [view.caption, style.map_look(choice.map).label, hidden]
+    )
+    image.imshow(view.image)
+    overlay(view.image, view.relevance, found)
+    result.imshow(view.masked)
+    opinion = "" if view.mos is None else f"   MOS {view.mos:.3f}"
+    image.set_xlabel(f"score {view.whole:.3f}{opinion}", fontsize=7, labelpad=4, loc="left")
+    change = f"score {view.score:.3f}   change {view.score - view.whole:+.3f}"
+    result.set_xlabel(change, fontsize=7, labelpad=4, loc="left")
+    page.figure.colorbar(found.images[-1], cax=bar, label="map value", ticks=[0, 0.5, 1])
+    return page.figure
+
+
+def _three_panels(shape: Sequence[int], labels: Sequence[str]) -> tuple[_Page, list[Axes], Axes]:
+    """Three bare panels of a picture's shape (h, w, ...) under their labels, and axes for a colour bar."""
+    height, width = shape[:2]
+    panel = min((style.FULL_WIDTH - BAR - 4 * GAP) / 3, PICTURE_HEIGHT[1] * width / height)
+    tall = panel * height / width
+    captions = [_wrapped(label, panel, NAME_INK, whole_words=False) for label in labels]
+    head = GAP + LINE * (1 + max(caption.count("\n") for caption in captions))
+    page = _Page(3 * panel + 4 * GAP + BAR, head + tall + 2 * LINE)
+    axes = [page.picture(GAP + place * (panel + GAP), head, panel, tall) for place in range(3)]
+    for ax, caption in zip(axes, captions, strict=True):
+        ax.set_title(caption, fontsize=7, pad=3)
+    return page, axes, page.picture(3 * panel + 4 * GAP, head, 0.1, tall)
 
 
 def overlay(image: np.ndarray, values: np.ndarray, ax: Axes) -> Axes:
@@ -140,52 +250,156 @@ def picture_grid(rows: Mapping[str, Sequence[np.ndarray]], captions: Sequence[st
 
 @_drawn
 def figure2(data: Figure2Data, world: str | None = None, network: str | None = None) -> PaperFigure:
-    """Figure 2: SROCC on masked images; one row per fill, one panel per map, LeRF solid and MoRF dashed.
+    """Figure 2 in the paper's layout: SROCC on masked images, a row per fill, a column per map; LeRF solid, MoRF dashed.
 
-    Where the data hold more than one world or network, a last column sets the mean distance LeRF - MoRF of all of them
-    side by side: what the controls share with the network in question is no evidence for the claim.
+    It draws the paper's fills and maps, as far as they are there; `figure2_extended` draws all. Several networks that
+    are no controls get a block of panels each. Where the data hold more than one world or network, a last column, or
+    block, sets the mean distance LeRF - MoRF of all of them side by side: what the controls share with the network in
+    question is no evidence for the claim.
 
     Args:
         data: the curves; `low` and `high` are drawn as bands where they are given.
         world: the world of the panels; the first in the data if None.
-        network: the network of the panels; the first in that world if None.
+        network: the only network of the panels; if None all of that world, without the controls.
 
     Raises:
         ValueError: there is no curve of that world and network.
     """
-    curves = data.curves
-    world = curves["world"].iloc[0] if world is None else world
-    here = curves[curves["world"] == world]
-    network = here["network"].iloc[0] if network is None and len(here) else network
-    here = here[here["network"] == network]
-    if here.empty:
-        known = curves[_SETTING].drop_duplicates().to_records(index=False).tolist()
-        raise ValueError(f"expected (world, network) among {known}, got {(world, network)}")
-    fills, maps = list(dict.fromkeys(here["fill"])), list(dict.fromkeys(here["map"]))
-    gaps = gap_frame(data)
-    controls = len(curves[_SETTING].drop_duplicates()) > 1
+    world, here = _of(data, world, network)
+    networks = list(dict.fromkeys(here["network"]))
+    networks = [name for name in networks if look(name).group != "Control"] or networks[:1]
+    here, gaps = papers_part(here[here["network"].isin(networks)]), papers_part(gap_frame(data))
+    controls = len(data.curves[_SETTING].drop_duplicates()) > 1
+    if len(networks) > 1:
+        return _blocks(data, here, gaps, [(world, name) for name in networks])
+    fills, maps = _fills_and_maps(here)
     figure = PaperFigure(figsize=(style.FULL_WIDTH, 0.35 + 1.75 * len(fills)), layout="constrained")
-    grid = figure.add_gridspec(len(fills), len(maps) + controls, width_ratios=[1] * len(maps) + [1.15] * controls)
-    first = None
-    for row, fill in enumerate(fills):
-        for column, name in enumerate(maps):
-            ax = first = figure.add_subplot(grid[row, column], sharex=first, sharey=first)
-            curve_panel(here[(here["fill"] == fill) & (here["map"] == name)], ax, style.map_look(name).colour)
-            _unmasked_line(data.unmasked, world, network, ax, named=column == 0)
-            ax.set_title(style.map_look(name).label if row == 0 else "", color=_ink(style.map_look(name).colour))
-            ax.set_ylabel(f"SROCC, {fill} fill" if column == 0 else "")
-            ax.tick_params(labelleft=column == 0, labelbottom=row == len(fills) - 1)
-        if controls:
-            ax = figure.add_subplot(grid[row, -1])
-            gap_panel(gaps[gaps["fill"] == fill], ax, first=(world, network))
-            ax.set_title("Mean LeRF - MoRF" if row == 0 else "")
-            ax.tick_params(labelbottom=True)
-    figure.supxlabel("fraction of pixels masked", fontsize=8, color="#333333", x=0.5 - 0.11 * controls)
+    columns = len(maps) + controls
+    axes = figure.subplots(len(fills), columns, squeeze=False, width_ratios=[1] * len(maps) + [1.15] * controls)
+    span = _span(here, data.unmasked)
+    _curve_panels(here, data.unmasked, axes[:, :len(maps)], 0.8 * style.FULL_WIDTH / columns, span)
+    if controls:
+        axes[0, -1].set_title(GAPS)
+        _gap_panels(gaps, fills, axes[:, -1], (world, networks[0]))
+    figure.supxlabel(MASKED, fontsize=8, color=INK, x=0.5 - 0.11 * controls)
     return figure
 
 
+@_drawn
+def figure2_extended(data: Figure2Data, world: str | None = None, network: str | None = None) -> PaperFigure:
+    """Figure 2 of one network with all fills and all maps that there are, the controls among them.
+
+    Args, Raises:
+        As `figure2`; the first network of the world if `network` is None.
+    """
+    _, here = _of(data, world, network)
+    here = here[here["network"] == here["network"].iloc[0]]
+    fills, maps = _fills_and_maps(here)
+    figure = PaperFigure(figsize=(style.FULL_WIDTH, 0.6 + 1.25 * len(fills)), layout="constrained")
+    axes = figure.subplots(len(fills), len(maps), squeeze=False)
+    _curve_panels(here, data.unmasked, axes, 0.8 * style.FULL_WIDTH / len(maps), _span(here, data.unmasked))
+    figure.supxlabel(MASKED, fontsize=8, color=INK)
+    return figure
+
+
+def papers_part(frame: pd.DataFrame) -> pd.DataFrame:
+    """The rows with the paper's fills and maps; all fills, or maps, where there is none of the paper's.
+
+    Args:
+        frame: with columns `fill` and `map`.
+    """
+    from paperlib.experiments.masking import PAPER_MAPS
+    from paperlib.maps.fills import PAPER_FILLS
+
+    for column, names in (("fill", PAPER_FILLS), ("map", PAPER_MAPS)):
+        known = frame[column].isin(names)
+        frame = frame[known] if known.any() else frame
+    return frame
+
+
+def _of(data: Figure2Data, world: str | None, network: str | None) -> tuple[str, pd.DataFrame]:
+    """The world in question, and its curves, or those of `network` in it."""
+    curves = data.curves
+    world = curves["world"].iloc[0] if world is None else world
+    here = curves[curves["world"] == world]
+    here = here if network is None else here[here["network"] == network]
+    if here.empty:
+        known = curves[_SETTING].drop_duplicates().to_records(index=False).tolist()
+        raise ValueError(f"expected (world, network) among {known}, got {(world, network)}")
+    return world, here
+
+
+def _fills_and_maps(curves: pd.DataFrame) -> tuple[list[str], list[str]]:
+    return list(dict.fromkeys(curves["fill"])), list(dict.fromkeys(curves["map"]))
+
+
+def _blocks(
+    data: Figure2Data, curves: pd.DataFrame, gaps: pd.DataFrame, settings: Sequence[tuple[str, str]]
+) -> PaperFigure:
+    """The paper's layout once per (world, network), two blocks side by side, and a block of all their gaps."""
+    fills, maps = _fills_and_maps(curves)
+    bands = -(-(len(settings) + 1) // 2)
+    figure = PaperFigure(figsize=(style.FULL_WIDTH, 0.2 + bands * (0.65 + 0.95 * len(fills))), layout="constrained")
+    *blocks, last = figure.subfigures(bands, 2, squeeze=False).ravel()[:len(settings) + 1]
+    inches = 0.8 * style.FULL_WIDTH / (2 * len(maps))
+    for block, (_, network) in zip(blocks, settings, strict=True):
+        block.supxlabel(MASKED, fontsize=8, color=INK)
+        block.suptitle(_wrapped(look(network).label, 0.45 * style.FULL_WIDTH, whole_words=False), fontsize=8.5)
+        axes = block.subplots(len(fills), len(maps), squeeze=False)
+        of_network = curves[curves["network"] == network]
+        _curve_panels(of_network, data.unmasked, axes, inches, _span(curves, data.unmasked), titles=7)
+    last.suptitle(GAPS, fontsize=8.5)
+    axes = last.subplots(len(fills), 1, sharex=True, squeeze=False).ravel()
+    _gap_panels(gaps, fills, axes, settings[0])
+    for ax, fill in zip(axes, fills, strict=True):
+        ax.set_ylabel(_wrapped(f"{style.fill_label(fill)} fill", inches, NAME_INK))
+    return figure
+
+
+def _curve_panels(
+    curves: pd.DataFrame, unmasked: pd.DataFrame, axes: np.ndarray, inches: float, span: tuple[float, float],
+    titles: float | None = None,
+) -> None:
+    """Draw the curves of one world and network: a row of axes per fill, a column per map.
+
+    Args:
+        curves: as in `Figure2Data`.
+        unmasked: as in `Figure2Data`.
+        axes: (fills, maps).
+        inches: width of the axes, about.
+        span: lower and upper end of the vertical axes.
+        titles: size of the names of the maps in points.
+    """
+    fills, maps = _fills_and_maps(curves)
+    world, network = curves[_SETTING].iloc[0]
+    for row, fill in zip(axes, fills, strict=True):
+        for ax, name in zip(row, maps, strict=True):
+            known = style.map_look(name)
+            curve_panel(curves[(curves["fill"] == fill) & (curves["map"] == name)], ax, known.colour)
+            _unmasked_line(unmasked, world, network, ax, named=ax is axes[0, 0] and titles is None)
+            ax.set_ylim(span)
+            ax.tick_params(labelleft=ax is row[0], labelbottom=fill == fills[-1])
+            if fill == fills[0]:
+                ax.set_title(_wrapped(known.label, inches, NAME_INK), color=_ink(known.colour), fontsize=titles)
+        row[0].set_ylabel("SROCC,\n" + _wrapped(f"{style.fill_label(fill)} fill", inches, NAME_INK))
+
+
+def _gap_panels(gaps: pd.DataFrame, fills: Sequence[str], axes: Sequence[Axes], first: tuple[str, str]) -> None:
+    """One `gap_panel` per fill."""
+    for ax, fill in zip(axes, fills, strict=True):
+        gap_panel(gaps[gaps["fill"] == fill], ax, first)
+
+
+def _span(curves: pd.DataFrame, unmasked: pd.DataFrame) -> tuple[float, float]:
+    """The ends of vertical axes on which all of these curves, and the scores without mask, have room."""
+    seen = unmasked.merge(curves[_SETTING].drop_duplicates())
+    values = np.concatenate([curves[["srocc", "low", "high"]].to_numpy(float).ravel(), seen["srocc"].to_numpy(float)])
+    low, high = np.nanmin(values), np.nanmax(values)
+    return low - 0.05 * (high - low), high + 0.05 * (high - low)
+
+
 def curve_panel(curves: pd.DataFrame, ax: Axes, colour: str) -> Axes:
-    """Draw the LeRF and the MoRF curve of one map, named where they lie farthest apart.
+    """Draw the LeRF and the MoRF curve of one map, named in the middle if they lie apart there.
 
     Args:
         curves: columns `strategy`, `fraction`, `srocc`, `low`, `high` of one world, network, fill and map.
@@ -366,11 +580,24 @@ def save_figure(figure: Figure, name: str, folder: str | Path) -> tuple[Path, Pa
     return tuple(written)
 
 
+def for_screen(figure: Figure) -> tuple[str, bytes]:
+    """`"jpeg"` or `"png"`, and the figure as such a file at its own resolution: pictures as JPEG, a third of the size
+    of a PNG, lines as PNG."""
+    kind = "jpeg" if any(ax.images for ax in figure.axes) else "png"
+    return kind, _render(figure, kind, figure.dpi)
+
+
+_FORMATS: dict[str, dict[str, Any]] = {
+    "png": {"metadata": {"Software": None}},
+    "pdf": {"metadata": {"CreationDate": None, "Creator": None, "Producer": None}},
+    "jpeg": {"pil_kwargs": {"quality": 88, "subsampling": 0, "optimize": True}},
+}
+
+
 def _render(figure: Figure, kind: str, dpi: float | None = None) -> bytes:
-    metadata = {"png": {"Software": None}, "pdf": {"CreationDate": None, "Creator": None, "Producer": None}}[kind]
     buffer = BytesIO()
     with style.use():
-        figure.savefig(buffer, format=kind, metadata=metadata, dpi=dpi or rcParams["savefig.dpi"])
+        figure.savefig(buffer, format=kind, dpi=dpi or rcParams["savefig.dpi"], **_FORMATS[kind])
     return buffer.getvalue()
 
 
@@ -391,9 +618,10 @@ def _bare(ax: Axes) -> Axes:
     return ax
 
 
-def _wrapped(text: str, inches: float) -> str:
-    """Lines of 7 points that are no longer than `inches`."""
-    return textwrap.fill(text, max(int(inches / CAPTION_INK), 1), break_long_words=False, break_on_hyphens=False)
+def _wrapped(text: str, inches: float, ink: float = PROSE_INK, whole_words: bool = True) -> str:
+    """Lines of 7 points that are no longer than `inches`, but for longer words unless these may be broken too."""
+    width, anywhere = max(int(inches / ink), 1), not whole_words
+    return textwrap.fill(text, width, break_long_words=anywhere, break_on_hyphens=anywhere)
 
 
 def _ink(colour: str) -> str:
@@ -402,16 +630,15 @@ def _ink(colour: str) -> str:
 
 
 def _name_strategies(lerf: pd.Series, morf: pd.Series, ax: Axes, colour: str) -> None:
-    gap = (lerf - morf).abs()
-    if gap.max() < READABLE_GAP:
+    at = min(lerf.index, key=lambda fraction: abs(fraction - 0.5))
+    if not abs(lerf[at] - morf[at]) >= READABLE_GAP:
         return
-    at = gap.idxmax()
     upper = lerf[at] >= morf[at]
     for name, value, above in (("LeRF", lerf[at], upper), ("MoRF", morf[at], not upper)):
         side = 1 if above else -1  # curves fall: right of the upper one and left of the lower one there is room
         ax.annotate(name, (at, value), xytext=(3 * side, 2 * side), textcoords="offset points", fontsize=7,
                     ha="left" if above else "right", va="bottom" if above else "top", color=_ink(colour),
-                    path_effects=[withStroke(linewidth=2, foreground="white")])
+                    path_effects=[withStroke(linewidth=2, foreground="white")]).set_in_layout(False)
 
 
 def _unmasked_line(unmasked: pd.DataFrame, world: str, network: str, ax: Axes, named: bool) -> None:

@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from itertools import chain
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import IO, Any
@@ -144,7 +145,10 @@ def write_html(notebook: Path, names: Sequence[str] = ()) -> Path:
 
     exporter = HTMLExporter(embed_images=True, require_js_url="", jquery_url="")
     resources = {"metadata": {"name": notebook.stem, "path": str(notebook.parent)}}
-    body, _ = exporter.from_notebook_node(_read(notebook), resources)
+    shown = _read(notebook)
+    for output in chain.from_iterable(cell.get("outputs", []) for cell in shown.cells):
+        _without_widgets(output)
+    body, _ = exporter.from_notebook_node(shown, resources)
     page = notebook.with_suffix(".html")
     with atomic_write(page, "w") as file:
         file.write(re.sub(rf'href="({"|".join(map(re.escape, names))})\.ipynb', r'href="\1.html', body) if names else body)
@@ -383,8 +387,15 @@ def _injected(notebook: NotebookNode, path: Path) -> dict[str, Any]:
     return {name: value for cell in tagged for name, value in _literal_assignments(cell.source, path).items()}
 
 
+def _without_widgets(output: NotebookNode) -> NotebookNode:
+    """A widget lives in its kernel alone; in a file its number changes with every run and there is nothing to show."""
+    if "data" in output:
+        output.data.pop("application/vnd.jupyter.widget-view+json", None)
+    return output
+
+
 def _stable_output(output: NotebookNode, count: int | None) -> NotebookNode:
-    stable = NotebookNode({key: value for key, value in output.items() if key != "transient"})
+    stable = _without_widgets(NotebookNode({key: value for key, value in output.items() if key != "transient"}))
     if "execution_count" in stable:
         stable.execution_count = count
     return stable

@@ -4,7 +4,7 @@ import base64
 import os
 import platform
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from importlib.metadata import version
@@ -15,6 +15,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from paperlib import experiments
 from paperlib.experiments.artefacts import ClaimResult, Figure1Data, Figure2Data
+from paperlib.paper import look
 from paperlib.paths import atomic_write
 from paperlib.profiles import Profile
 from paperlib.show import figures, tables
@@ -86,10 +87,13 @@ def write_table(number: int, profile: Profile, folder: Path) -> Artefact:
 
 
 def write_figure(number: int, profile: Profile, folder: Path) -> Artefact:
-    """Compute and draw figure `number` and write it into `folder`."""
+    """Compute and draw figure `number` and write it into `folder`; Figure 2 also as `fig2_extended`, with all maps and
+    fills."""
     data = experiments.figure(number, profile)
-    draw = {1: figures.figure1, 2: figures.figure2}[number]
-    files = tuple(figures.save_figure(draw(data), f"fig{number}", folder))
+    ways = {
+        1: {"fig1": figures.figure1}, 2: {"fig2": figures.figure2, "fig2_extended": figures.figure2_extended},
+    }[number]
+    files = tuple(file for name, draw in ways.items() for file in figures.save_figure(draw(data), name, folder))
     titles = {1: "Figure 1: images and their saliency maps", 2: "Figure 2: quality prediction on masked images"}
     return Artefact(f"fig{number}", titles[number], files, html=_numbers(data), alt=describe(data))
 
@@ -98,10 +102,12 @@ def describe(data: Figure1Data | Figure2Data) -> str:
     """What a figure shows, in words, for those who cannot see it."""
     if isinstance(data, Figure1Data):
         return f"{len(data.images)} images side by side; below each its maps, one row per kind: {', '.join(data.rows)}."
-    gaps = figures.gap_frame(data)
-    first = gaps[(gaps[["world", "network"]] == gaps[["world", "network"]].iloc[0]).all(axis="columns")]
+    gaps = figures.papers_part(figures.gap_frame(data))
+    setting = gaps[["world", "network"]]
+    first = gaps[(setting == setting.iloc[0]).all(axis="columns")]
     distances = "; ".join(f"{row.map} map, {row.fill} fill: {row.gap:+.2f}" for row in first.itertuples())
-    return f"SROCC against the share of masked pixels, LeRF and MoRF curves. Mean of LeRF minus MoRF: {distances}."
+    return ("SROCC against the share of masked pixels, LeRF and MoRF curves. Mean of LeRF minus MoRF for "
+            f"{look(first['network'].iloc[0]).label}: {distances}.")
 
 
 def _numbers(data: Figure1Data | Figure2Data) -> str:
@@ -140,8 +146,7 @@ def write_report(run: Run, folder: Path) -> Path:
     return page
 
 
-def _data_uri(files: Sequence[Path]) -> str:
-    picture = next(file for file in files if file.suffix == ".png")
+def _data_uri(picture: Path) -> str:
     return "data:image/png;base64," + base64.b64encode(picture.read_bytes()).decode()
 
 

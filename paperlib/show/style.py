@@ -22,9 +22,14 @@ class MapLook(NamedTuple):
 MAPS = {
     "saliency": MapLook("Saliency", look("transalnet").colour),
     "gradcam": MapLook("GradCAM", look("baseline").colour),
+    "half_image": MapLook("HalfImage, our reading", look("maniqa").colour),
+    "saliency_grid": MapLook("Saliency, 12 cells", look("ew_psnr").colour),
     "center": MapLook("Centre prior", look("center_prior").colour),
     "random": MapLook("Random", look("noise_map").colour),
 }
+
+FILLS = {"mean": "ImageNet mean", "telea": "Telea", "navier_stokes": "Navier–Stokes"}
+"""Names of fills that are more than their key."""
 
 
 def use() -> AbstractContextManager[None]:
@@ -35,3 +40,8 @@ def use() -> AbstractContextManager[None]:
 def map_look(name: str) -> MapLook:
     """Name and colour of a map; an unknown one is called by its key, in the colour for further lines."""
     return MAPS.get(name) or MapLook(name.replace("_", " ").capitalize(), look("topiq_nr").colour)
+
+
+def fill_label(name: str) -> str:
+    """Name of a fill of masked pixels."""
+    return FILLS.get(name) or name.replace("_", " ")

@@ -8,6 +8,7 @@ import re
 import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import fields, is_dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -159,8 +160,11 @@ def rewrite_readme(text: str, figures: Path) -> str:
 
 
 def _files(files: Sequence[Path]) -> str:
-    """One folder and the endings: `figures/table1.csv .md .tex`."""
-    return " ".join([_shown(files[0]), *(file.suffix for file in files[1:])])
+    """Each stem once, with its endings: `figures/table1.csv .md .tex`."""
+    words = [_shown(files[0])]
+    for before, file in pairwise(files):
+        words.append(file.suffix if file.stem == before.stem else file.name)
+    return " ".join(words)
 
 
 def _shown(path: Path) -> str:

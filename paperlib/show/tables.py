@@ -3,7 +3,8 @@
 Every format shows the mean to three decimals, "± sd" over repeats and "[low, high]" where there is an interval, the
 paper's number beside ours with the difference (ours - paper) where it published one, and an en dash where nothing was
 computed. Best, second and third are marked per column among the ranked rows, at the printed precision: equal printed
-values share a mark, and the next different value takes the next mark.
+values share a mark, and the next different value takes the next mark. A dagger follows means whose cell is `alike`; the
+table's notes say to what.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 
 DECIMALS = 3
 MISSING = "–"
+ALIKE = "†"
 WIDTH = 110
 
 _KEY = ["section", "method", "dataset", "metric"]
@@ -38,7 +40,7 @@ _MARKDOWN_MARKS = (("", ""), ("**", "**"), ("<ins>", "</ins>"), ("*", "*"))
 
 
 class Cell(NamedTuple):
-    """One cell: numbers as computed, and `rank` 1, 2 or 3 when the cell takes a mark, else 0."""
+    """One cell: numbers as computed, `rank` 1, 2 or 3 when it takes a mark, else 0, and whether it takes a dagger."""
 
     value: float
     sd: float
@@ -46,11 +48,17 @@ class Cell(NamedTuple):
     high: float
     published: float
     rank: int
+    alike: bool = False
 
     @property
     def mean(self) -> str:
         """The value to three decimals, or the dash."""
         return _decimals(self.value)
+
+    @property
+    def dagger(self) -> str:
+        """The dagger of a value that is `alike`, empty without."""
+        return ALIKE if self.alike and _finite(self.value) else ""
 
     @property
     def spread(self) -> str:
@@ -302,7 +310,11 @@ def _cells(table: TableData) -> dict[tuple[str, str, str, str], Cell]:
         ranks.update(_ranks(ranked["value"], directions[column]))
     numbers = table.cells[_NUMBERS].astype(float).itertuples(index=False, name=None)
     keys = table.cells[_KEY].itertuples(index=False, name=None)
-    return {key: Cell(*values, int(rank)) for key, values, rank in zip(keys, numbers, ranks, strict=True)}
+    alike = table.cells["alike"].astype(bool) if "alike" in table.cells else [False] * len(table.cells)
+    return {
+        key: Cell(*values, int(rank), bool(same))
+        for key, values, rank, same in zip(keys, numbers, ranks, alike, strict=True)
+    }
 
 
 def _ranks(values: pd.Series, direction: int) -> pd.Series:
@@ -362,7 +374,7 @@ def _grid(tablefmt: str, heads: list[str], body: list[list[str]]) -> str:
 
 
 def _joined(cell: Cell, newline: str, before: str = "", after: str = "") -> str:
-    mean = " ".join(filter(None, (f"{before}{cell.mean}{after}", cell.spread)))
+    mean = " ".join(filter(None, (f"{before}{cell.mean}{after}{cell.dagger}", cell.spread)))
     return newline.join(filter(None, (mean, cell.interval)))
 
 
@@ -407,6 +419,7 @@ _TEX = str.maketrans(
         "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "<": r"$<$", ">": r"$>$", "≤": r"$\leq$", "≥": r"$\geq$",
         "↑": r"$\uparrow$", "↓": r"$\downarrow$", "→": r"$\to$", "±": r"$\pm$", "×": r"$\times$", "·": r"$\cdot$",
         "Δ": r"$\Delta$", "β": r"$\beta$", "−": "$-$", "–": "--", "…": r"\dots{}", "“": "``", "”": "''", "’": "'",
+        "†": r"$^{\dagger}$",
     }
 )
 
@@ -430,7 +443,7 @@ def _tex_cell(cell: Cell) -> str:
     mean = mark.format(_tex(cell.mean.replace("-", "−")))
     spread = rf"\,{{\footnotesize {_tex(cell.spread)}}}" if cell.spread else ""
     interval = rf" {{\scriptsize {cell.interval}}}" if cell.interval else ""
-    return mean + spread + interval
+    return mean + _tex(cell.dagger) + spread + interval
 
 
 _HTML = """\
@@ -466,6 +479,7 @@ _HTML = """\
 <tr><th scope="row">{{ row.label }}</th>
 {%- for cell in row.cells %}
 <td><{{ tags[cell.rank] }}>{{ cell.mean }}</{{ tags[cell.rank] }}>
+{%- if cell.dagger %}<sup>{{ cell.dagger }}</sup>{% endif %}
 {%- if cell.spread %} {{ cell.spread }}{% endif %}
 {%- if cell.interval %}<br><small>{{ cell.interval }}</small>{% endif %}
 {%- if cell.paper != missing %}<br><small>paper {{ cell.paper }}

@@ -137,7 +137,7 @@ def _fit_of_1000(shape: tuple[int, int], rounds: int) -> dict[str, Any]:
 
 
 def full_size_maps() -> dict[str, Any]:
-    return _fit_of_1000((480, 640), rounds=3)
+    return _fit_of_1000((480, 640), rounds=2)
 
 
 def small_maps() -> dict[str, Any]:

@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from paperlib.datasets.gaze import UnusableFile, check, open_gaze
+from paperlib.datasets.files import UnusableFile
+from paperlib.datasets.gaze import check, open_gaze
 from paperlib.datasets.standins import write_cat2000, write_own, write_salicon
 from paperlib.errors import PaperlibError
 
@@ -146,7 +147,7 @@ def test_locked_folders(roots: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def refusing(path):
         raise PermissionError(13, "Permission denied", str(path))
 
-    monkeypatch.setattr("paperlib.datasets.gaze.os.listdir", refusing)
+    monkeypatch.setattr("paperlib.datasets.files.os.listdir", refusing)
     with pytest.raises(PaperlibError, match=r"cannot be listed \(Permission denied\); give it read rights"):
         open_gaze("salicon", roots / "salicon")
 

@@ -17,13 +17,8 @@ from paperlib.datasets.cat2000 import (
     content_box,
     open_cat2000,
 )
-from paperlib.datasets.gaze import (
-    UnusableFile,
-    check,
-    fixation_map,
-    has_rotation,
-    open_gaze,
-)
+from paperlib.datasets.files import UnusableFile, has_rotation
+from paperlib.datasets.gaze import check, fixation_map, open_gaze
 from paperlib.datasets.standins import write_cat2000
 from paperlib.errors import PaperlibError
 

@@ -59,7 +59,7 @@ def fake_notebooks(monkeypatch: Patch, tmp_path: Path) -> dict:
         return [NotebookRun(path.stem, output / path.name, None, 1.5, errors.get(path.stem)) for path in chosen]
 
     monkeypatch.setattr(notebooks, "run_notebooks", run)
-    for name in ("figure1", "figure2"):
+    for name in ("figure1", "figure2", "figure2_extended"):
         monkeypatch.setattr(figures, name, lambda data: Figure(figsize=(1, 1)))
     return given
 
@@ -155,7 +155,9 @@ def test_stdout_holds_data_alone(monkeypatch: Patch, capfd: Capture) -> None:
 
 def test_figure_writes_and_prints_the_paths(tmp_path: Path, capsys: Capture) -> None:
     assert cli.main(["figure", "2"]) == 0
-    assert capsys.readouterr().out.split() == [str(tmp_path / "figures" / f"fig2.{kind}") for kind in ("png", "pdf")]
+    assert capsys.readouterr().out.split() == [
+        str(tmp_path / "figures" / f"{name}.{kind}") for name in ("fig2", "fig2_extended") for kind in ("png", "pdf")
+    ]
     assert cli.main(["figure", "1", "--out", str(tmp_path / "else")]) == 0
     printed = [Path(line) for line in capsys.readouterr().out.split()]
     assert [path.parent for path in printed] == [tmp_path / "else"] * 2
@@ -208,7 +210,7 @@ def test_run_does_everything(fake_notebooks: dict, prepared: list, tmp_path: Pat
     assert fake_notebooks["environment"]["PAPERLIB_FIGURES"] == str(tmp_path / "figures")
     assert fake_notebooks["workers"] == 2
     assert not any(fake_notebooks["values"].values())
-    names = {"fig1.png", "fig1.pdf", "fig2.png", "fig2.pdf"}
+    names = {"fig1.png", "fig1.pdf", "fig2.png", "fig2.pdf", "fig2_extended.png", "fig2_extended.pdf"}
     names |= {f"table{number}.{kind}" for number in (1, 2, 3) for kind in ("csv", "md", "tex")}
     assert {path.name for path in (tmp_path / "figures").iterdir()} == names
     out = capsys.readouterr().out
@@ -277,7 +279,7 @@ def test_settings_never_touch_the_plain_figures(
         (["--set", "m=4"], "no notebook has a parameter 'm'; valid are\n  03a_extracting: n = 3, observers = 'sal"),
         (["--set", "observers=a", "--only", "03c"], "no notebook has a parameter 'observers'; valid are\n  03c_du"),
         (["--set", "n=many"], "n=many does not fit 03a_extracting"),
-        (["--set", "observers=nobody"], "observers='nobody' is not known; choose one of: saliency, uniform"),
+        (["--set", "observers=nobody"], "observers='nobody' is not known; choose from: saliency, uniform"),
         (["--only", "05"], "no notebook starts with '05'; choose from: 03a_extracting, 03c_dual, 04_discussion"),
     ],
 )

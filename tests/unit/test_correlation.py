@@ -130,7 +130,7 @@ def test_bootstrap_in_chunks_has_as_many_draws(monkeypatch: pytest.MonkeyPatch) 
     from paperlib.metrics import correlation
 
     monkeypatch.setattr(correlation, "_CHUNK_VALUES", 70)
-    draws = [len(rows) for rows in correlation._resamples(10, 25, 0.95, 0)]
+    draws = [len(rows) for rows in correlation._resamples(10, 25, 0)]
     assert draws == [7, 7, 7, 4]
     assert bootstrap_interval(np.arange(10.0), 0, n_boot=25)[0] < 4.5
 

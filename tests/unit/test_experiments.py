@@ -9,7 +9,7 @@ from scipy import stats
 
 from paperlib import experiments, paper, profiles
 from paperlib.errors import PaperlibError
-from paperlib.experiments import dual_task, extraction, judging, masking
+from paperlib.experiments import dual_task, explorer, extraction, judging, masked_scores, masking, world_masking
 from paperlib.experiments.over_seeds import interval, summarise
 
 
@@ -20,7 +20,7 @@ def profile(tmp_path_factory):
         patch.setenv("PAPERLIB_QUIET", "1")
         yield profiles.load(
             "demo", seeds=2, n_train=96, n_test=30, n_fit=30, n_masked=24, epochs=1, hidden=(16,), fractions=(0.3, 0.7),
-            n_passes=2,
+            cell_counts=(4, 8), n_halves=2, n_passes=2,
         )
         experiments.rows.cache_clear()
         experiments.examples.cache_clear()
@@ -68,28 +68,83 @@ def test_slow_controls_run_for_the_first_repeats_only(profile):
 
 def test_figure1_holds_images_truth_and_two_kinds_of_maps(profile):
     figure = experiments.figure(1, profile)
-    assert figure.images.shape == (6, 64, 96, 3) and len(figure.captions) == 6
+    assert np.shape(figure.images) == (6, 64, 96, 3) and len(figure.captions) == 6
     assert list(figure.rows) == ["Gaze density", *extraction.MAP_LABELS.values()]
     for maps in figure.rows.values():
-        assert maps.shape == (6, 64, 96) and maps.min() >= 0 and maps.max() <= 1
+        assert np.shape(maps) == (6, 64, 96) and np.min(maps) >= 0 and np.max(maps) <= 1
     steps = extraction.smoothing_steps(experiments.examples(profile), profile)
-    np.testing.assert_allclose(
-        steps.rows["rotations, first component"] / steps.rows["rotations, first component"].max((1, 2), keepdims=True),
-        figure.rows["GradCAM (Baseline)"], atol=5e-3,
-    )
+    for step, stored in zip(steps.rows["rotations, first component"], figure.rows["GradCAM (Baseline)"], strict=True):
+        np.testing.assert_allclose(step / step.max(), stored, atol=5e-3)
+
+
+def test_the_explorer_starts_at_the_map_of_figure1(profile):
+    material = explorer.material(profile)
+    assert list(material.networks) == [paper.look(method).label for method in (
+        "baseline", "random_head", "frozen_backbone", "unpretrained", "baseline_centered", "uniform_observers"
+    )]
+    view = explorer.explore(material, material.standard)
+    assert (view.choice.network, view.choice.n_passes, view.choice.sign) == ("Baseline", 2, "positive")
+    stored = experiments.figure(1, profile)
+    np.testing.assert_allclose(view.saliency / view.saliency.max(), stored.rows["GradCAM (Baseline)"][0], atol=5e-3)
+    np.testing.assert_array_equal(view.density, stored.rows["Gaze density"][0])
+
+
+def test_table1_marks_the_cells_whose_difference_does_not_survive(profile):
+    table = experiments.table(1, profile)
+    cells = table.cells
+    assert cells["alike"].tolist() == (cells["p_holm"] >= extraction.ALPHA).tolist()
+    assert cells["alike"].any() and not cells["alike"].all() and extraction.ALIKE_NOTE in table.notes
+    survivors = extraction.differences(experiments.rows("extraction", profile))["survives"]
+    here = cells[cells["metric"] == "CC"].set_index("method")["alike"]
+    assert (here[survivors.index] == ~survivors).all()
+
+
+def test_methods_that_a_profile_lacks_are_left_out():
+    def row(dataset, method, metric, variant, value):
+        return {"dataset": dataset, "method": method, "metric": metric, "variant": variant, "seed": 0, "value": value}
+
+    rows = pd.DataFrame([
+        row("salicon", method, metric, variant, place)
+        for place, method in enumerate(("gaze", "noise_map", "msinet", "my_net", "topiq", "center_prior"))
+        for metric in ("KLD", "CC") for variant in ("fitted", "raw")
+    ])
+    methods = extraction.headline(rows, ["uniform_observers", "noise_map"])
+    assert methods == ["center_prior", "topiq", "msinet", "my_net", "noise_map"]
+    wide = extraction.side_by_side(rows, [*methods, "unpretrained"], ["CC", "KLD"], ["plain", "raw", "fitted"])
+    assert wide.index.tolist() == methods and wide.index.name == "method"
+    assert wide.columns.tolist() == [("CC", "raw"), ("CC", "fitted"), ("KLD", "raw"), ("KLD", "fitted")]
+    assert wide.loc["topiq"].tolist() == [4] * 4
+    both = pd.concat([rows, rows.assign(dataset="cat2000", value=rows["value"] + 10)])
+    wide = extraction.side_by_side(both, methods[:2], ["CC"], ["raw"])
+    assert wide["raw"].to_dict() == {
+        ("salicon", "center_prior"): 5, ("salicon", "topiq"): 4, ("cat2000", "center_prior"): 15, ("cat2000", "topiq"): 14}
 
 
 def test_figure2_has_all_curves_with_intervals_around_them(profile):
     figure = experiments.figure(2, profile)
     own = figure.curves[figure.curves["network"] == "baseline"]
-    assert len(own) == 2 * len(masking.MAPS) * 2 * 2
+    assert len(own) == 3 * len(masked_scores.MAPS) * 2 * 2
+    assert set(own["fill"]) == {"black", "mean", "blur"}
     assert ((figure.curves["low"] <= figure.curves["srocc"]) & (figure.curves["srocc"] <= figure.curves["high"])).all()
-    assert set(figure.unmasked["network"]) == set(masking.NETWORKS)
+    assert set(figure.unmasked["network"]) == set(world_masking.NETWORKS)
+
+
+def test_figure2_sets_maps_beside_half_image(profile):
+    rows = experiments.rows("masking", profile)
+    summaries = masking.summaries(rows).set_index(["network", "fill", "map"]).sort_index()
+    assert (summaries["low"] <= summaries["area"] + 1e-9).all() and (summaries["area"] <= summaries["high"] + 1e-9).all()
+    own = summaries.loc["baseline", "mean"]
+    for name in ("saliency", "gradcam", "random"):
+        assert own.loc[name, "lead"] == pytest.approx(own.loc[name, "area"] - own.loc["half_image", "area"])
+        assert 0 < own.loc[name, "p"] <= 1
+    assert math.isnan(own.loc["half_image", "lead"])
+    ranks = rows[rows["metric"] == "half_rank"]
+    assert ranks[["n", "seed"]].values.tolist() == [[2, 0]] and 0 <= ranks["value"].iloc[0] < 1
 
 
 def test_gaps_are_lerf_minus_morf_by_hand():
     rows = pd.DataFrame([
-        {"method": "saliency", "variant": f"net/black/{strategy}/{fraction}", "seed": 0, "value": value}
+        {"method": "saliency", "variant": f"net/black/{strategy}/{fraction}", "metric": "SROCC", "seed": 0, "value": value}
         for strategy, fraction, value in
         [("LeRF", 0.3, 0.8), ("LeRF", 0.7, 0.5), ("MoRF", 0.3, 0.6), ("MoRF", 0.7, 0.6)]
     ])

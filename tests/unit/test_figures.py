@@ -5,6 +5,8 @@ import os
 import re
 import subprocess
 import sys
+from dataclasses import replace
+from io import BytesIO
 from pathlib import Path
 
 import matplotlib
@@ -14,17 +16,26 @@ import pytest
 from matplotlib.axes import Axes
 from matplotlib.colors import to_hex
 from matplotlib.text import Annotation, Text
+from PIL import Image
 
 from paperlib.datasets.records import ImageSet
 from paperlib.experiments.artefacts import Figure1Data, Figure2Data
+from paperlib.experiments.explorer import Choice, View
+from paperlib.experiments.mask_explorer import MaskChoice
+from paperlib.experiments.mask_explorer import View as MaskView
 from paperlib.paper import look
 from paperlib.show import figures, style
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 FRACTIONS = (0.1, 0.5, 0.9)
 SETTINGS = (("world", "baseline"), ("world", "uniform_observers"), ("world_uniform", "baseline"))
-MAPS = ("saliency", "gradcam", "random")
-FILLS = ("black", "mean")
+PAPER_MAPS = ("saliency", "gradcam", "half_image")
+MAPS = (*PAPER_MAPS, "random")
+PAPER_FILLS = ("black", "mean")
+FILLS = (*PAPER_FILLS, "navier_stokes")
+NETWORKS = tuple(
+    ("koniq10k", name) for name in ("baseline", "topiq", "dbcnn", "clipiqa_plus", "own.networks:my_factory")
+)
 
 
 @pytest.fixture
@@ -51,6 +62,16 @@ def curves(settings: tuple[tuple[str, str], ...] = SETTINGS) -> Figure2Data:
 @pytest.fixture(scope="module")
 def figure2() -> figures.PaperFigure:
     return figures.figure2(curves())
+
+
+@pytest.fixture(scope="module")
+def extended() -> figures.PaperFigure:
+    return figures.figure2_extended(curves())
+
+
+@pytest.fixture(scope="module")
+def five_networks() -> figures.PaperFigure:
+    return figures.figure2(curves(NETWORKS))
 
 
 @pytest.fixture
@@ -83,8 +104,107 @@ def test_figure1_draws_every_image_and_map(figure1_data: Figure1Data) -> None:
             assert np.asarray(grey.get_array()).shape == (8, 12)
             np.testing.assert_array_equal(drawn.get_array(), maps[column])
             assert drawn.get_clim() == (0, 1)
-    assert [ax.get_ylabel() for ax in grid[:, 0]] == ["Image", "Saliency", "GradCAM of the\nBaseline"]
+    assert [ax.get_ylabel() for ax in grid[:, 0]] == ["Image", "Saliency", "GradCAM of the Baseline"]
     assert bar.get_ylabel() == "map value" and bar.get_ylim() == (0, 1)
+
+
+WIDE, TALL, SQUARE = (30, 60), (60, 40), (50, 50)
+
+
+def mixed(sizes: list[tuple[int, int]]) -> Figure1Data:
+    rng = np.random.default_rng(6)
+    images = [rng.integers(0, 256, (*size, 3), dtype=np.uint8) for size in sizes]
+    rows = {name: [rng.random(size) for size in sizes] for name in ("TranSalNet", "GradCAM (Baseline-EfficientNet-B0)")}
+    return Figure1Data(images, rows, tuple(f"COCO_val2014_{number:012d}" for number in range(len(sizes))))
+
+
+def test_figure1_takes_pictures_of_any_shape_at_one_height() -> None:
+    sizes = [WIDE, TALL, SQUARE, TALL]
+    data = mixed(sizes)
+    figure = figures.figure1(data)
+    *panels, _ = figure.axes
+    grid = np.array(panels).reshape(3, len(sizes))
+    boxes = [ax.get_window_extent() for ax in panels]
+    assert np.ptp([box.height for box in boxes]) < 1e-6
+    for column, (height, width) in enumerate(sizes):
+        for row, maps in enumerate([data.images, *data.rows.values()]):
+            box = grid[row, column].get_window_extent()
+            assert box.width / box.height == pytest.approx(width / height)
+            np.testing.assert_array_equal(grid[row, column].images[-1].get_array(), maps[column])
+        assert len({round(ax.get_window_extent().x0, 6) for ax in grid[:, column]}) == 1
+    assert not any(one.overlaps(two) for one, two in itertools.combinations(boxes, 2))
+
+
+def test_figure1_of_arrays_and_of_lists_is_one_figure(figure1_data: Figure1Data) -> None:
+    rows = {label: list(maps) for label, maps in figure1_data.rows.items()}
+    lists = Figure1Data(list(figure1_data.images), rows, figure1_data.captions)
+    assert figures.for_screen(figures.figure1(lists)) == figures.for_screen(figures.figure1(figure1_data))
+
+
+@pytest.mark.parametrize("sizes", [[TALL], [WIDE] * 2, [WIDE, TALL, SQUARE] * 7], ids=["one", "two", "many"])
+def test_figure1_of_few_or_many_pictures_stays_readable(sizes: list[tuple[int, int]]) -> None:
+    figure = figures.figure1(mixed(sizes))
+    *panels, bar = figure.axes
+    assert len(panels) == 3 * len(sizes)
+    heights = [ax.get_window_extent().height / figure.dpi for ax in panels]
+    assert figures.PICTURE_HEIGHT[0] <= min(heights) and max(heights) <= figures.PICTURE_HEIGHT[1] + 1e-6
+    assert figure.get_size_inches()[0] <= style.FULL_WIDTH + 1e-6
+    assert [ax.get_title() for ax in panels if ax.get_title()] and bar.get_ylabel() == "map value"
+    width, height = figure.bbox.size
+    labels = [text for ax in figure.axes for text in shown_labels(ax)]
+    for text in labels:
+        box = text.get_window_extent()
+        assert box.x0 > -1 and box.y0 > -1 and box.x1 < width + 1 and box.y1 < height + 1, text
+
+
+@pytest.fixture
+def view() -> View:
+    rng = np.random.default_rng(7)
+    metrics = {"NSS": 1.2345, "SIM": 0.5, "CC": float("nan"), "KLD": 0.25}
+    image = rng.integers(0, 256, (*WIDE, 3), dtype=np.uint8)
+    choice = Choice(0, "Baseline", sign="negative")
+    return View(choice, "3: a <picture>", image, rng.random(WIDE), rng.random(WIDE), metrics)
+
+
+def test_the_explorer_shows_image_gaze_map_and_numbers(view: View) -> None:
+    image, gaze, found, bar = figures.explored(view).axes
+    np.testing.assert_array_equal(image.images[0].get_array(), view.image)
+    np.testing.assert_array_equal(gaze.images[1].get_array(), view.density)
+    np.testing.assert_array_equal(found.images[1].get_array(), view.saliency)
+    assert [ax.get_title() for ax in (image, gaze, found)] == [
+        "3: a <picture>", "Gaze density", "Baseline, negative evidence"]
+    assert found.get_xlabel().split("   ") == ["NSS 1.234", "SIM 0.500", "CC –", "KLD 0.250"]
+    assert bar.get_ylim() == (0, 1)
+
+
+@pytest.fixture
+def mask_view() -> MaskView:
+    rng = np.random.default_rng(8)
+    image, hidden = rng.integers(0, 256, (2, *WIDE, 3), dtype=np.uint8)
+    choice = MaskChoice(0, "half_image", "LeRF", 0.3, "mean")
+    return MaskView(choice, "1: a picture", "Baseline", image, rng.random(WIDE), hidden, 1 / 3, 0.75, 0.5, 61.25)
+
+
+def test_the_masking_explorer_shows_image_map_mask_and_scores(mask_view: MaskView) -> None:
+    image, found, hidden, bar = figures.masked(mask_view).axes
+    np.testing.assert_array_equal(image.images[0].get_array(), mask_view.image)
+    np.testing.assert_array_equal(found.images[1].get_array(), mask_view.relevance)
+    np.testing.assert_array_equal(hidden.images[0].get_array(), mask_view.masked)
+    assert [ax.get_title() for ax in (image, found, hidden)] == [
+        "1: a picture", "HalfImage, our reading", "LeRF, 33 % masked, ImageNet mean"]
+    assert image.get_xlabel() == "score 0.750   MOS 61.250" and hidden.get_xlabel() == "score 0.500   change -0.250"
+    assert bar.get_ylim() == (0, 1)
+    assert figures.masked(replace(mask_view, mos=None)).axes[0].get_xlabel() == "score 0.750"
+
+
+def test_screens_get_pictures_as_jpeg_and_lines_as_png(figure1_data: Figure1Data, figure2: figures.PaperFigure) -> None:
+    figure = figures.figure1(figure1_data)
+    kind, content = figures.for_screen(figure)
+    assert kind == "jpeg" and figures.for_screen(figure2)[0] == "png"
+    lossless = figures._render(figure, "png", figure.dpi)
+    with Image.open(BytesIO(content)) as shown, Image.open(BytesIO(lossless)) as exact:
+        assert shown.format == "JPEG" and shown.size == exact.size
+        assert np.abs(np.asarray(shown, float) - np.asarray(exact.convert("RGB"), float)).mean() < 2
 
 
 def test_an_overlay_is_as_opaque_as_the_map_is_high() -> None:
@@ -101,6 +221,9 @@ def test_an_overlay_is_as_opaque_as_the_map_is_high() -> None:
     [
         Figure1Data(np.zeros((2, 4, 4, 3), np.uint8), {"a": np.zeros((2, 4, 5))}, ()),
         Figure1Data(np.zeros((2, 4, 4, 3), np.uint8), {"a": np.zeros((2, 4, 4))}, ("only one",)),
+        Figure1Data(np.zeros((2, 4, 4, 3), np.uint8), {"a": np.zeros((1, 4, 4))}, ()),
+        Figure1Data([np.zeros((4, 6, 3), np.uint8), np.zeros((6, 4, 3), np.uint8)], {"a": [np.zeros((4, 6))] * 2}, ()),
+        Figure1Data([], {"a": []}, ()),
     ],
 )
 def test_figure1_refuses_what_does_not_fit(data: Figure1Data) -> None:
@@ -108,25 +231,77 @@ def test_figure1_refuses_what_does_not_fit(data: Figure1Data) -> None:
         figures.figure1(data)
 
 
-def test_figure2_draws_the_curves_of_its_data(figure2: figures.PaperFigure) -> None:
+def assert_draws(ax: Axes, data: Figure2Data, setting: tuple[str, str], fill: str, name: str) -> None:
+    """The panel holds the two curves of the data, the score without mask, and a band per strategy."""
+    lines = {line.get_linestyle(): line for line in ax.lines if len(line.get_xdata()) == len(FRACTIONS)}
+    for strategy, dash in (("LeRF", "-"), ("MoRF", "--")):
+        expected = data.curves.query(
+            "world == @setting[0] and network == @setting[1] and fill == @fill and map == @name "
+            "and strategy == @strategy"
+        ).sort_values("fraction")
+        np.testing.assert_array_equal(lines[dash].get_xdata(), FRACTIONS)
+        np.testing.assert_array_equal(lines[dash].get_ydata(), expected["srocc"])
+        assert to_hex(lines[dash].get_color()) == style.map_look(name).colour
+        low, high = ax.get_ylim()
+        assert low < expected["low"].min() and expected["high"].max() < high
+    unmasked = [line for line in ax.lines if len(line.get_xdata()) == 2]
+    expected = data.unmasked.query("world == @setting[0] and network == @setting[1]")["srocc"].tolist()
+    assert [line.get_ydata()[0] for line in unmasked] == expected
+    assert len(ax.collections) == 2
+
+
+def test_figure2_has_the_papers_layout(figure2: figures.PaperFigure) -> None:
     data = curves()
-    panels = np.array(figure2.axes).reshape(len(FILLS), len(MAPS) + 1)
-    for (row, fill), (column, name) in itertools.product(enumerate(FILLS), enumerate(MAPS)):
+    panels = np.array(figure2.axes).reshape(len(PAPER_FILLS), len(PAPER_MAPS) + 1)
+    for (row, fill), (column, name) in itertools.product(enumerate(PAPER_FILLS), enumerate(PAPER_MAPS)):
         ax = panels[row, column]
-        lines = {line.get_linestyle(): line for line in ax.lines if len(line.get_xdata()) == len(FRACTIONS)}
-        for strategy, dash in (("LeRF", "-"), ("MoRF", "--")):
-            expected = data.curves.query(
-                "world == 'world' and network == 'baseline' and fill == @fill and map == @name "
-                "and strategy == @strategy"
-            ).sort_values("fraction")
-            np.testing.assert_array_equal(lines[dash].get_xdata(), FRACTIONS)
-            np.testing.assert_array_equal(lines[dash].get_ydata(), expected["srocc"])
-            assert to_hex(lines[dash].get_color()) == style.map_look(name).colour
-        unmasked = [line for line in ax.lines if len(line.get_xdata()) == 2]
-        assert [line.get_ydata()[0] for line in unmasked] == [0.8]
-        assert len(ax.collections) == 2  # a band per strategy
+        assert_draws(ax, data, SETTINGS[0], fill, name)
         assert ax.get_title() == (style.map_look(name).label if row == 0 else "")
-    assert [ax.get_ylabel() for ax in panels[:, 0]] == ["SROCC, black fill", "SROCC, mean fill"]
+    assert [ax.get_ylabel() for ax in panels[:, 0]] == ["SROCC,\nblack fill", "SROCC,\nImageNet mean fill"]
+    assert len({ax.get_ylim() for ax in panels[:, :-1].flat}) == 1
+
+
+def test_figure2_draws_what_there_is_of_the_papers_layout() -> None:
+    data = curves(SETTINGS[:1])
+    without = data.curves[data.curves["map"].isin(["gradcam", "random"]) & (data.curves["fill"] != "mean")]
+    (ax,) = figures.figure2(Figure2Data(without, data.unmasked)).axes
+    assert_draws(ax, data, SETTINGS[0], "black", "gradcam")
+    other = data.curves[(data.curves["map"] == "random") & (data.curves["fill"] == "navier_stokes")]
+    (ax,) = figures.figure2(Figure2Data(other, data.unmasked)).axes
+    assert_draws(ax, data, SETTINGS[0], "navier_stokes", "random")
+
+
+def test_the_extended_figure_has_all_maps_and_fills_of_one_network(extended: figures.PaperFigure) -> None:
+    data = curves()
+    panels = np.array(extended.axes).reshape(len(FILLS), len(MAPS))
+    for (row, fill), (column, name) in itertools.product(enumerate(FILLS), enumerate(MAPS)):
+        assert_draws(panels[row, column], data, SETTINGS[0], fill, name)
+    assert panels[0, 2].get_title().replace("\n", " ") == "HalfImage, our reading"
+    assert panels[2, 0].get_ylabel().replace("\n", " ") == "SROCC, Navier–Stokes fill"
+    other = figures.figure2_extended(data, network="uniform_observers").axes
+    assert_draws(other[-1], data, SETTINGS[1], "navier_stokes", "random")
+    with pytest.raises(ValueError, match="expected .*baseline.*, got"):
+        figures.figure2_extended(data, network="none")
+
+
+def test_several_networks_get_a_block_of_the_papers_layout_each(five_networks: figures.PaperFigure) -> None:
+    data = curves(NETWORKS)
+    *blocks, last = five_networks.subfigs
+    assert [block.get_suptitle() for block in blocks] == [look(name).label for _, name in NETWORKS]
+    for block, setting in zip(blocks, NETWORKS, strict=True):
+        panels = np.array(block.axes).reshape(len(PAPER_FILLS), len(PAPER_MAPS))
+        for (row, fill), (column, name) in itertools.product(enumerate(PAPER_FILLS), enumerate(PAPER_MAPS)):
+            assert_draws(panels[row, column], data, setting, fill, name)
+    assert len({ax.get_ylim() for block in blocks for ax in block.axes}) == 1
+    gaps = figures.gap_frame(data)
+    for ax, fill in zip(last.axes, PAPER_FILLS, strict=True):
+        for line, name in zip(ax.lines[1:], PAPER_MAPS, strict=True):
+            np.testing.assert_array_equal(line.get_xdata(), gaps.query("fill == @fill and map == @name")["gap"])
+    sizes = [ax.get_window_extent().size / five_networks.dpi for block in blocks for ax in block.axes]
+    assert np.min(sizes) > 0.5, "inches: readable"
+    alone = figures.figure2(data, network="topiq").axes
+    assert len(alone) == len(PAPER_FILLS) * (len(PAPER_MAPS) + 1)
+    assert_draws(alone[0], data, NETWORKS[1], "black", "saliency")
 
 
 def test_figure2_bands_are_the_intervals(figure2: figures.PaperFigure) -> None:
@@ -139,25 +314,28 @@ def test_figure2_bands_are_the_intervals(figure2: figures.PaperFigure) -> None:
     assert len(figures.figure2(Figure2Data(bare, data.unmasked)).axes[0].collections) == 0
 
 
-def test_figure2_names_the_strategies_where_they_part(figure2: figures.PaperFigure) -> None:
-    saliency, _, random, _ = figure2.axes[:4]
+def test_figure2_names_the_strategies_where_they_part(
+    figure2: figures.PaperFigure, extended: figures.PaperFigure
+) -> None:
+    saliency = figure2.axes[0]
     names = {text.get_text(): text for text in saliency.texts if isinstance(text, Annotation)}
     assert names["LeRF"].xy[1] > names["MoRF"].xy[1] and names["LeRF"].xy[0] == names["MoRF"].xy[0]
-    assert "no mask" in names and "LeRF" not in texts(random)
+    assert names["LeRF"].xy[0] == 0.5 and "no mask" in names
+    assert "LeRF" not in texts(extended.axes[MAPS.index("random")])
 
 
 def test_figure2_sets_the_controls_beside_the_network(figure2: figures.PaperFigure) -> None:
     gaps = figures.gap_frame(curves())
-    for row, fill in enumerate(FILLS):
+    for row, fill in enumerate(PAPER_FILLS):
         ax = figure2.axes[row * 4 + 3]
         labels = [label.get_text().replace("\n", " ") for label in ax.get_yticklabels()]
         assert labels == ["Baseline", "Baseline, uniform observers", "Micro-world, uniform observers"]
         for line in ax.lines[1:]:
-            (name,) = [name for name in MAPS if style.map_look(name).label == line.get_label()]
+            (name,) = [name for name in PAPER_MAPS if style.map_look(name).label == line.get_label()]
             expected = gaps.query("fill == @fill and map == @name")["gap"]
             np.testing.assert_array_equal(line.get_xdata(), expected)
             np.testing.assert_array_equal(line.get_ydata(), [0, 1, 2])
-    assert len(figures.figure2(curves(SETTINGS[:1])).axes) == len(FILLS) * len(MAPS)
+    assert len(figures.figure2(curves(SETTINGS[:1])).axes) == len(PAPER_FILLS) * len(PAPER_MAPS)
 
 
 def test_figure2_of_a_control_puts_it_first() -> None:
@@ -267,9 +445,13 @@ def shown_labels(ax: Axes) -> list[Text]:
 
 
 def test_text_stays_inside_the_figure_and_off_its_neighbours(
-    figure1_data: Figure1Data, figure2: figures.PaperFigure, records: ImageSet
+    figure1_data: Figure1Data, figure2: figures.PaperFigure, extended: figures.PaperFigure,
+    five_networks: figures.PaperFigure, records: ImageSet, view: View, mask_view: MaskView
 ) -> None:
-    for figure in (figures.figure1(figure1_data), figure2, figures.world_sheet(records), figures.seed_plot(seeds())):
+    shapes = mixed([WIDE, TALL, SQUARE, TALL])
+    for figure in (figures.figure1(figure1_data), figures.figure1(shapes), figures.explored(view), figure2,
+                   extended, five_networks, figures.masked(mask_view), figures.world_sheet(records),
+                   figures.seed_plot(seeds())):
         width, height = figure.bbox.size
         labels = [text for ax in figure.axes if ax.get_visible() for text in shown_labels(ax)]
         assert len(labels) >= 5
@@ -330,9 +512,9 @@ def test_a_notebook_shows_a_figure_and_a_table_once() -> None:
     ((without_pyplot,), nothing, (with_pyplot,), (table,)) = [cell.outputs for cell in notebook.cells[1:]]
     assert nothing == []
     for output in (without_pyplot, with_pyplot):
-        assert output.output_type == "execute_result"
-        assert set(output.data) == {"image/png", "text/plain"}
-        assert re.fullmatch(r"<PaperFigure size 936x\d+(\.\d+)? with 5 Axes>", output.data["text/plain"])
+        assert output.output_type == "display_data"
+        assert set(output.data) == {"image/jpeg", "text/plain"}
+        assert re.fullmatch(r"<PaperFigure size \d+(\.\d+)?x\d+(\.\d+)? with 5 Axes>", output.data["text/plain"])
     assert set(table.data) == {"text/html", "text/plain"}
 
 

@@ -9,21 +9,8 @@ import pytest
 from PIL import Image
 from scipy import ndimage
 
-from paperlib.datasets import gaze
-from paperlib.datasets.gaze import (
-    Gaze,
-    GazeSet,
-    PointRecord,
-    UnusableFile,
-    blur,
-    check,
-    fixation_map,
-    listing,
-    open_gaze,
-    picture_size,
-    read_grey,
-    read_rgb,
-)
+from paperlib.datasets.files import UnusableFile, has_rotation, listing, picture_size, read_grey, read_rgb
+from paperlib.datasets.gaze import Gaze, GazeSet, PointRecord, blur, check, fixation_map, open_gaze
 from paperlib.datasets.standins import write_own
 from paperlib.errors import PaperlibError
 
@@ -123,7 +110,7 @@ def test_stored_pixels_count_not_the_exif_rotation(tmp_path: Path) -> None:
     assert picture_size(path) == (4, 6)
     assert read_rgb(path).shape == (4, 6, 3)
     assert abs(read_rgb(path).astype(int) - COLOURS).max() < 20
-    assert gaze.has_rotation(path)
+    assert has_rotation(path)
 
 
 def test_names_outside_ascii(tmp_path: Path) -> None:

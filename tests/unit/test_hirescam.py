@@ -57,7 +57,7 @@ def test_six_default_passes_equal_the_peer(network, images):
 
 
 def test_principal_component_equals_the_peers_svd_up_to_its_arbitrary_sign():
-    for shape in ((2, 48, 6, 8), (2, 20, 8, 12), (1, 3, 5, 5)):
+    for shape in ((2, 48, 6, 8), (2, 20, 8, 12), (1, 3, 5, 5), (3, 1, 2, 3), (2, 2, 4, 4), (1, 9, 1, 2)):
         evidence = torch.randn(shape, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
         got = hirescam.first_principal_component(evidence).numpy()
         expected = get_2d_projection(evidence.numpy())
@@ -72,6 +72,45 @@ def test_principal_component_sign_follows_the_channel_sum():
         total = hirescam.channel_sum(flip * evidence)
         total = total - total.mean((1, 2), keepdim=True)
         assert ((component * total).sum((1, 2)) >= 0).all()
+
+
+def test_principal_component_is_the_same_whichever_dimension_comes_last_in_memory():
+    evidence = torch.randn(3, 40, 5, 6, generator=torch.Generator().manual_seed(5), dtype=torch.float64)
+    last = evidence.contiguous(memory_format=torch.channels_last)
+    torch.testing.assert_close(hirescam.first_principal_component(last), hirescam.first_principal_component(evidence))
+
+
+def test_principal_component_of_constant_evidence_is_zero():
+    assert not hirescam.first_principal_component(torch.ones(2, 6, 3, 4)).any()
+
+
+def test_principal_component_keeps_blas_at_one_thread_and_gives_the_threads_back(monkeypatch):
+    from threadpoolctl import threadpool_info, threadpool_limits
+
+    def threads():
+        return {library["num_threads"] for library in threadpool_info() if library["user_api"] == "blas"}
+
+    seen = []
+    plain = hirescam._principal_projection
+    monkeypatch.setattr(hirescam, "_principal_projection", lambda centred: (seen.append(threads()), plain(centred))[1])
+    hirescam.first_principal_component(torch.rand(1, 4, 3, 3))  # loads what threads are counted of
+    with threadpool_limits(2, user_api="blas"):
+        hirescam.first_principal_component(torch.rand(1, 4, 3, 3))
+        assert threads() == {2}
+    assert seen[1] == {1}
+
+
+@pytest.mark.parametrize("part", ["", "head.2"], ids=["whole", "dropout only"])
+def test_a_network_in_training_mode_is_evaluated_and_left_in_training_mode(part):
+    torch.manual_seed(2)
+    network = Baseline(create_backbone("test_resnet", out_index=2), hidden=(16, 8), dropout=0.5).eval()
+    pixels = torch.rand(2, 3, 48, 64)
+    expected = score_evidence(network, pixels)
+    network.get_submodule(part).train()
+    modes = [module.training for module in network.modules()]
+    found = score_evidence(network, pixels)
+    assert torch.equal(found.gradients, expected.gradients) and torch.equal(found.scores, expected.scores)
+    assert [module.training for module in network.modules()] == modes
 
 
 def test_hirescam_equals_gradcam_for_any_head_after_global_average_pooling(network, images):
@@ -350,6 +389,44 @@ def test_folded_networks_give_the_same_maps(name, images):
     options = {"smoothing": "none", "principal_component": False}
     np.testing.assert_allclose(hirescam.extract(network, images, **options), hirescam.extract(fast, images, **options),
                                atol=1e-3)
+
+
+def test_prepared_pointwise_convolutions_give_the_same_scores_gradients_and_keys(images):
+    from paperlib.models.inference import PointwiseConvolution, prepare
+
+    torch.manual_seed(0)
+    network = Baseline(create_backbone("test_resnet"), hidden=(8,)).eval()
+    pixels = to_unit_range(images[:1])
+    fast = prepare(network, pixels, fold=False, channels_last=False)
+    kinds = [(type(module), module.kernel_size) for module in fast.modules() if isinstance(module, torch.nn.Conv2d)]
+    assert (PointwiseConvolution, (1, 1)) in kinds and (torch.nn.Conv2d, (3, 3)) in kinds
+    assert not any(isinstance(module, PointwiseConvolution) for module in network.modules())
+    assert fast.state_dict().keys() == network.state_dict().keys()
+    expected, got = pixels.clone().requires_grad_(), pixels.clone().requires_grad_()
+    network(expected).sum().backward()
+    fast(got).sum().backward()
+    torch.testing.assert_close(got.grad, expected.grad)
+    with torch.no_grad():
+        torch.testing.assert_close(fast(pixels), network(pixels))
+
+
+def test_pointwise_convolution_leaves_other_types_and_gradients_to_torch(monkeypatch):
+    from paperlib.models.inference import PointwiseConvolution
+
+    asked = []
+    plain = torch.mkldnn_convolution
+    monkeypatch.setattr(torch, "mkldnn_convolution", lambda *given: (asked.append(given), plain(*given))[1])
+    convolution = PointwiseConvolution(5, 7, 1, stride=2)
+    images = torch.rand(2, 5, 6, 4, generator=torch.Generator().manual_seed(1))
+    expected = torch.nn.functional.conv2d(images, convolution.weight, convolution.bias, stride=2)
+    assert torch.equal(convolution(images), expected) and not asked
+    with torch.no_grad():
+        torch.testing.assert_close(convolution(images), expected)
+        assert len(asked) == torch.backends.mkldnn.is_available()
+        with torch.autocast("cpu", torch.bfloat16):
+            assert convolution(images).dtype == torch.bfloat16
+        assert convolution.double()(images.double()).dtype == torch.float64
+    assert len(asked) == torch.backends.mkldnn.is_available()
 
 
 def test_folding_that_would_change_the_output_is_refused():

@@ -1,97 +1,193 @@
-"""Masks meet their fractions exactly and agree with the plainest possible reference."""
+"""The blur beside other people's, masks and masked pictures by hand."""
 
+import cv2
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
-from hypothesis.extra import numpy as hnp
-
+import torch
 from paperlib.maps import masking
+from paperlib.maps.fills import FILLS, PAPER_FILLS, fill
 
 
-def reference(one: np.ndarray, fraction: float, strategy: str) -> np.ndarray:
-    order = np.argsort(one, axis=None, kind="stable")
-    count = round(fraction * one.size)
-    chosen = order[:count] if strategy == "LeRF" else order[one.size - count:]
-    return np.isin(np.arange(one.size), chosen).reshape(one.shape)
+@pytest.fixture
+def maps() -> np.ndarray:
+    return np.random.default_rng(0).random((2, 64, 96), dtype=np.float32)
 
 
-@settings(max_examples=60, deadline=None)
-@given(
-    maps=hnp.arrays(np.float32, (2, 5, 7), elements=st.sampled_from([0.0, 0.25, 0.5, 1.0])),
-    fraction=st.floats(0, 1), strategy=st.sampled_from(["LeRF", "MoRF"]),
-)
-def test_equal_to_the_reference_with_many_ties(maps, fraction, strategy):
-    got = masking.masked(masking.ranks(maps), fraction, strategy)
-    expected = np.stack([reference(one, fraction, strategy) for one in maps])
-    assert np.array_equal(got, expected)
-    assert (got.sum((1, 2)) == round(fraction * 35)).all()
+@pytest.fixture
+def images() -> np.ndarray:
+    return np.random.default_rng(1).integers(0, 256, (2, 6, 8, 3), np.uint8)
 
 
-@settings(max_examples=30, deadline=None)
-@given(maps=hnp.arrays(np.float32, (1, 6, 6), elements=st.floats(-5, 5, width=32)), count=st.integers(0, 36))
-def test_lerf_and_morf_are_complements(maps, count):
-    rank = masking.ranks(maps)
-    low = masking.masked(rank, count / 36, "LeRF")
-    high = masking.masked(rank, (36 - count) / 36, "MoRF")
-    assert np.array_equal(low, ~high)
+# -------------------------------------------------------------------------------------------------------------- blur
 
 
-def test_masks_grow_with_the_fraction():
-    rank = masking.ranks(np.random.default_rng(0).random((3, 8, 8)))
-    for strategy in ("LeRF", "MoRF"):
-        masks = [masking.masked(rank, fraction, strategy) for fraction in np.linspace(0, 1, 9)]
-        assert all((small <= large).all() for small, large in zip(masks, masks[1:], strict=False))
+@pytest.mark.parametrize(("sigma", "size"), [(2.0, 101), (5.0, 101), (3.0, 21), (40.0, 101)])
+def test_blur_is_that_of_opencv_and_torchvision(maps, sigma, size):
+    from torchvision.transforms.functional import gaussian_blur
+
+    got = masking.blur(maps, sigma, size)
+    for one, expected in zip(got, maps, strict=True):
+        by_opencv = cv2.GaussianBlur(expected, (size, size), sigma, borderType=cv2.BORDER_REFLECT_101)
+        np.testing.assert_allclose(one, by_opencv, rtol=0, atol=4e-6)
+    by_torchvision = gaussian_blur(torch.from_numpy(maps)[:, None], [size, size], [sigma, sigma])[:, 0]
+    np.testing.assert_allclose(got, by_torchvision, rtol=0, atol=4e-6)
 
 
-def test_fill_colours_by_hand():
-    images = np.full((1, 2, 2, 3), 200, np.uint8)
-    mask = np.array([[[True, False], [False, True]]])
-    black, mean = masking.fill(images, mask, "black"), masking.fill(images, mask, "mean")
-    assert black[0, 0, 0].tolist() == [0, 0, 0] and black[0, 0, 1].tolist() == [200, 200, 200]
-    assert mean[0, 1, 1].tolist() == [124, 116, 104]
-    assert (images == 200).all(), "the originals stay"
+def test_blur_has_the_papers_kernel_and_a_small_sigma_by_default(maps):
+    np.testing.assert_array_equal(masking.blur(maps), masking.blur(maps, 2.0, 101))
 
 
-def test_fraction_zero_and_one():
-    images = np.random.default_rng(1).integers(0, 255, (2, 4, 4, 3), np.uint8)
-    rank = masking.ranks(np.zeros((2, 4, 4)))
-    assert np.array_equal(masking.fill(images, masking.masked(rank, 0.0, "MoRF"), "black"), images)
-    assert (masking.fill(images, masking.masked(rank, 1.0, "LeRF"), "black") == 0).all()
-
-
-def test_blur_separates_equal_values():
+def test_blur_separates_equal_values_and_reaches_far():
     """The paper's reason to blur: quantiles of a map with few distinct values."""
     rng = np.random.default_rng(2)
     steps = np.kron(rng.integers(0, 5, (1, 8, 8)), np.ones((1, 8, 8))).astype(np.float32)
     assert len(np.unique(steps)) <= 5
-    assert len(np.unique(masking.blur(steps, 2.0))) > 1000
-    assert masking.blur(steps, 0.0) is not None and np.array_equal(masking.blur(steps, 0.0), steps)
+    assert len(np.unique(masking.blur(steps))) > 1000
+    point = np.zeros((1, 99, 99), np.float32)
+    point[0, 49, 49] = 1
+    assert (np.diff(masking.blur(point)[0, 49, 49:69]) < 0).all(), "20 pixels are 10 standard deviations"
+    np.testing.assert_array_equal(masking.blur(steps, 0), steps)
 
 
-def test_blur_agrees_with_torchvision():
-    import torch
-    from torchvision.transforms.functional import gaussian_blur
+@pytest.mark.parametrize("shape", [(1, 64, 96), (1, 5, 7)])
+def test_blur_leaves_constant_maps_constant(shape):
+    """Also near borders and where the kernel is larger than the map: no ranks are made of rounding."""
+    assert len(np.unique(masking.blur(np.full(shape, 0.3), 5.0))) == 1
 
-    maps = np.random.default_rng(3).random((2, 64, 96)).astype(np.float32)
-    inner = (slice(None), slice(24, 40), slice(24, 72))
-    padded = np.pad(maps, ((0, 0), (50, 50), (50, 50)), mode="reflect")
-    expected = gaussian_blur(torch.from_numpy(padded), [101, 101], [3.0, 3.0]).numpy()[:, 50:-50, 50:-50]
-    np.testing.assert_allclose(masking.blur(maps, 3.0)[inner], expected[inner], atol=1e-5)
+
+# ------------------------------------------------------------------------------------------------------------- masks
+
+
+def test_masks_by_hand():
+    maps = np.array([[[3, 1, 2], [1, 5, 1]]])
+    masks = masking.quantile_masks(maps, [1 / 6, 1 / 3, 0.5, 2 / 3])
+    assert masks.of("LeRF", 1 / 3).astype(int).tolist() == [[[0, 1, 0], [1, 0, 0]]], "equal values in reading order"
+    assert masks.of("LeRF", 2 / 3).astype(int).tolist() == [[[0, 1, 1], [1, 0, 1]]]
+    assert masks.of("MoRF", 1 / 6).astype(int).tolist() == [[[0, 0, 0], [0, 1, 0]]]
+    assert masks.of("MoRF", 2 / 3).astype(int).tolist() == [[[1, 0, 1], [0, 1, 1]]], "the last of equals first"
+
+
+def test_constant_maps_are_masked_in_reading_order():
+    masks = masking.quantile_masks(np.full((1, 4, 5), 7.0), [0.25])
+    assert masks.of("LeRF", 0.25).reshape(-1).tolist() == [True] * 5 + [False] * 15
+    assert masks.of("MoRF", 0.25).reshape(-1).tolist() == [False] * 15 + [True] * 5
+
+
+def test_lerf_and_morf_are_complements_at_the_fractions_of_the_paper(maps):
+    tenths = [tenth / 10 for tenth in range(11)]
+    masks = masking.quantile_masks(maps, tenths + [1 - share for share in tenths])
+    for share in tenths:
+        np.testing.assert_array_equal(masks.of("LeRF", share), ~masks.of("MoRF", 1 - share))
+
+
+def test_fraction_that_ends_in_one_half_masks_equally_many_in_both_orders():
+    masks = masking.quantile_masks(np.arange(7.0).reshape(1, 1, 7), [0.5])
+    assert masks.of("LeRF", 0.5).sum() == masks.of("MoRF", 0.5).sum() == round(3.5)
+
+
+def test_more_fractions_than_a_byte_holds():
+    values = np.random.default_rng(3).permutation(1000).reshape(1, 25, 40)
+    fractions = [count / 1000 for count in range(1, 300, 2)]
+    masks = masking.quantile_masks(values, fractions)
+    assert masks.bands.dtype == np.int16
+    for share in fractions:
+        for strategy, expected in (("LeRF", values < 1000 * share), ("MoRF", values >= 1000 - 1000 * share)):
+            np.testing.assert_array_equal(masks.of(strategy, share), expected)
+            on_device = masks.as_bytes(torch.from_numpy(masks.bands), strategy, share)
+            np.testing.assert_array_equal(on_device, 255 * expected.astype(np.uint8))
+
+
+# ---------------------------------------------------------------------------------------------------------- variants
+
+
+def test_variants_are_the_masked_images(images):
+    maps = {"random": np.random.default_rng(2).random((2, 6, 8)), "equal": np.zeros((2, 6, 8))}
+    masks = {name: masking.quantile_masks(values, (0.25, 0.5)) for name, values in maps.items()}
+    steps = list(masking.variants(images, masks, FILLS, batch=1))
+    assert [key for keys, _ in steps for key in keys] == [
+        masking.Variant(name, strategy, fraction, filling)
+        for name in maps for strategy in ("LeRF", "MoRF") for fraction in (0.25, 0.5) for filling in FILLS
+    ]
+    for (key,), pictures in steps:
+        expected = fill(images, masks[key.map].of(key.strategy, key.fraction), key.fill)
+        assert pictures.dtype == torch.uint8
+        np.testing.assert_array_equal(pictures[0], expected)
+
+
+def test_variants_come_in_batches_of_any_size(images):
+    masks = {"map": masking.quantile_masks(np.random.default_rng(2).random((2, 6, 8)), (0.2, 0.6, 0.8))}
+    single = torch.cat([pictures for _, pictures in masking.variants(images, masks)])
+    assert single.shape == (12, 2, 6, 8, 3)
+    for batch, sizes in ((7, [3, 3, 3, 3]), (10, [5, 5, 2]), (100, [12])):
+        steps = list(masking.variants(images, masks, batch=batch))
+        assert [len(keys) for keys, _ in steps] == [len(pictures) for _, pictures in steps] == sizes
+        assert torch.equal(torch.cat([pictures for _, pictures in steps]), single)
+
+
+def test_fraction_zero_is_the_image_and_fraction_one_tells_nothing(images):
+    masks = {"map": masking.quantile_masks(np.random.default_rng(2).random((2, 6, 8)), (0, 1))}
+    for (key,), pictures in masking.variants(images, masks, FILLS):
+        if key.fraction == 0:
+            np.testing.assert_array_equal(pictures[0], images)
+        elif key.fill not in ("image_mean", "blur"):
+            expected = (0, 0, 0) if key.fill == "black" else (124, 116, 104)
+            assert (pictures[0] == torch.tensor(expected)).all()
+        elif key.fill == "image_mean":
+            assert all(len(np.unique(picture.reshape(-1, 3).numpy(), axis=0)) == 1 for picture in pictures[0])
+
+
+def test_variants_leave_the_images_alone(images):
+    before = images.copy()
+    masks = {"map": masking.quantile_masks(np.zeros((2, 6, 8)), (0.5,))}
+    for _, pictures in masking.variants(images, masks, FILLS):
+        pictures.zero_()
+    np.testing.assert_array_equal(images, before)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+def test_variants_on_a_gpu_are_the_same(images):
+    masks = {"map": masking.quantile_masks(np.random.default_rng(2).random((2, 6, 8)), (0.25, 0.5))}
+    here, there = (masking.variants(images, masks, FILLS, device=device, batch=8) for device in ("cpu", "cuda"))
+    for (keys, expected), (same_keys, pictures) in zip(here, there, strict=True):
+        assert keys == same_keys and pictures.device.type == "cuda"
+        assert torch.equal(pictures.cpu(), expected)
+
+
+# ------------------------------------------------------------------------------------------------------------ errors
+
+
+def masks_of(shape: tuple[int, ...]) -> dict[str, masking.Masks]:
+    return {"map": masking.quantile_masks(np.zeros(shape), [0.5])}
+
+
+PICTURES = np.zeros((1, 2, 2, 3), np.uint8)
 
 
 @pytest.mark.parametrize(
     ("call", "complaint"),
     [
-        (lambda: masking.ranks(np.full((1, 2, 2), np.nan)), "NaN"),
-        (lambda: masking.ranks(np.zeros((2, 2))), r"\(n, h, w\)"),
+        (lambda: masking.quantile_masks(np.full((1, 2, 2), np.nan), [0.5]), "NaN"),
+        (lambda: masking.quantile_masks(np.full((1, 2, 2), np.inf), [0.5]), "infinite"),
+        (lambda: masking.quantile_masks(np.zeros((2, 2)), [0.5]), r"\(n, h, w\)"),
+        (lambda: masking.quantile_masks(np.zeros((1, 2, 2), "U1"), [0.5]), "real numbers"),
+        (lambda: masking.quantile_masks(np.zeros((1, 2, 2)), [0.5, 1.5]), "1.5"),
+        (lambda: masking.quantile_masks(np.zeros((1, 2, 2)), [np.nan]), "nan"),
+        (lambda: masking.quantile_masks(np.zeros((1, 2, 2)), []), "fractions"),
+        (lambda: masking.blur(np.full((1, 2, 2), np.nan), 1), "NaN"),
         (lambda: masking.blur(np.zeros((1, 2, 2)), -1), "sigma=-1"),
-        (lambda: masking.masked(np.zeros((1, 2, 2), int), 1.5, "LeRF"), "fraction=1.5"),
-        (lambda: masking.masked(np.zeros((1, 2, 2), int), 0.5, "best"), "best"),
-        (lambda: masking.fill(np.zeros((1, 2, 2, 3), np.uint8), np.zeros((1, 2, 2), bool), "red"), "red"),
-        (lambda: masking.fill(np.zeros((1, 2, 2, 3), np.uint8), np.zeros((1, 3, 2), bool), "black"), "masks"),
+        (lambda: masking.blur(np.zeros((1, 2, 2)), 1, 10), "kernel_size=10"),
+        (lambda: masks_of((1, 2, 2))["map"].of("LeRF", 0.25), "fraction=0.25: these masks were made for 0.5"),
+        (lambda: masks_of((1, 2, 2))["map"].of("best", 0.5), "best"),
+        (lambda: masking.variants(PICTURES, masks_of((1, 2, 3))), "masks of map"),
+        (lambda: masking.variants(PICTURES, masks_of((1, 2, 2)), strategies=["best"]), "best"),
+        (lambda: masking.variants(PICTURES, masks_of((1, 2, 2)), fills=["red"]), "red"),
+        (lambda: masking.variants(PICTURES.astype(float), masks_of((1, 2, 2))), "uint8"),
     ],
 )
-def test_bad_input_is_named(call, complaint):
+def test_bad_input_is_named_at_once(call, complaint):
     with pytest.raises(ValueError, match=complaint):
         call()
+
+
+def test_the_papers_fills_come_first():
+    assert FILLS[:2] == PAPER_FILLS == ("black", "mean")

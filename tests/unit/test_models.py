@@ -17,6 +17,15 @@ def test_any_timm_backbone_through_one_door(name):
     assert features.shape == (1, backbone.channels, size // backbone.reduction, size // backbone.reduction)
 
 
+def test_efficientnet_ends_where_the_authors_baseline_pools():
+    backbone = backbones.create_backbone("efficientnet_b0")
+    assert (backbone.channels, backbone.reduction) == (1280, 32)
+    images = torch.rand(1, 3, 64, 96)
+    backbone.eval()
+    with torch.no_grad():
+        torch.testing.assert_close(backbone(images), backbone.network.forward_features(images))
+
+
 def test_unknown_backbone_stage_and_weights_are_named(tmp_path):
     with pytest.raises(ValueError, match="similar names: .*resnet"):
         backbones.create_backbone("resnet_50000")

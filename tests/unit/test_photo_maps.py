@@ -9,7 +9,7 @@ from paperlib import experiments, profiles
 from paperlib.datasets.own import open_own
 from paperlib.datasets.standins import write_own
 from paperlib.errors import PaperlibError
-from paperlib.experiments import extraction, photo_sources
+from paperlib.experiments import explorer, extraction, photo_sources
 from paperlib.metrics.saliency import evaluate
 
 
@@ -102,6 +102,14 @@ def test_differences_name_what_beats_the_prior(profile, table):
 def test_figure_shows_the_network_and_the_folder(profile, table):
     data = experiments.figure(1, profile)
     assert list(data.rows) == ["Gaze density", "residual", f"{__name__}:tiny_iqa"]
+
+
+def test_the_explorer_gives_the_networks_of_the_profile(profile, table):
+    material = explorer.material(profile)
+    assert list(material.networks) == [f"{__name__}:tiny_iqa"]
+    view = explorer.explore(material, material.standard)
+    stored = experiments.examples(profile).maps[f"{__name__}:tiny_iqa"][0]
+    np.testing.assert_allclose(view.saliency / view.saliency.max(), stored, atol=0.01)
 
 
 @pytest.mark.parametrize(

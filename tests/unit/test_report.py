@@ -82,13 +82,22 @@ def test_the_page_loads_nothing_from_outside(written: tuple[report.Run, Path], p
 
 def test_every_picture_says_what_it_shows_and_is_the_file(written: tuple[report.Run, Path], page: Page) -> None:
     pictures = page.all("img")
-    assert len(pictures) == 2
+    assert len(pictures) == 3
     assert pictures[0]["alt"].endswith('one row per kind: Ground truth, GradCAM "quoted".')
     # LeRF falls by 0.3 and MoRF by 0.7 per share; over shares 0.2 and 0.6 they differ by 0.4 * 0.4 on average
     assert "saliency map, black fill: +0.16" in pictures[1]["alt"]
-    for picture, name in zip(pictures, ("fig1", "fig2"), strict=True):
-        (file,) = [path for path in written[0].artefacts[3 + (name == "fig2")].files if path.suffix == ".png"]
+    for picture, name in zip(pictures, ("fig1", "fig2", "fig2_extended"), strict=True):
+        (file,) = [path for path in written[0].artefacts[3 + (name != "fig1")].files if path.name == f"{name}.png"]
         assert base64.b64decode(picture["src"].partition(",")[2]) == file.read_bytes()
+
+
+def test_figure2_comes_with_its_extended_version(written: tuple[report.Run, Path], page: Page) -> None:
+    artefact = written[0].artefacts[4]
+    names = ["fig2.png", "fig2.pdf", "fig2_extended.png", "fig2_extended.pdf"]
+    assert [path.name for path in artefact.files] == names and all(path.stat().st_size > 1000 for path in artefact.files)
+    links = [link["href"].rpartition("/")[2] for link in page.all("a")]
+    assert [name for name in links if name in names] == names
+    assert artefact.files[0].read_bytes() != artefact.files[2].read_bytes()
 
 
 def test_links_lead_to_files_that_are_there(written: tuple[report.Run, Path], page: Page) -> None:

@@ -12,7 +12,8 @@ from scipy import ndimage
 from scipy.io import loadmat, savemat
 
 from paperlib.datasets import salicon
-from paperlib.datasets.gaze import UnusableFile, check, fixation_map, open_gaze
+from paperlib.datasets.files import UnusableFile
+from paperlib.datasets.gaze import check, fixation_map, open_gaze
 from paperlib.datasets.salicon import SaliconRecord, edition_of, open_salicon
 from paperlib.datasets.standins import write_salicon
 from paperlib.errors import PaperlibError

@@ -220,3 +220,40 @@ def test_one_method_in_two_sections_makes_two_rows() -> None:
     cells = [cell("Raw", "baseline", "world", "CC", 0.5), cell("Fitted", "baseline", "world", "CC", 0.7)]
     frame = tables.to_frame(make(cells))
     assert frame.index.tolist() == [("Raw", "Baseline"), ("Fitted", "Baseline")]
+
+
+ALIKE = {("saliency_net", "CC"), ("transalnet", "CC"), ("noise_map", "KLD")}
+
+
+def with_daggers() -> TableData:
+    """p is .05 or more for (method, metric) in ALIKE; a value that is missing takes no dagger all the same."""
+    marked = [(one["method"], one["metric"]) in ALIKE for one in CELLS]
+    cells = [{**one, "p_holm": 0.3 if alike else 0.001, "alike": alike} for one, alike in zip(CELLS, marked, strict=True)]
+    return make(cells)
+
+
+def test_a_dagger_stands_at_the_cell_and_at_no_other_of_its_row() -> None:
+    table = with_daggers()
+    frame = tables.to_frame(table)
+    cc, kld = (frame["Micro-world"][heading]["ours"].tolist() for heading in ("CC ↑", "KLD ↓"))
+    assert cc == ["0.541", "0.700 ± 0.012 [0.650, 0.750]", "0.600", "0.700†", "–", "0.990"]
+    assert kld == ["0.784", "0.300 ± 0.020", "–", "0.250", "–", "0.010†"]
+    for text in (tables.to_text(table), tables.to_markdown(table), tables.to_html(table)):
+        assert text.count("†") == 2
+    assert "**0.700**†" in tables.to_markdown(table)
+    html = tables.to_html(table)
+    assert "<b>0.700</b><sup>†</sup>" in html and "<span>0.010</span><sup>†</sup>" in html
+    latex = tables.to_latex(table)
+    assert latex.isascii() and latex.count(r"$^{\dagger}$") == 2 and r"\textbf{0.700}$^{\dagger}$" in latex
+    Html(html)
+
+
+def test_csv_keeps_plain_numbers_beside_daggers() -> None:
+    back = pd.read_csv(io.StringIO(tables.to_csv(with_daggers())))
+    assert "†" not in tables.to_csv(with_daggers()) and back["value"].dtype == float
+    assert sorted(set(back["p_holm"])) == [0.001, 0.3]
+
+
+def test_tables_without_a_test_have_no_dagger(table: TableData) -> None:
+    for form in (tables.to_text, tables.to_markdown, tables.to_latex, tables.to_html):
+        assert "†" not in form(table) and "dagger" not in form(table)

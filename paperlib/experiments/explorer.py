@@ -1,0 +1,166 @@
+"""One picture, one network, one way of asking it: what the saliency explorer of notebook 03a shows."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache, partial
+from itertools import chain
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from paperlib import experiments
+from paperlib.experiments import world_maps
+from paperlib.experiments.extraction import SLOW_CONTROLS, WORLD_ROWS, Examples
+from paperlib.experiments.networks import VARIANTS, load_network, network_unit
+from paperlib.experiments.photo_sets import open_gaze_source, origins
+from paperlib.experiments.photo_sources import SCORE_KINDS, scoring_network
+from paperlib.maps.evidence import score_evidence
+from paperlib.maps.hirescam import channel_sum, first_principal_component, hirescam
+from paperlib.maps.smoothing import Average, passes, unit_range
+from paperlib.models.baseline import to_unit_range
+from paperlib.paper import look
+
+if TYPE_CHECKING:
+    from paperlib.profiles import Profile
+
+SIGNS: dict[str, Callable[[Tensor], Tensor]] = {
+    "positive": lambda evidence: evidence,
+    "negative": lambda evidence: -evidence,
+    "absolute": lambda evidence: evidence.abs(),
+}
+"""What of the evidence makes the map, after the reduction to one channel and before the cut below zero: what speaks for
+a high score (the standard, in the paper and in Table I), what speaks against it, or both."""
+
+Loader = Callable[[], tuple[nn.Module, nn.Module]]
+"""Gives an IQA network in evaluation mode and its feature layer."""
+
+
+@dataclass(frozen=True)
+class Choice:
+    """One state of the explorer.
+
+    Attributes:
+        image: number of the picture.
+        network: a key of `Material.networks`.
+        smoothing, n_passes: see `paperlib.maps.smoothing.passes`; `n_passes` matters to rotations alone.
+        principal_component: keep the first principal component instead of the channel sum.
+        sign: a key of `SIGNS`.
+    """
+
+    image: int
+    network: str
+    smoothing: str = "rotations"
+    n_passes: int = 6
+    principal_component: bool = True
+    sign: str = "positive"
+
+
+@dataclass(frozen=True)
+class Material:
+    """What there is to explore.
+
+    Attributes:
+        shown: pictures with gaze.
+        networks: label -> how to get that network.
+        standard: the first state: the profile's first IQA network on the first picture, asked as for Table I.
+        max_angle: of the rotations, degrees.
+    """
+
+    shown: Examples
+    networks: Mapping[str, Loader]
+    standard: Choice
+    max_angle: float = 10.0
+
+    @property
+    def captions(self) -> Sequence[str]:
+        """A different name for each picture."""
+        names = self.shown.captions or ("picture",) * len(self.shown.images)
+        return [f"{number}: {name}" for number, name in enumerate(names, start=1)]
+
+
+@dataclass(frozen=True)
+class View:
+    """What the explorer shows of a choice.
+
+    Attributes:
+        choice: what was asked for.
+        caption: name of the picture.
+        image: (h, w, 3) uint8.
+        density: (h, w) gaze density, stretched to a maximum of 1.
+        saliency: (h, w) float32 in [0, 1].
+        metrics: NSS, SIM, CC and KLD of the map against gaze, without map transform; NaN where a map is flat.
+    """
+
+    choice: Choice
+    caption: str
+    image: np.ndarray
+    density: np.ndarray
+    saliency: np.ndarray
+    metrics: dict[str, float]
+
+
+def explore(material: Material, choice: Choice) -> View:
+    """The map of one network on one picture, and how well it agrees with gaze.
+
+    With the standard sign the map is that of `paperlib.maps.hirescam.extract`.
+
+    Raises:
+        ValueError: no such picture, network or sign, or as `paperlib.maps.smoothing.passes`.
+    """
+    shown = material.shown
+    if not 0 <= choice.image < len(shown.images):
+        raise ValueError(f"image={choice.image}: expected 0 to {len(shown.images) - 1}")
+    for name, known in (("network", material.networks), ("sign", SIGNS)):
+        if getattr(choice, name) not in known:
+            raise ValueError(f"{name}={getattr(choice, name)!r}; expected one of: {', '.join(known)}")
+    image, density = shown.images[choice.image], np.asarray(shown.density[choice.image])
+    saliency = _map(material, choice, image)
+    return View(choice, material.captions[choice.image], image, density / density.max(), saliency,
+                shown.agreement(choice.image, saliency))
+
+
+def _map(material: Material, choice: Choice, image: np.ndarray) -> np.ndarray:
+    network, layer = material.networks[choice.network]()
+    device = next(chain(network.parameters(), network.buffers(), (torch.empty(0),))).device
+    pixels = to_unit_range(image[None]).to(device)
+    reduce = first_principal_component if choice.principal_component else channel_sum
+    mean = Average(image.shape[:2])
+    for view in passes(choice.smoothing, choice.n_passes, material.max_angle):
+        found = score_evidence(network, view.view(pixels), layer)
+        evidence = reduce(hirescam(found.features, found.gradients))
+        mean.add(view, unit_range(SIGNS[choice.sign](evidence)))
+    return mean.maps()[0].cpu().numpy()
+
+
+def material(profile: "Profile") -> Material:
+    """The example pictures of `profile` and its IQA networks, those behind Table I; they are loaded when asked for."""
+    networks = _photo_networks(profile) if profile.photographs.datasets else _world_networks(profile)
+    settings = profile.extraction
+    standard = Choice(0, next(iter(networks)), settings.smoothing, settings.n_passes, settings.principal_component)
+    return Material(experiments.examples(profile), networks, standard, settings.max_angle)
+
+
+def _world_networks(profile: "Profile") -> dict[str, Loader]:
+    scoring = {*VARIANTS, *world_maps.NETWORK_OF} - {*world_maps.SOURCES}
+    units = {
+        method: network_unit(profile, world_maps.NETWORK_OF.get(method, method), profile.seeds[0])
+        for method in WORLD_ROWS
+        if method in scoring and not (method in SLOW_CONTROLS and profile.n_control_seeds < 1)
+    }
+    results = experiments.compute(units.values(), profile, "networks to explore")
+
+    def load(name: str) -> tuple[nn.Module, nn.Module]:
+        network = load_network(results[name])
+        return network, network.last_features
+
+    return {look(method).label: cache(partial(load, unit.name)) for method, unit in units.items()}
+
+
+def _photo_networks(profile: "Profile") -> dict[str, Loader]:
+    known = origins(profile, open_gaze_source(profile, profile.photographs.datasets[0]))
+    return {
+        look(method).label: cache(partial(scoring_network, origin, profile))
+        for method, origin in known.items() if origin.kind in SCORE_KINDS
+    }
