@@ -1,14 +1,13 @@
 """One training loop for every network of the companion: seeded, resumable, one line per epoch if wanted."""
 
-import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 
-from paperlib.engine.progress import progress, say
-from paperlib.paths import atomic_write
+from paperlib.engine import checkpoints
+from paperlib.engine.progress import progress
 
 WARM_UP = 0.15
 
@@ -91,24 +90,16 @@ def _epoch(epoch: int, loss: BatchLoss, optimiser, schedule, n: int, batch_size:
 
 
 def _save(file: Path, network: nn.Module, optimiser, schedule, history: list[float]) -> None:
-    state = {
+    checkpoints.save(file, {
         "network": network.state_dict(), "optimiser": optimiser.state_dict(), "schedule": schedule.state_dict(),
         "history": history,
-    }
-    with atomic_write(file) as handle:
-        torch.save(state, handle)
+    })
 
 
 def _resume(file: Path | None, network: nn.Module, optimiser, schedule) -> list[float]:
-    if file is None or not file.is_file():
+    _, state = next(checkpoints.usable(file), (None, None)) if file else (None, None)
+    if state is None:
         return []
-    try:
-        state = torch.load(file, weights_only=True)
-        parts = [state[name] for name in ("network", "optimiser", "schedule")]
-        history = [float(value) for value in state["history"]]
-    except (RuntimeError, EOFError, KeyError, OSError, ValueError, zipfile.BadZipFile) as error:
-        say(f"the checkpoint {file.name} is damaged ({type(error).__name__}); training starts anew")
-        return []
-    for target, part in zip((network, optimiser, schedule), parts, strict=True):
-        target.load_state_dict(part)
-    return history
+    for name, target in (("network", network), ("optimiser", optimiser), ("schedule", schedule)):
+        target.load_state_dict(state[name])
+    return list(state["history"])

@@ -38,12 +38,15 @@ _TYPES = {column: "str" for column in COLUMNS} | dict.fromkeys(("value", "low", 
 _TYPES |= dict.fromkeys(("seed", "n"), "int64")
 _BLANKS = {"str": "", "float64": np.nan, "int64": 0}
 
+RESOURCES = ("cpus", "gpus", "memory")
+"""What a unit may ask of a cluster: processors, graphics processors (a fraction shares one), and GiB of memory."""
+
 _FORMAT = 1
 """Raised by hand when the engine changes in a way that changes results: the engine's own modules are in no key."""
 
-_CARRIERS = frozenset(f"paperlib.engine.{name}" for name in ("units", "store", "local", "progress", "score_cache")) | {
-    "paperlib.errors", "paperlib.paths",
-}  # fmt: skip
+_CARRIERS = frozenset(
+    f"paperlib.engine.{name}" for name in ("units", "store", "plan", "local", "cluster", "progress", "score_cache", "checkpoints")
+) | {"paperlib.errors", "paperlib.paths"}
 """Modules that carry results and cannot change them; a new wording of a message must not cost a recomputation."""
 
 
@@ -67,6 +70,8 @@ class Unit:
         cost: rough cost relative to other units; long ones are started first. No part of the identity.
         places: where the function finds files, by name; joined to `params` for the call. No part of the identity, so that
             data may move: what the files hold must stand in `params`, as a fingerprint.
+        resources: what the unit occupies on a cluster, by names out of `RESOURCES`; by default one CPU, no GPU and
+            whatever memory there is. Without effect on one machine, and no part of the identity.
 
     Raises:
         ValueError: a field is malformed or a parameter's value is of another kind.
@@ -79,6 +84,7 @@ class Unit:
     needs: tuple["Unit", ...] = ()
     cost: float = field(default=1.0, compare=False)
     places: tuple[tuple[str, str], ...] = field(default=(), compare=False)
+    resources: tuple[tuple[str, float], ...] = field(default=(), compare=False)
 
     def __post_init__(self) -> None:
         if not re.fullmatch(r"[\w-]+", self.experiment) or self.experiment in RESERVED:
@@ -97,14 +103,19 @@ class Unit:
         if both := dict(params).keys() & dict(places).keys():
             raise ValueError(f"parameters and places must have different names, got {sorted(both)} in both")
         object.__setattr__(self, "places", places)
+        resources = tuple(sorted((key, float(value)) for key, value in dict(self.resources).items()))
+        if any(key not in RESOURCES or not 0 <= value < float("inf") for key, value in resources):
+            raise ValueError(f"resources must be finite numbers of 0 or more, named out of {RESOURCES}, got {resources}")
+        object.__setattr__(self, "resources", resources)
 
     @classmethod
     def of(
         cls, experiment: str, name: str, compute: str, /, needs: Iterable["Unit"] = (), cost: float = 1.0,
-        places: Mapping[str, Any] | None = None, **params: Any,
+        places: Mapping[str, Any] | None = None, resources: Mapping[str, float] | None = None, **params: Any,
     ) -> "Unit":
         """The unit with these parameters given by name. Raises ValueError like the class."""
-        return cls(experiment, name, compute, tuple(params.items()), tuple(needs), cost, tuple((places or {}).items()))
+        outside = tuple((places or {}).items()), tuple((resources or {}).items())
+        return cls(experiment, name, compute, tuple(params.items()), tuple(needs), cost, *outside)
 
     @property
     def arguments(self) -> dict[str, Any]:

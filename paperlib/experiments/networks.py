@@ -14,6 +14,7 @@ from paperlib.engine.training import fit
 from paperlib.engine.units import Inputs, Result, Unit
 from paperlib.models.backbones import TINY_WEIGHTS, create_tiny_backbone
 from paperlib.models.baseline import Baseline, gradcam_map, to_unit_range
+from paperlib.models.saliency_losses import SALIENCY_LOSSES
 
 if TYPE_CHECKING:
     from paperlib.profiles import Profile
@@ -151,28 +152,6 @@ def _loss(network: Baseline, world: ImageSet, params: dict[str, Any]):
         return value
 
     return loss
-
-
-def mse_loss(maps: Tensor, density: Tensor) -> Tensor:
-    """Mean squared error of maps (n, h, w) in [0, 1] to densities stretched to a maximum of 1."""
-    return F.mse_loss(maps, density / density.amax((1, 2), keepdim=True))
-
-
-def kld_loss(maps: Tensor, density: Tensor, eps: float = 1e-4) -> Tensor:
-    """Kullback-Leibler divergence of the densities from the maps (n, h, w), both as distributions."""
-    predicted = (maps + eps) / (maps + eps).sum((1, 2), keepdim=True)
-    truth = density / density.sum((1, 2), keepdim=True)
-    return (truth * (truth.clamp_min(eps * eps).log() - predicted.log())).sum((1, 2)).mean()
-
-
-def cc_loss(maps: Tensor, density: Tensor, eps: float = 1e-4) -> Tensor:
-    """One minus the linear correlation of maps and densities (n, h, w)."""
-    a, b = maps.flatten(1), density.flatten(1) / density.flatten(1).amax(1, keepdim=True)
-    a, b = a - a.mean(1, keepdim=True), b - b.mean(1, keepdim=True)
-    return 1 - ((a * b).sum(1) / (a.norm(dim=1) * b.norm(dim=1) + eps)).mean()
-
-
-SALIENCY_LOSSES = {"mse": mse_loss, "kld": kld_loss, "cc": cc_loss}
 
 
 def load_network(result: Result) -> Baseline:

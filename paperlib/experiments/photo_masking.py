@@ -46,6 +46,7 @@ from paperlib.experiments.photo_sets import (
     maps_units,
     network_params,
     network_places,
+    network_resources,
     open_gaze_source,
     open_opinions_source,
     origins,
@@ -139,7 +140,7 @@ def _scores_unit(
     places = network_places(profile, origin) | {"root": source.root, "cache": profile.store_root / "scores"}
     return Unit.of(
         EXPERIMENT, f"scores/{method}/{source.name}/{first}", "paperlib.experiments.photo_masking:score_shard", needs=needs,
-        places=places, cost=100.0, first=first, last=dict(needs[0].params)["last"],
+        places=places, cost=100.0, resources=network_resources(origin), first=first, last=dict(needs[0].params)["last"],
         n_halves=max(0, min(settings.n_halves - first, profile.photographs.shard)), score_batch=settings.score_batch,
         **source.params, **network_params(profile, origin), **masking_params(settings),
     )

@@ -149,7 +149,7 @@ def maps_units(profile: "Profile", source: Source, after: Unit, method: str, ori
         Unit.of(
             "maps", f"{method}/{source.face}/{source.name}/{first}", "paperlib.experiments.photo_sets:make_maps",
             needs=[after], places=network_places(profile, origin) | {"root": source.root},
-            cost=20.0 if origin.kind in SCORE_KINDS else 5.0, first=first, last=min(first + settings.shard, n),
+            cost=20.0 if origin.kind in SCORE_KINDS else 5.0, resources=network_resources(origin), first=first, last=min(first + settings.shard, n),
             **source.params, **params,
         )
         for first in range(0, n, settings.shard)
@@ -166,6 +166,11 @@ def network_params(profile: "Profile", origin: Origin) -> dict[str, Any]:
                    "optimise": settings.optimise, "precision": settings.precision, "n_passes": smoothing.n_passes,
                    "max_angle": smoothing.max_angle}
     return params
+
+
+def network_resources(origin: Origin) -> dict[str, float]:
+    """What a unit that runs `origin` occupies on a cluster: a GPU for a network."""
+    return {"gpus": 1.0} if origin.kind in (*SCORE_KINDS, "activation", "network") else {}
 
 
 def network_places(profile: "Profile", origin: Origin) -> dict[str, Any]:

@@ -77,14 +77,30 @@ class Baseline(nn.Module):
         return self.score_features(self.features(images))
 
 
-def gradcam_map(features: Tensor, scores: Tensor) -> Tensor:
+CHANNELS = ("sum", "mean")
+"""Of the map of Baseline-GradCAM-Loss: the paper's equation has the sum, the authors' code the mean."""
+
+
+def gradcam_map(features: Tensor, scores: Tensor, channels: str = "sum") -> Tensor:
     """The map of Baseline-GradCAM-Loss: ReLU(sum_k alpha_k A_k), each map stretched to [0, 1]; (n, h, w).
 
     Equation of section III-C. alpha is detached: gradients of a loss on this map flow through the features A alone, and
-    the map has no parameters of its own.
+    the map has no parameters of its own. Sum and mean over the channels differ only by the 1e-8 that keeps the stretch from
+    dividing by zero.
+
+    Args:
+        features: (n, c, h, w), with a graph.
+        scores: (n,) of these features.
+        channels: one of `CHANNELS`.
+
+    Raises:
+        ValueError: another value of `channels`.
     """
+    if channels not in CHANNELS:
+        raise ValueError(f"channels: expected one of {', '.join(CHANNELS)}, got {channels!r}")
     (gradients,) = torch.autograd.grad(scores.sum(), features, retain_graph=True)
     alpha = gradients.mean((2, 3), keepdim=True).detach()
-    cam = (alpha * features).sum(1).relu()
+    weighted = alpha * features
+    cam = (weighted.sum(1) if channels == "sum" else weighted.mean(1)).relu()
     low, high = cam.amin((1, 2), keepdim=True), cam.amax((1, 2), keepdim=True)
     return (cam - low) / (high - low + 1e-8)
