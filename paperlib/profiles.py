@@ -146,6 +146,49 @@ class CompressionSettings:
 
 
 @dataclass(frozen=True)
+class DualTaskSettings:
+    """Section III-C on photographs; batch size, learning rates, decay and saliency loss stand in `TrainingSettings`.
+
+    Attributes:
+        training_set: opinion set whose training and validation parts are trained on; empty for the micro-world.
+        quality_sets: opinion sets that the scores are tested on, their test parts where they have parts.
+        gaze_sets: eye-tracking sets that the maps are tested on.
+        backbones: of timm; the first one's rows stand beside the paper's.
+        variants: of `paperlib.models.dual_task.VARIANTS`.
+        targets: methods of `paperlib.experiments.photo_sources.ORIGINS` whose maps are the proxy saliency; the first is
+            the paper's, the others are controls.
+        steps, accumulate, warm_up, clip_norm, ema_decay, deterministic: as in `paperlib.engine.finetuning.FinetuneSettings`.
+        training_precision: its `precision`.
+        training_height, training_width: size that pictures and maps are brought to.
+        crop_height, crop_width: of the random window; 0 for the whole picture.
+        weighting, activation, channels: as in `paperlib.models.dual_task.DualTask`.
+        training_gpus: graphics processors that a training takes on a cluster.
+    """
+
+    training_set: str = ""
+    quality_sets: tuple[str, ...] = ("koniq10k", "clive")
+    gaze_sets: tuple[str, ...] = ("salicon", "cat2000")
+    backbones: tuple[str, ...] = ("efficientnet_b0", "resnet50")
+    variants: tuple[str, ...] = ("baseline", "sal_loss", "gradcam_loss")
+    targets: tuple[str, ...] = ("msinet", "center_only")
+    steps: int = 20_000
+    accumulate: int = 1
+    warm_up: int = 0
+    clip_norm: float = 0.0
+    ema_decay: float = 0.0
+    deterministic: bool = False
+    training_precision: str = "float32"
+    training_height: int = 384
+    training_width: int = 512
+    crop_height: int = 384
+    crop_width: int = 384
+    weighting: str = "fixed"
+    activation: str = "sigmoid"
+    channels: str = "sum"
+    training_gpus: float = 0.0
+
+
+@dataclass(frozen=True)
 class Profile:
     """Everything that a run needs to know.
 
@@ -172,6 +215,7 @@ class Profile:
     photographs: PhotographSettings = field(default_factory=PhotographSettings)
     masking: MaskingSettings = field(default_factory=MaskingSettings)
     compression: CompressionSettings = field(default_factory=CompressionSettings)
+    dual_task: DualTaskSettings = field(default_factory=DualTaskSettings)
 
     @property
     def evidence(self) -> str:
@@ -186,6 +230,9 @@ class Profile:
 
 _IQA = ("baseline", "baseline_resnet50", "topiq", "dbcnn", "clipiqa_plus")
 _SALIENCY = ("msinet", "transalnet", "transalnet_res")
+_TRAINING = TrainingSettings(batch_size=16, head_lr=3e-4, backbone_lr_factor=0.1, weight_decay=1e-5)
+"""Batch size and learning rates of the authors' public experiments; which of them made the paper is not known."""
+
 _CONTROLS = ("pretrained_activation", "random_head", "center_only", "edge_energy", "noise_map")
 
 PROFILES = {
@@ -193,12 +240,16 @@ PROFILES = {
     for profile in (
         Profile("demo"),
         Profile(
-            "rehearsal", ("03a", "03b"), seeds=(0,),
+            "rehearsal", ("03a", "03b", "03c"), seeds=(0,),
+            training=replace(_TRAINING, batch_size=2),
+            dual_task=DualTaskSettings("koniq10k", steps=2),
             photographs=PhotographSettings(("salicon", "cat2000"), _IQA + _SALIENCY + _CONTROLS, n_folds=2, shard=3),
             masking=MaskingSettings(("koniq10k",), (0.3, 0.7), (6,), ("black", "mean"), n_masked=0, n_halves=0),
         ),
         Profile(
-            "paper", ("03a", "03b"), seeds=(0,),
+            "paper", ("03a", "03b", "03c"), seeds=tuple(range(10)), n_control_seeds=3,
+            training=_TRAINING,
+            dual_task=DualTaskSettings("koniq10k", training_precision="bfloat16", training_gpus=1.0),
             photographs=PhotographSettings(("salicon", "cat2000"), _IQA + _SALIENCY + _CONTROLS),
             masking=MaskingSettings(
                 ("koniq10k",), tuple(tenths / 10 for tenths in range(1, 10)), tuple(range(1, 12)),

@@ -79,15 +79,18 @@ def dual_task_parts(rows: pd.DataFrame) -> Parts:
     """C3. Change of SROCC (claim: no loss beyond 0.02) and of CC (claim: at least +0.1) from the Baseline; the CC against
     the Baseline's one-pass map stands beside it."""
     parts = {}
+    there = set(rows["dataset"])
+    scored, gazed = ("world", "world") if "world" in there else ("koniq10k", "salicon")
+    value = partial(_by_seed, rows, dataset=gazed)
     for method in ("baseline_sal_loss", "baseline_gradcam_loss"):
         label = paper.METHODS[method].label.removeprefix("Baseline-")
         parts[f"SROCC: {label} − Baseline"] = (
-            _by_seed(rows, method, "SROCC", "quality") - _by_seed(rows, "baseline", "SROCC", "quality")
+            _by_seed(rows, method, "SROCC", "quality", scored) - _by_seed(rows, "baseline", "SROCC", "quality", scored)
         )
-        parts[f"CC: {label} − Baseline"] = _by_seed(rows, method, "CC") - _by_seed(rows, "baseline", "CC")
-        one_pass = _by_seed(rows, "baseline", "CC", "plain_fitted")
+        parts[f"CC: {label} − Baseline"] = value(method, "CC") - value("baseline", "CC")
+        one_pass = value("baseline", "CC", "plain_fitted")
         own = "plain_fitted" if method == "baseline_gradcam_loss" else "fitted"
-        parts[f"control, one-pass maps, CC: {label} − Baseline"] = _by_seed(rows, method, "CC", own) - one_pass
+        parts[f"control, one-pass maps, CC: {label} − Baseline"] = value(method, "CC", own) - one_pass
     return parts
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from paperlib.datasets.opinion_standins import write_koniq
+from paperlib.datasets.opinion_standins import write_clive, write_koniq
 from paperlib.datasets.standins import write_cat2000, write_salicon
 from paperlib.engine.progress import say
 from paperlib.experiments.photo_sources import ORIGINS, Origin, baseline_file, needed_files
@@ -27,6 +27,7 @@ SALICON_PICTURES = 6
 CAT2000_PICTURES = 1
 CAT2000_CATEGORIES = ("Action", "Indoor", "Pattern", "Sketch")
 KONIQ_PICTURES = 15
+CLIVE_PICTURES = 6
 
 
 def write_standins(profile: "Profile") -> None:
@@ -35,8 +36,10 @@ def write_standins(profile: "Profile") -> None:
     write_salicon(data / "salicon", SALICON_PICTURES, SEED)
     write_cat2000(data / "cat2000", CAT2000_PICTURES, SEED, categories=CAT2000_CATEGORIES)
     write_koniq(data / "koniq10k", KONIQ_PICTURES, SEED)
-    for method in profile.photographs.methods:
-        origin = ORIGINS[method]
+    write_clive(data / "clive", CLIVE_PICTURES, SEED)
+    origins = {method: ORIGINS[method] for method in (*profile.photographs.methods, *profile.dual_task.targets)}
+    origins |= {name: Origin("activation", name) for name in profile.dual_task.backbones}
+    for method, origin in origins.items():
         if any(not (weights / name).is_file() for name, _ in needed_files(origin)):
             say(f"rehearsal: random weights of {method} in the official format")
             _write_checkpoint(origin, weights)
