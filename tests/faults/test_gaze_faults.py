@@ -14,6 +14,7 @@ from paperlib.datasets.files import UnusableFile
 from paperlib.datasets.gaze import check, open_gaze
 from paperlib.datasets.standins import write_cat2000, write_own, write_salicon
 from paperlib.errors import PaperlibError
+from tests.damage import empty, overwrite, truncate
 
 Damage = Callable[[Path], object]
 
@@ -31,18 +32,6 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def roots(whole: Path, tmp_path: Path) -> Path:
     """Copies that a test may damage: salicon/, cat2000/, own/."""
     return Path(shutil.copytree(whole, tmp_path / "sets"))
-
-
-def truncate(path: Path) -> None:
-    path.write_bytes(path.read_bytes()[: path.stat().st_size * 2 // 3])
-
-
-def empty(path: Path) -> None:
-    path.write_bytes(b"")
-
-
-def overwrite(path: Path) -> None:
-    path.write_bytes(b"<html>404 Not Found</html>" * 20)
 
 
 def flip(path: Path) -> None:

@@ -12,6 +12,7 @@ from paperlib.datasets.koniq import OFFICIAL_TABLE, SCORES_TABLE
 from paperlib.datasets.opinion_standins import write_clive, write_koniq, write_own_opinions
 from paperlib.datasets.opinions import check, open_opinions, overlap
 from paperlib.errors import PaperlibError
+from tests.damage import empty, overwrite, truncate
 
 Damage = Callable[[Path], object]
 FOLDERS = {"koniq10k": "512x384", "clive": "ChallengeDB_release/Images", "own": "images"}
@@ -37,18 +38,6 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def roots(whole: Path, tmp_path: Path) -> Path:
     """Copies that a test may damage: koniq10k/, clive/, own/."""
     return Path(shutil.copytree(whole, tmp_path / "sets"))
-
-
-def truncate(path: Path) -> None:
-    path.write_bytes(path.read_bytes()[: path.stat().st_size * 2 // 3])
-
-
-def empty(path: Path) -> None:
-    path.write_bytes(b"")
-
-
-def overwrite(path: Path) -> None:
-    path.write_bytes(b"<html>404 Not Found</html>" * 20)
 
 
 def picture(root: Path, name: str, suffix: str = ".jpg") -> Path:
