@@ -1,8 +1,8 @@
 """Saliency metrics: NSS, SIM, CC and KLD, each with its conventions named after who uses them.
 
 One function per metric states the equation in float64 for one map. `evaluate` gives the same numbers for many maps,
-many times faster: it walks over blocks that stay in the processor's cache and allocates nothing per map. A map
-that is unsafe in float32 (nearly constant, huge values, a KLD made of few pixels) is handed to the plain equations.
+many times faster: compiled loops read each map twice and nothing is allocated per map. A map that is unsafe in float32
+(nearly constant, huge values, a KLD made of few pixels) is handed to the plain equations.
 
 Definitions: Bylinskii et al., "What do different evaluation metrics tell us about saliency models?", arXiv 1604.03605.
 Conventions differ between code bases and move the numbers; they are arguments here, never hidden:
@@ -51,11 +51,10 @@ KLD_CONVENTIONS: dict[str, _KldConstants] = {
 HALF_QUANTUM = 0.5 / 255
 """Share of a density map's maximum below which its 8-bit version is 0, that is round(255 d / max d) == 0."""
 
-_BLOCK = 76800
+_BLOCK = 38400
 _MIN_RELATIVE_VARIANCE = 0.02
 _MAX_FAST_KLD = 4.0
 _SAFE_SUM = 1e15
-_NEGLIGIBLE = 1e-7
 
 
 # ---- one map, the plain equations -----------------------------------------------------------------------------------
@@ -219,7 +218,7 @@ def evaluate(
 
     names = ("NSS", "SIM", "CC", "KLD") if counts is None else ("NSS", "NSS_fix", "SIM", "CC", "KLD")
     values = {name: np.empty(len(predictions)) for name in names}
-    kernel = _BlockKernel(predictions[0].size, sim_convention, KLD_CONVENTIONS[kld_convention], threshold)
+    kernel = _FastKernel(predictions[0].size, sim_convention, KLD_CONVENTIONS[kld_convention], threshold)
     for index, (prediction, truth) in enumerate(zip(predictions, truths, strict=True)):
         count = None if counts is None else counts[index]
         try:
@@ -255,37 +254,28 @@ def _measure_exactly(
     return row
 
 
-@dataclass(frozen=True)
-class _Scaling:
-    """How a convention makes distributions: P = (s + s_shift) ratio, Q = d + d_shift, both of sum `total`."""
+class _FastKernel:
+    """All metrics of one map from two readings of it: float32 values, sums close to float64.
 
-    s_shift: float
-    d_shift: float
-    ratio: float
-    total: float
-
-
-class _BlockKernel:
-    """All metrics of one map in two passes over blocks that stay in cache: float32 values, float64 sums.
-
-    OpenCV's reductions accumulate in float64 and its logarithm is vectorised, hence OpenCV here (imported on first
-    use). P and Q are both kept at the density's sum, so that Q needs no scaling; then the sum of min(P, Q) is
-    `total - L1(P, Q) / 2` and the covariance follows from L2(P, Q). `measure` returns None where float32 is not safe,
-    or where the input is one that the plain equations refuse.
+    The loops are compiled (imported on first use); only the logarithm is OpenCV's, over blocks that stay in cache. P and
+    Q are both kept at the density's sum, so that Q needs no scaling; then the sum of min(P, Q) is `total - L1(P, Q) / 2`.
+    `measure` returns None where float32 is not safe, or where the input is one that the plain equations refuse.
     """
 
     def __init__(self, pixels: int, sim_convention: SimConvention, kld_constants: _KldConstants, threshold: float):
         import cv2
 
-        self.cv2 = cv2
+        from paperlib.metrics import saliency_loops
+
+        self.log, self.loops = cv2.log, saliency_loops
         size = min(pixels, _BLOCK)
-        self.slices = [slice(start, min(start + size, pixels)) for start in range(0, pixels, size)]
+        self.blocks = [slice(start, min(start + size, pixels)) for start in range(0, pixels, size)]
+        self.quotients = np.empty(size, np.float32)
         self.pixels = pixels
         self.sim_convention = sim_convention
         self.constants = kld_constants
         self.threshold = threshold
         self.casts: dict[str, NDArray[np.float32]] = {}
-        self.p, self.q = np.empty(size, np.float32), np.empty(size, np.float32)
 
     def measure(self, s: NDArray, d: NDArray, f: NDArray | None) -> dict[str, float] | None:
         """The metrics of one flattened map, or None."""
@@ -298,29 +288,19 @@ class _BlockKernel:
 
     def _as_float32(self, flat: NDArray, role: str) -> NDArray[np.float32]:
         """One map as float32: itself, or a buffer that is used again for the next map."""
-        if flat.dtype == np.float32:
+        if flat.dtype == np.float32 and flat.flags.c_contiguous:
             return flat
         buffer = self.casts.setdefault(role, np.empty(self.pixels, np.float32))
         np.copyto(buffer, flat, casting="unsafe")
         return buffer
 
     def _sums(self, s: NDArray, d: NDArray, f: NDArray | None) -> dict[str, float]:
-        """Extremes, sums and sums of squares of both maps, and the sums at fixations."""
-        total, squares = self.cv2.sumElems, self.cv2.NORM_L2SQR
-        sums = dict.fromkeys(("s", "d", "ss", "dd", "f", "fs"), 0.0)
-        extremes = []
-        for part in self.slices:
-            s_block, d_block = s[part], d[part]
-            extremes.append((s_block.min(), d_block.min(), -d_block.max()))
-            sums["s"] += total(s_block)[0]
-            sums["ss"] += self.cv2.norm(s_block, squares)
-            sums["d"] += total(d_block)[0]
-            sums["dd"] += self.cv2.norm(d_block, squares)
-            if f is not None:
-                sums["f"] += total(f[part])[0]
-                sums["fs"] += float(np.dot(f[part], s_block))
-        s_min, d_min, minus_d_max = np.min(extremes, axis=0).tolist()
-        return sums | {"s_min": s_min, "d_min": d_min, "d_max": -minus_d_max}
+        """Extremes, sums and sums of products of both maps, and the sums at fixations."""
+        sums = dict(zip(("s", "d", "ss", "dd", "sd"), self.loops.moments(s, d), strict=True))
+        sums |= {"s_min": float(s.min()), "d_min": float(d.min()), "d_max": float(d.max()), "f": 0.0, "fs": 0.0}
+        if f is not None:
+            _, sums["f"], _, _, sums["fs"] = self.loops.moments(s, f)
+        return sums
 
     def _is_safe(self, sums: dict[str, float]) -> bool:
         """Whether finite sums, enough variance and a moderate scale let float32 keep six decimals."""
@@ -337,73 +317,43 @@ class _BlockKernel:
         return True
 
     def _metrics(self, s: NDArray, d: NDArray, sums: dict[str, float]) -> dict[str, float] | None:
-        s_min, d_min = sums["s_min"], sums["d_min"]
-        for_sim = self._scaling(sums, _sim_shift(self.sim_convention, s_min), _sim_shift(self.sim_convention, d_min))
-        for_kld = self._scaling(sums, _kld_shift(self.constants, s_min) + self.constants.floor, self.constants.floor)
-        p_floor = for_kld.total * self.constants.eps
-        q_needs_eps = d_min + for_kld.d_shift < p_floor / _NEGLIGIBLE
-        if (s_min + for_kld.s_shift) * for_kld.ratio >= p_floor / _NEGLIGIBLE:
-            p_floor = 0.0
-        shared = for_kld == for_sim and p_floor * self.pixels <= _NEGLIGIBLE * for_sim.total  # SIM does not see it
-
-        positive, saliency_there, distance, squared_distance, divergence = 0.0, 0.0, 0.0, 0.0, 0.0
-        for part in self.slices:
-            s_block, d_block = s[part], d[part]
-            count, total = self._sum_over_positive(s_block, d_block, sums["d_max"])
-            positive += count
-            saliency_there += total
-            p, q = self._distributions(s_block, d_block, for_sim, p_floor if shared else 0.0)
-            distance += self.cv2.norm(p, q, self.cv2.NORM_L1)
-            squared_distance += self.cv2.norm(p, q, self.cv2.NORM_L2SQR)
-            if not shared:
-                p, q = self._distributions(s_block, d_block, for_kld, p_floor)
-            divergence += self._sum_of_logs(p, q, q_needs_eps)
-        divergence /= for_kld.total
+        shifts = [_sim_shift(self.sim_convention, sums[name]) for name in ("s_min", "d_min")]
+        ratio, total = self._scaling(sums, *shifts)
+        cut = _cut(self.threshold, sums["d_max"])
+        positive, there, distance = self.loops.overlap(s, d, *map(np.float32, (cut, *shifts, ratio)))
+        divergence = self._divergence(s, d, sums)
         if not divergence < _MAX_FAST_KLD:
             return None
-
-        mean = sums["s"] / self.pixels
-        s_deviation = math.sqrt(sums["ss"] / self.pixels - mean**2)
-        d_deviation = math.sqrt(sums["dd"] / self.pixels - (sums["d"] / self.pixels) ** 2)
-        p_deviation = for_sim.ratio * s_deviation
-        covariance = (p_deviation**2 + d_deviation**2 - squared_distance / self.pixels) / 2
+        s_mean, d_mean = sums["s"] / self.pixels, sums["d"] / self.pixels
+        s_deviation = math.sqrt(sums["ss"] / self.pixels - s_mean**2)
+        d_deviation = math.sqrt(sums["dd"] / self.pixels - d_mean**2)
+        covariance = sums["sd"] / self.pixels - s_mean * d_mean
         return {
-            "NSS": (saliency_there / positive - mean) / s_deviation,
-            "NSS_fix": (sums["fs"] / sums["f"] - mean) / s_deviation if sums["f"] else math.nan,
-            "SIM": 1 - distance / (2 * for_sim.total),
-            "CC": min(1.0, max(-1.0, covariance / (p_deviation * d_deviation))),
+            "NSS": (there / positive - s_mean) / s_deviation,
+            "NSS_fix": (sums["fs"] / sums["f"] - s_mean) / s_deviation if sums["f"] else math.nan,
+            "SIM": 1 - distance / (2 * total),
+            "CC": min(1.0, max(-1.0, covariance / (s_deviation * d_deviation))),
             "KLD": divergence,
         }
 
-    def _scaling(self, sums: dict[str, float], s_shift: float, d_shift: float) -> _Scaling:
+    def _scaling(self, sums: dict[str, float], s_shift: float, d_shift: float) -> tuple[float, float]:
+        """The factor that gives the shifted prediction the sum of the shifted density, and that sum."""
         total = sums["d"] + self.pixels * d_shift
-        ratio = np.float32(total / (sums["s"] + self.pixels * s_shift))
-        return _Scaling(s_shift, d_shift, float(ratio), total)
+        return total / (sums["s"] + self.pixels * s_shift), total
 
-    def _distributions(self, s: NDArray, d: NDArray, scaling: _Scaling, p_floor: float) -> tuple[NDArray, NDArray]:
-        """P + p_floor and Q of one block, both times the sum of the density."""
-        p, q = self.p[: s.size], d
-        if scaling.s_shift:
-            s = np.add(s, np.float32(scaling.s_shift), out=p)
-        if scaling.d_shift:
-            q = np.add(d, np.float32(scaling.d_shift), out=self.q[: d.size])
-        if p_floor:
-            return self.cv2.addWeighted(s, scaling.ratio, s, 0.0, p_floor, dst=p).reshape(-1), q
-        return np.multiply(s, np.float32(scaling.ratio), out=p), q
-
-    def _sum_over_positive(self, s: NDArray, d: NDArray, d_max: float) -> tuple[float, float]:
-        """Number of pixels whose density counts as positive, and the sum of the map there."""
-        mask = self.p[: s.size]
-        self.cv2.threshold(d, _cut(self.threshold, d_max), 1.0, self.cv2.THRESH_BINARY, dst=mask)
-        return self.cv2.sumElems(mask)[0], float(np.dot(s, mask))
-
-    def _sum_of_logs(self, p: NDArray, q: NDArray, q_needs_eps: bool) -> float:
-        """Sum of Q log(eps + Q / P), times the density's sum; destroys P."""
-        quotient = np.divide(q, p, out=p)
-        if q_needs_eps:
-            quotient += np.float32(self.constants.eps)
-        self.cv2.log(quotient, dst=quotient)
-        return float(np.dot(q, quotient))
+    def _divergence(self, s: NDArray, d: NDArray, sums: dict[str, float]) -> float:
+        """KLD; `p_floor` is the eps beside P, at the density's sum."""
+        eps, floor = self.constants.eps, self.constants.floor
+        s_shift = _kld_shift(self.constants, sums["s_min"]) + floor
+        ratio, total = self._scaling(sums, s_shift, floor)
+        scalars = tuple(map(np.float32, (s_shift, floor, ratio, total * eps, eps)))
+        divergence = 0.0
+        for part in self.blocks:
+            q, quotients = d[part], self.quotients[: d[part].size]
+            self.loops.quotients(s[part], q, *scalars, quotients)
+            self.log(quotients, dst=quotients)
+            divergence += self.loops.dot(q, quotients)
+        return divergence / total
 
 
 # ---- shared pieces --------------------------------------------------------------------------------------------------

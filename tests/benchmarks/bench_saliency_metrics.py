@@ -59,11 +59,6 @@ def _bench(count: int, shape: tuple[int, int], goal: float, dtype: type = np.flo
 
 
 def full_size_maps() -> dict[str, Any]:
-    """17 array operations on blocks in cache, 2 to 4 us each per 150 kB; fewer would take a compiled loop.
-
-    Sums of squares by BLAS's float32 dot product would save a tenth, at a relative error of 6e-7: too much for six
-    decimals.
-    """
     return _bench(8, (480, 640), goal=20)
 
 

@@ -1,0 +1,75 @@
+"""Compiled loops of `paperlib.metrics.saliency.evaluate`: each reads two maps once and keeps all the sums it needs.
+
+Sums run in float32 over `_RUN` values, which the compiler does many at a time, and in float64 over those runs: about
+1e-8 of relative error at the price of float32. Compilation takes half a second per process and is not cached on disk.
+"""
+
+from numba import float32, float64, njit, types, void
+
+_RUN = 256
+
+_OPTIONS = {"fastmath": {"reassoc", "contract", "arcp", "nsz"}, "error_model": "numpy"}
+"""Sums in any order; NaN and infinity stay what they are."""
+
+_MAP = types.Array(float32, 1, "C", readonly=True)
+
+
+@njit(types.UniTuple(float64, 5)(_MAP, _MAP), **_OPTIONS)
+def moments(s, d):
+    """Sums of s, d, s^2, d^2 and s d over two flat maps."""
+    s_sum, d_sum, ss_sum, dd_sum, sd_sum = 0.0, 0.0, 0.0, 0.0, 0.0
+    for start in range(0, s.size, _RUN):
+        s_run, d_run, ss_run, dd_run, sd_run = float32(0), float32(0), float32(0), float32(0), float32(0)
+        s_part, d_part = s[start:start + _RUN], d[start:start + _RUN]
+        for i in range(s_part.size):
+            u, v = s_part[i], d_part[i]
+            s_run += u
+            d_run += v
+            ss_run += u * u
+            dd_run += v * v
+            sd_run += u * v
+        s_sum += s_run
+        d_sum += d_run
+        ss_sum += ss_run
+        dd_sum += dd_run
+        sd_sum += sd_run
+    return s_sum, d_sum, ss_sum, dd_sum, sd_sum
+
+
+@njit(types.UniTuple(float64, 3)(_MAP, _MAP, *4 * [float32]), **_OPTIONS)
+def overlap(s, d, cut, s_shift, d_shift, ratio):
+    """Number of pixels with d > cut, the sum of s there, and the sum of |(s + s_shift) ratio - (d + d_shift)|."""
+    count, there, distance = 0.0, 0.0, 0.0
+    for start in range(0, s.size, _RUN):
+        count_run, there_run, distance_run = float32(0), float32(0), float32(0)
+        s_part, d_part = s[start:start + _RUN], d[start:start + _RUN]
+        for i in range(s_part.size):
+            u, v = s_part[i], d_part[i]
+            positive = float32(v > cut)
+            count_run += positive
+            there_run += u * positive
+            distance_run += abs((u + s_shift) * ratio - (v + d_shift))
+        count += count_run
+        there += there_run
+        distance += distance_run
+    return count, there, distance
+
+
+@njit(void(_MAP, _MAP, *5 * [float32], float32[::1]), **_OPTIONS)
+def quotients(s, d, s_shift, d_shift, ratio, p_floor, eps, out):
+    """(d + d_shift) / ((s + s_shift) ratio + p_floor) + eps into `out`."""
+    for i in range(s.size):
+        out[i] = (d[i] + d_shift) / ((s[i] + s_shift) * ratio + p_floor) + eps
+
+
+@njit(float64(_MAP, _MAP), **_OPTIONS)
+def dot(x, y):
+    """Sum of x y."""
+    total = 0.0
+    for start in range(0, x.size, _RUN):
+        run = float32(0)
+        x_part, y_part = x[start:start + _RUN], y[start:start + _RUN]
+        for i in range(x_part.size):
+            run += x_part[i] * y_part[i]
+        total += run
+    return total
