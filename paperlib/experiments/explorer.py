@@ -3,12 +3,10 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, partial
-from itertools import chain
 from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
-from torch import Tensor, nn
+from torch import nn
 
 from paperlib import experiments
 from paperlib.experiments import world_maps
@@ -16,22 +14,11 @@ from paperlib.experiments.extraction import SLOW_CONTROLS, WORLD_ROWS, Examples
 from paperlib.experiments.networks import VARIANTS, load_network, network_unit
 from paperlib.experiments.photo_sets import open_gaze_source, origins
 from paperlib.experiments.photo_sources import SCORE_KINDS, scoring_network
-from paperlib.maps.evidence import score_evidence
-from paperlib.maps.hirescam import channel_sum, first_principal_component, hirescam
-from paperlib.maps.smoothing import Average, passes, unit_range
-from paperlib.models.baseline import to_unit_range
+from paperlib.maps.hirescam import SIGNS, extract
 from paperlib.paper import look
 
 if TYPE_CHECKING:
     from paperlib.profiles import Profile
-
-SIGNS: dict[str, Callable[[Tensor], Tensor]] = {
-    "positive": lambda evidence: evidence,
-    "negative": lambda evidence: -evidence,
-    "absolute": lambda evidence: evidence.abs(),
-}
-"""What of the evidence makes the map, after the reduction to one channel and before the cut below zero: what speaks for
-a high score (the standard, in the paper and in Table I), what speaks against it, or both."""
 
 Loader = Callable[[], tuple[nn.Module, nn.Module]]
 """Gives an IQA network in evaluation mode and its feature layer."""
@@ -46,7 +33,7 @@ class Choice:
         network: a key of `Material.networks`.
         smoothing, n_passes: see `paperlib.maps.smoothing.passes`; `n_passes` matters to rotations alone.
         principal_component: keep the first principal component instead of the channel sum.
-        sign: a key of `SIGNS`.
+        sign: a key of `paperlib.maps.hirescam.SIGNS`.
     """
 
     image: int
@@ -104,8 +91,6 @@ class View:
 def explore(material: Material, choice: Choice) -> View:
     """The map of one network on one picture, and how well it agrees with gaze.
 
-    With the standard sign the map is that of `paperlib.maps.hirescam.extract`.
-
     Raises:
         ValueError: no such picture, network or sign, or as `paperlib.maps.smoothing.passes`.
     """
@@ -116,22 +101,13 @@ def explore(material: Material, choice: Choice) -> View:
         if getattr(choice, name) not in known:
             raise ValueError(f"{name}={getattr(choice, name)!r}; expected one of: {', '.join(known)}")
     image, density = shown.images[choice.image], np.asarray(shown.density[choice.image])
-    saliency = _map(material, choice, image)
+    network, layer = material.networks[choice.network]()
+    (saliency,) = extract(
+        network, image[None], layer=layer, smoothing=choice.smoothing, n_passes=choice.n_passes,
+        max_angle=material.max_angle, principal_component=choice.principal_component, sign=choice.sign,
+    )
     return View(choice, material.captions[choice.image], image, density / density.max(), saliency,
                 shown.agreement(choice.image, saliency))
-
-
-def _map(material: Material, choice: Choice, image: np.ndarray) -> np.ndarray:
-    network, layer = material.networks[choice.network]()
-    device = next(chain(network.parameters(), network.buffers(), (torch.empty(0),))).device
-    pixels = to_unit_range(image[None]).to(device)
-    reduce = first_principal_component if choice.principal_component else channel_sum
-    mean = Average(image.shape[:2])
-    for view in passes(choice.smoothing, choice.n_passes, material.max_angle):
-        found = score_evidence(network, view.view(pixels), layer)
-        evidence = reduce(hirescam(found.features, found.gradients))
-        mean.add(view, unit_range(SIGNS[choice.sign](evidence)))
-    return mean.maps()[0].cpu().numpy()
 
 
 def material(profile: "Profile") -> Material:

@@ -165,3 +165,9 @@ def half_rank(score: Score, images: NDArray[np.uint8], importance: NDArray, devi
     chosen = (halves.kept[None] == kept[:, None]).all((2, 3)).argmax(1)
     own = np.take_along_axis(distance, chosen[:, None], 1)
     return (distance < own).mean(1)
+
+
+def half_rank_row(network: str, ranks: NDArray) -> dict[str, Any]:
+    """The row of one network's mean `half_rank` over pictures."""
+    return {"method": "half_image", "variant": f"{network}/{HALF_IMAGE_FILL}/halves/all", "metric": "half_rank",
+            "value": float(ranks.mean()), "n": len(ranks)}

@@ -36,6 +36,7 @@ from paperlib.experiments.masked_scores import (
     control_maps,
     curve_rows,
     half_rank,
+    half_rank_row,
     masked_scores,
     masking_params,
     network_score,
@@ -216,12 +217,13 @@ class _Shard:
     def scores(self, records: Sequence[Any], places: Sequence[int]) -> dict[Variant, NDArray]:
         """Scores (n,) by variant of the pictures at `places` of the shard, from the cache as far as they are there."""
         images = np.stack([picture(record, _size(self.params)) for record in records])
-        maps, importance = self._maps(records, places, images.shape[1:3]), self.importance(images)
+        seen = self._seen(images)
+        maps, importance = self._maps(records, places, images.shape[1:3]), self._importance(images, seen)
         masks = all_masks(maps, importance, self.params)
         blurred = f"{self.params['blur_sigma']} {self.params['kernel_size']}"
         made_of = {name: [f"{_hash(one)} {blurred}" for one in values] for name, values in maps.items()}
         made_of |= {"half_image": [_hash(one) for one in importance], "saliency_grid": made_of.get("saliency", [])}
-        wanted = self._keys(images, masks, made_of)
+        wanted = self._keys(seen, masks, made_of)
         known = self.cache.found(key for keys in wanted.values() for key in keys)
         missing = [variant for variant, keys in wanted.items() if any(key not in known for key in keys)]
         for fill in self.params["fills"]:
@@ -232,23 +234,26 @@ class _Shard:
                 self.cache.add(fresh)
                 known |= fresh
         whole = self._once(
-            [[f"{self.identity} {_hash(image)} whole"] for image in images],
-            lambda: whole_scores(self.score, images, device())[:, None],
+            [[f"{one} whole"] for one in seen], lambda: whole_scores(self.score, images, device())[:, None]
         )[:, 0]
         return {UNMASKED: whole} | {variant: np.array([known[key] for key in keys]) for variant, keys in wanted.items()}
 
-    def importance(self, images: NDArray[np.uint8]) -> NDArray[np.float64]:
+    def _seen(self, images: NDArray[np.uint8]) -> list[str]:
+        """What a key begins with: the network and the picture."""
+        return [f"{self.identity} {_hash(image)}" for image in images]
+
+    def _importance(self, images: NDArray[np.uint8], seen: Sequence[str]) -> NDArray[np.float64]:
         """Importance of the cells of HalfImage, (n, rows, columns)."""
-        keys = [[f"{self.identity} {_hash(image)} cell {cell}" for cell in range(GRID[0] * GRID[1])] for image in images]
+        keys = [[f"{one} cell {cell}" for cell in range(GRID[0] * GRID[1])] for one in seen]
         return self._once(keys, lambda: self._leave_one_out(images)).reshape(-1, *GRID)
 
     def half_ranks(self, records: Sequence[Any]) -> NDArray[np.float64]:
         """`paperlib.experiments.masked_scores.half_rank` of pictures of one size, (n,)."""
         images = np.stack([picture(record, _size(self.params)) for record in records])
-        keys = [[f"{self.identity} {_hash(image)} rank of the half"] for image in images]
-        batch = self.params["score_batch"]
+        seen, batch = self._seen(images), self.params["score_batch"]
         return self._once(
-            keys, lambda: half_rank(self.score, images, self.importance(images), device(), batch)[:, None]
+            [[f"{one} rank of the half"] for one in seen],
+            lambda: half_rank(self.score, images, self._importance(images, seen), device(), batch)[:, None],
         )[:, 0]
 
     def _leave_one_out(self, images: NDArray[np.uint8]) -> NDArray[np.float64]:
@@ -273,10 +278,9 @@ class _Shard:
         return maps | {name: np.concatenate([one[name] for one in controls]) for name in controls[0]}
 
     def _keys(
-        self, images: NDArray[np.uint8], masks: Mapping[str, Masks], made_of: Mapping[str, Sequence[str]]
+        self, seen: Sequence[str], masks: Mapping[str, Masks], made_of: Mapping[str, Sequence[str]]
     ) -> dict[Variant, list[str]]:
-        """Variant -> the cache's key for each picture: network, picture, what the masks are made of, and the variant."""
-        seen = [f"{self.identity} {_hash(image)}" for image in images]
+        """Variant -> the cache's key for each picture: what it begins with, what the masks are made of, and the variant."""
         keys = {}
         for name, own in masks.items():
             for variant in starmap(partial(Variant, name), product(STRATEGIES, own.fractions, self.params["fills"])):
@@ -302,8 +306,7 @@ def draw_curves(params: dict[str, Any], inputs: Inputs, scratch: Path) -> Result
     rows = list(curve_rows(params["network"], scores, reference, rng))
     ranks = np.concatenate([shard["half_ranks"] for shard in shards])
     if len(ranks):
-        rows.append({"method": "half_image", "variant": f"{params['network']}/{HALF_IMAGE_FILL}/halves/all",
-                     "metric": "half_rank", "value": float(ranks.mean()), "n": len(ranks)})
+        rows.append(half_rank_row(params["network"], ranks))
     common = {"experiment": EXPERIMENT, "dataset": params["dataset"], "seed": params["seed"]}
     return Result(rows=pd.DataFrame(rows).assign(**common))
 

@@ -14,6 +14,7 @@ from paperlib.experiments.masked_scores import (
     control_maps,
     curve_rows,
     half_rank,
+    half_rank_row,
     masked_scores,
     masking_params,
     network_score,
@@ -74,7 +75,6 @@ def measure(params: dict[str, Any], inputs: Inputs, scratch: Path) -> Result:
     rows = list(curve_rows(params["network"], scores, mos, rng))
     if n := params["n_halves"]:
         ranks = half_rank(score, images[:n], importance[:n], "cpu", BATCH)
-        rows.append({"method": "half_image", "variant": f"{params['network']}/{HALF_IMAGE_FILL}/halves/all",
-                     "metric": "half_rank", "value": float(ranks.mean()), "n": len(ranks)})
+        rows.append(half_rank_row(params["network"], ranks))
     common = {"experiment": "masking", "dataset": world.name, "seed": params["seed"]}
     return Result(rows=pd.DataFrame(rows).assign(**common))

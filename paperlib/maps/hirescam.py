@@ -55,6 +55,14 @@ def activation(features: Tensor, gradients: Tensor) -> Tensor:
 METHODS = {"hirescam": hirescam, "gradcam": gradcam, "activation": activation}
 """Methods of our own; `paperlib.maps.other_cams.METHODS` come from pytorch-grad-cam."""
 
+SIGNS: dict[str, Callable[[Tensor], Tensor]] = {
+    "positive": lambda evidence: evidence,
+    "negative": lambda evidence: -evidence,
+    "absolute": lambda evidence: evidence.abs(),
+}
+"""What of the evidence makes the map, after the reduction to one channel and before the cut below zero: what speaks for
+a high score (the standard, in the paper and in Table I), what speaks against it, or both."""
+
 
 def _check_pair(features: Tensor, gradients: Tensor) -> None:
     if features.ndim != 4 or features.shape != gradients.shape:
@@ -161,6 +169,7 @@ def extract(
     n_passes: int = 6,
     max_angle: float = 10.0,
     principal_component: bool | None = None,
+    sign: str = "positive",
     precision: str = "float32",
     batch: int | None = None,
 ) -> np.ndarray:
@@ -179,6 +188,7 @@ def extract(
         smoothing, n_passes, max_angle: see `paperlib.maps.smoothing.passes`.
         principal_component: keep the first principal component instead of the channel sum; the default of our own
             methods. The others reduce channels in their own ways.
+        sign: a key of `SIGNS`; only our own methods take another than `"positive"`.
         precision: `"float32"`, or `"bfloat16"` for autocast.
         batch: images at once; as `BATCH_PIXELS` allows when None.
 
@@ -186,12 +196,12 @@ def extract(
         (n, h, w) float32 in [0, 1].
 
     Raises:
-        ValueError: unknown method, smoothing or precision, images of another shape, or as `score_evidence`.
+        ValueError: unknown method, smoothing, sign or precision, images of another shape, or as `score_evidence`.
     """
     if precision not in PRECISIONS:
         raise ValueError(f"precision={precision!r}; expected one of: {', '.join(PRECISIONS)}")
     views = passes(smoothing, n_passes, max_angle)
-    one_pass = _one_pass(network, layer, reshape, method, principal_component)
+    one_pass = _one_pass(network, layer, reshape, method, principal_component, sign)
     device = next(chain(network.parameters(), network.buffers(), (torch.empty(0),))).device
     size = images.shape[1:3]
     step = batch or max(1, BATCH_PIXELS[device.type] // max(1, size[0] * size[1]))
@@ -209,12 +219,16 @@ def extract(
 
 
 def _one_pass(
-    network: nn.Module, layer: nn.Module | None, reshape: Reshape | None, method: str, principal_component: bool | None
+    network: nn.Module, layer: nn.Module | None, reshape: Reshape | None, method: str, principal_component: bool | None,
+    sign: str,
 ) -> Callable[[Tensor], Tensor]:
     """From views (n, 3, h, w) to maps (n, h', w') in [0, 1]."""
+    if sign not in SIGNS:
+        raise ValueError(f"sign={sign!r}; expected one of: {', '.join(SIGNS)}")
     if method in other_cams.METHODS:
-        if principal_component:
-            raise ValueError(f"principal_component=True goes with {' and '.join(METHODS)}; {method} reduces channels itself")
+        if principal_component or sign != "positive":
+            raise ValueError(f"principal_component=True and sign={sign!r} go with {', '.join(METHODS)}; {method} makes its "
+                             "map itself")
         return other_cams.mapper(network, layer, method, reshape)
     if method not in METHODS:
         raise ValueError(f"method={method!r}; expected one of: {', '.join([*METHODS, *other_cams.METHODS])}")
@@ -222,6 +236,6 @@ def _one_pass(
 
     def one_pass(views: Tensor) -> Tensor:
         found = score_evidence(network, views, layer, reshape)
-        return unit_range(reduce(METHODS[method](found.features, found.gradients)))
+        return unit_range(SIGNS[sign](reduce(METHODS[method](found.features, found.gradients))))
 
     return one_pass

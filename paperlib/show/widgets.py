@@ -9,8 +9,9 @@ from matplotlib.figure import Figure
 
 from paperlib.errors import PaperlibError
 from paperlib.experiments import mask_explorer
-from paperlib.experiments.explorer import SIGNS, Choice, Material, explore
+from paperlib.experiments.explorer import Choice, Material, explore
 from paperlib.experiments.mask_explorer import MaskChoice
+from paperlib.maps.hirescam import SIGNS
 from paperlib.show import figures, style
 from paperlib.vocabulary import FILLS, SMOOTHINGS, STRATEGIES
 
