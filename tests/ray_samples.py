@@ -1,12 +1,15 @@
-"""A Ray cluster of two nodes on this machine, and small units for it: shared by the tests of the cluster executor."""
+"""A Ray cluster of two nodes on this machine, small units for it, and the fixtures that tests of the executor share.
 
-import os
+They import the fixtures; only the cluster itself, which all of them use, is one of `tests/conftest.py`.
+"""
+
 import shutil
 import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +20,13 @@ import pytest
 from paperlib.engine.store import ResultStore
 from paperlib.engine.units import Result, Unit
 
+REPOSITORY = Path(__file__).resolve().parents[1]
 PATIENCE = 60.0
+NODE = {"num_cpus": 1, "object_store_memory": 80 * 2**20}
+SYSTEM = {
+    "health_check_initial_delay_ms": 0, "health_check_period_ms": 300, "health_check_failure_threshold": 5,
+    "num_workers_soft_limit": 8, "prestart_worker_first_driver": False,  # no worker starts in vain, none ends early
+}  # fmt: skip
 
 TOY = '''
 import os
@@ -89,35 +98,50 @@ def look(params, inputs, scratch):
 
 
 @contextmanager
-def two_nodes() -> Iterator[Any]:
-    """A cluster of two nodes with one CPU each, to which this process is connected."""
-    ray = pytest.importorskip("ray", reason="ray is not installed")
+def started() -> Iterator[Any]:
+    """A cluster of two nodes with one CPU each, to which nobody is connected."""
+    pytest.importorskip("ray", reason="ray is not installed")
     from ray.cluster_utils import Cluster
 
     folder = tempfile.mkdtemp(prefix="ray-")  # short: the paths of sockets are
-    ours = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0", "RAY_AUTH_MODE": "disabled"}
-    ours["RAY_TMPDIR"] = folder  # where Ray also notes the latest cluster of this machine: not ours
-    before = {name: os.environ.get(name) for name in ours}
-    os.environ.update(ours)
-    common = {"num_cpus": 1, "object_store_memory": 80 * 2**20}
-    fast = {"health_check_initial_delay_ms": 0, "health_check_period_ms": 300, "health_check_failure_threshold": 5}
     cluster = Cluster(shutdown_at_exit=False)
     try:
-        cluster.add_node(**common, include_dashboard=False, no_monitor=True, _system_config=fast)
-        cluster.add_node(**common)
-        ray.init(cluster.address, log_to_driver=False, logging_level="CRITICAL")
+        with surroundings(folder):
+            cluster.add_node(**NODE, include_dashboard=False, no_monitor=True, _system_config=SYSTEM)
+            cluster.add_node(**NODE)
         yield cluster
     finally:
-        ray.shutdown()
         cluster.shutdown()
         shutil.rmtree(folder, ignore_errors=True)
-        for name, value in before.items():
-            os.environ.pop(name) if value is None else os.environ.update({name: value})
 
 
 @contextmanager
-def toy_module(folder: Path, name: str) -> Iterator[str]:
-    """A module of small units that can be imported; shared by tests, since workers that know its folder are shared."""
+def surroundings(folder: str) -> Iterator[None]:
+    """What Ray reads from the environment; in `folder` it also notes the latest cluster of this machine: not ours."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("RAY_USAGE_STATS_ENABLED", "0")
+        patch.setenv("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+        patch.setenv("RAY_AUTH_MODE", "disabled")
+        patch.setenv("RAY_TMPDIR", folder)
+        patch.setenv("RAY_raylet_start_wait_time_s", "120")  # on a busy machine Ray's own 30 are short
+        yield
+
+
+@pytest.fixture(scope="module")
+def nodes(two_nodes: Any) -> Iterator[Any]:
+    """The cluster of the session, to which this process is connected as long as a module's tests run."""
+    import ray
+
+    with surroundings(str(Path(two_nodes.head_node.get_temp_dir_path()).parent)):
+        ray.init(two_nodes.address, log_to_driver=False, logging_level="CRITICAL")
+        yield two_nodes
+        ray.shutdown()
+
+
+@pytest.fixture(scope="module")
+def toys(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The module of small units; the same for all tests of a file, so that workers, which know its folder, are too."""
+    name, folder = f"toys_of_{request.module.__name__.rpartition('.')[2]}", tmp_path_factory.mktemp("toys")
     (folder / f"{name}.py").write_text(TOY)
     with pytest.MonkeyPatch.context() as patch:
         patch.syspath_prepend(folder)
@@ -125,14 +149,30 @@ def toy_module(folder: Path, name: str) -> Iterator[str]:
         yield name
 
 
+@pytest.fixture
+def make(toys: str, tmp_path: Path) -> Callable[..., Unit]:
+    """`make("a", function="draw", seed=3, needs=[...])`: a unit of `toys` that writes its diary into `tmp_path`."""
+    return unit_maker(toys, tmp_path)
+
+
+@pytest.fixture
+def results(tmp_path: Path) -> ResultStore:
+    return ResultStore(tmp_path / "results")
+
+
 def unit_maker(module: str, folder: Path) -> Callable[..., Unit]:
-    """`make("a", function="draw", seed=3, needs=[...])`: a unit of `module` that writes its diary into `folder`."""
+    """The `make` of any module and folder."""
 
     def make(label: str, *, function: str = "draw", **fields: object) -> Unit:
         common = {"diary": str(folder / "diary"), "label": label, "seed": sum(map(ord, label))}
         return Unit.of("toys", label, f"{module}:{function}", **(common | fields))
 
     return make
+
+
+def folder_of(module: str) -> Path:
+    """Where a module lies."""
+    return Path(find_spec(module).origin).parent
 
 
 def lines(folder: Path) -> list[list[str]]:

@@ -46,6 +46,6 @@ def _read(file: Path) -> dict[str, Any] | None:
     if hashlib.sha256(content[:-_DIGEST]).digest() != content[-_DIGEST:]:
         aside = file.with_name(f"{file.name}.damaged")
         os.replace(file, aside)
-        say(f"the checkpoint {file.name} is damaged, now {aside.name}; training goes on from the one before, if any")
+        say(f"the checkpoint {file} is damaged, now {aside.name}; training goes on from the one before, if any")
         return None
     return torch.load(io.BytesIO(content[:-_DIGEST]), map_location="cpu", weights_only=True)

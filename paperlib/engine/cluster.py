@@ -25,7 +25,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, redirect_stdout, suppress
 from copy import deepcopy
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from math import ceil
 from pathlib import Path
 from types import ModuleType
@@ -49,7 +49,7 @@ from paperlib.engine.plan import (
     usable_workers,
 )
 from paperlib.engine.progress import say
-from paperlib.engine.store import ResultStore
+from paperlib.engine.store import NUMERICAL, ResultStore, installed_versions, loaded_versions
 from paperlib.engine.units import Result, Unit
 from paperlib.errors import PaperlibError
 
@@ -76,7 +76,8 @@ def run(
     Order, messages, failures and results are those of `paperlib.engine.local.run`. A unit gets the `resources` that it
     asks for; GPUs only where the cluster has some when the run starts, and else a CPU alone. A unit that lost its node
     or its process is computed again (see `_LOSSES`), from its checkpoints where the worker reaches the store's folder;
-    one that fails by itself is not. Ctrl-C stops the units under way and keeps what is finished.
+    one that fails by itself is not. Ctrl-C stops the units under way and keeps what is finished. Manifests name
+    the host and the versions of libraries that computed a unit; versions that are not this process's are told once.
 
     Args:
         units: what is asked for; names must differ. Their `places` must lie at the same paths on every node.
@@ -294,6 +295,8 @@ class _Run:
         self.handed: dict[str, Any] = {}
         self.nodes: list[dict[str, float]] = []
         self.looked = float("-inf")
+        self.versions = installed_versions(NUMERICAL)
+        self.warned = False
         self.token = ""
 
     def go(self) -> None:
@@ -395,7 +398,10 @@ class _Run:
         try:
             answer = self.ray.get(ref)
             if answer.result is not None:
-                self.store.save(unit, answer.result, answer.seconds, answer.device)
+                self._compare(answer)
+                self.store.save(
+                    unit, answer.result, answer.seconds, answer.device, versions=answer.versions, host=answer.host
+                )
                 outcome = Outcome("done")
             else:
                 log = logged(unit, self.store, answer.details) if answer.details else ""
@@ -410,6 +416,19 @@ class _Run:
             flight.lock.release()
             raise
         self._settle(unit, outcome, flight.lock)
+
+    def _compare(self, answer: "_Answer") -> None:
+        """Say, once in a run, that a node has other versions of libraries than this process."""
+        ours = self.versions
+        other = [name for name, version in answer.versions.items() if ours.get(name, version) != version]
+        if not other or self.warned:
+            return
+        self.warned = True
+        theirs, here = (", ".join(f"{name} {some[name]}" for name in other) for some in (answer.versions, ours))
+        say(
+            f"{self.title}: node {answer.host} has {theirs}, this process {here}: results may differ in last digits "
+            "from those of a run here; manifests name the versions that computed them"
+        )
 
     def _lost(self, unit: Unit, error: Exception) -> Outcome | None:
         """Make the unit ready again, or give it up when that happened too often."""
@@ -538,11 +557,13 @@ class _Orders:
 
 @dataclass(frozen=True)
 class _Answer:
-    """What comes back: the result, or why there is none."""
+    """What comes back: the result and by what it was computed, or why there is none."""
 
     result: Result | None = None
     seconds: float = 0.0
     device: str = ""
+    versions: Mapping[str, str] = field(default_factory=dict)
+    host: str = ""
     reason: str = ""
     details: str = ""
 
@@ -556,7 +577,7 @@ def _serve(orders: _Orders, inputs: dict[str, Any]) -> _Answer:
             return _Answer(reason=obstacle)
         with _scratch(orders) as scratch, one_thread(), redirect_stdout(sys.stderr):
             result, seconds = call(orders.unit, _Inputs(inputs), scratch)
-        return _Answer(result, seconds, device())
+        return _Answer(result, seconds, device(), loaded_versions(), node)
     except (Exception, SystemExit) as error:
         return _Answer(reason=sentence(error, f"node {node}"), details=f"on node {node}\n{traceback.format_exc()}")
 

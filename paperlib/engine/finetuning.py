@@ -32,7 +32,7 @@ PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": t
 
 _LAG = 20
 """Steps of a GPU between two looks at the loss; each look makes the processor wait for it."""
-_FULL = ("out of memory", "can't allocate memory")
+_FULL = ("out of memory", "can't allocate memory", "_STATUS_ALLOC_FAILED")
 
 
 class Batch(Protocol):

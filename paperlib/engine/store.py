@@ -4,7 +4,8 @@ Layout below the store's root (identity and key: see `paperlib.engine.units`):
 
     <experiment>/<key>.parquet   the rows
     <experiment>/<key>.npz       the arrays, where there are any
-    <experiment>/<key>.json      the manifest: what was computed by which code, and the checksums of the files above
+    <experiment>/<key>.json      the manifest: what was computed by which code and libraries, and the checksums of the
+                                 files above
     scratch/<key>/               a running unit's checkpoints; outlives a kill, removed once the result is stored
     logs/<experiment>-<key>.log  the traceback of a unit that failed
     locks/<identity>.lock        held by the process that computes the unit
@@ -20,8 +21,10 @@ import platform
 import shutil
 import sys
 import zipfile
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import replace
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +35,9 @@ from filelock import FileLock, Timeout
 from paperlib.engine.progress import say
 from paperlib.engine.units import Result, Unit
 from paperlib.paths import REPOSITORY, atomic_write
+
+NUMERICAL = ("numpy", "pandas", "scipy", "torch", "timm")
+"""Libraries whose versions a manifest notes: modules and distributions of the same name."""
 
 
 class _Damaged(Exception):
@@ -76,7 +82,10 @@ class ResultStore:
                 return f"{', '.join(names[:3] + more) or 'an input'} changed"
         return "new"
 
-    def save(self, unit: Unit, result: Result, seconds: float = 0.0, device: str = "cpu") -> None:
+    def save(
+        self, unit: Unit, result: Result, seconds: float = 0.0, device: str = "cpu", *,
+        versions: Mapping[str, str] | None = None, host: str = "",
+    ) -> None:  # fmt: skip
         """Store a result, then remove the unit's older versions, its scratch folder and its log.
 
         The caller holds `lock(unit)`. Whenever the process is killed, the store has the whole result or none.
@@ -86,6 +95,8 @@ class ResultStore:
             result: its rows and arrays.
             seconds: wall time of the computation, filled in where the rows leave `seconds` empty.
             device: where it ran, filled in where the rows leave `device` empty.
+            versions: those of the process that computed it; by default this process's (`loaded_versions`).
+            host: name of the machine where that ran, for the manifest; left out of it where empty.
 
         Raises:
             OSError: the folder cannot be written or the disk is full.
@@ -97,9 +108,10 @@ class ResultStore:
         manifest = {
             "experiment": unit.experiment, "name": unit.name, "compute": unit.compute, "params": dict(unit.params),
             "needs": {need.name: need.key for need in unit.needs}, "identity": unit.identity, "key": unit.key,
-            "modules": unit.modules, "seconds": seconds, "device": device, "versions": _versions(),
+            "modules": unit.modules, "seconds": seconds, "device": device,
+            "versions": loaded_versions() if versions is None else dict(versions),
             "files": {suffix: {"size": len(data), "sha256": _checksum(data)} for suffix, data in files.items()},
-        }  # fmt: skip
+        } | ({"host": host} if host else {})  # fmt: skip
         with atomic_write(self._path(unit, ".json")) as file:
             file.write(_write_manifest(manifest))
         self._found_damaged.pop(unit.key, None)
@@ -162,6 +174,20 @@ class ResultStore:
                 path.unlink()
         for folder in (self.root / "scratch").glob(f"{unit.identity}-*"):
             shutil.rmtree(folder, ignore_errors=True)
+
+
+def loaded_versions() -> dict[str, str]:
+    """Versions of Python and of the numerical libraries that this process has loaded, by distribution."""
+    return installed_versions(name for name in NUMERICAL if name in sys.modules)
+
+
+def installed_versions(distributions: Iterable[str]) -> dict[str, str]:
+    """Versions of Python and of `distributions`, loaded or not; without those that are not installed."""
+    found = {"python": platform.python_version()}
+    for name in distributions:
+        with suppress(metadata.PackageNotFoundError):
+            found[name] = metadata.version(name)
+    return found
 
 
 def short(path: Path) -> str:
@@ -244,8 +270,3 @@ def _read_bytes(path: Path) -> bytes:
 
 def _checksum(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()
-
-
-def _versions() -> dict[str, str]:
-    loaded = {name: sys.modules[name] for name in ("numpy", "pandas", "scipy", "torch", "timm") if name in sys.modules}
-    return {"python": platform.python_version()} | {name: str(module.__version__) for name, module in loaded.items()}

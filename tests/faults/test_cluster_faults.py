@@ -7,8 +7,7 @@ import sys
 import textwrap
 import threading
 import time
-from collections.abc import Callable, Iterator
-from importlib.util import find_spec
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -20,40 +19,22 @@ from paperlib.engine.store import ResultStore
 from paperlib.engine.units import Unit
 from paperlib.errors import ComputationError
 from tests.ray_samples import (
+    NODE,
     PATIENCE,
+    REPOSITORY,
     assert_same,
     assert_tidy,
+    folder_of,
     lines,
+    make,
+    nodes,
+    results,
     starts,
-    toy_module,
-    two_nodes,
-    unit_maker,
+    toys,
     wait_for,
 )
 
-REPOSITORY = Path(__file__).resolve().parents[2]
-
-
-@pytest.fixture(scope="module")
-def nodes() -> Iterator[Any]:
-    with two_nodes() as started:
-        yield started
-
-
-@pytest.fixture(scope="module")
-def toys(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    with toy_module(tmp_path_factory.mktemp("toys"), "toy_cluster_faults") as name:
-        yield name
-
-
-@pytest.fixture
-def make(toys: str, tmp_path: Path) -> Callable[..., Unit]:
-    return unit_maker(toys, tmp_path)
-
-
-@pytest.fixture
-def results(tmp_path: Path) -> ResultStore:
-    return ResultStore(tmp_path / "results")
+__all__ = ["make", "nodes", "results", "toys"]  # fixtures
 
 
 def waiting(make: Callable[..., Unit], folder: Path, number: int) -> list[Unit]:
@@ -125,7 +106,7 @@ def test_a_stopped_driver_keeps_what_is_finished(
     blow: signal.Signals, nodes: Any, toys: str, make: Callable[..., Unit], results: ResultStore, tmp_path: Path
 ) -> None:
     units = [make("endless", function="beat", cost=5.0), make("a"), make("b")]
-    path = [str(REPOSITORY), str(Path(find_spec(toys).origin).parent)]
+    path = [str(REPOSITORY), str(folder_of(toys))]
     said = [(unit.name, unit.compute, unit.params) for unit in units]
     script = textwrap.dedent(DRIVER.format(path=path, units=said, root=str(results.root), address=nodes.address))
     driver = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
@@ -155,8 +136,11 @@ def test_a_stopped_driver_keeps_what_is_finished(
 def test_a_killed_node_costs_the_units_that_it_had(
     nodes: Any, make: Callable[..., Unit], results: ResultStore, tmp_path: Path, capfd: pytest.CaptureFixture
 ) -> None:
-    """The last test of this cluster, which has one node afterwards."""
+    """The cluster, which other tests use as well, gets a new node for it."""
     import ray
+
+    def alive() -> int:
+        return sum(node["Alive"] for node in ray.nodes())
 
     units = waiting(make, tmp_path, 3)
     (doomed,) = nodes.worker_nodes
@@ -165,11 +149,15 @@ def test_a_killed_node_costs_the_units_that_it_had(
     def happen(begun: list[list[str]]) -> None:
         victims.extend(words[0] for words in begun if words[1] == doomed.node_id)
         nodes.remove_node(doomed, allow_graceful=False)
-        wait_for(lambda: sum(node["Alive"] for node in ray.nodes()) == 1)
+        wait_for(lambda: alive() == 1)
 
     thread = accident(tmp_path, happen)
-    got = run(units, results, title="t")
-    thread.join()
+    try:
+        got = run(units, results, title="t")
+    finally:
+        thread.join()
+        nodes.add_node(**NODE)
+        wait_for(lambda: alive() == 2)
     assert len(victims) == 1
     assert starts(tmp_path) == {unit.name: 1 + (unit.name in victims) for unit in units}
     assert f"t: toys '{victims[0]}' is computed again, its node was lost" in capfd.readouterr().err

@@ -1,6 +1,8 @@
 """The cluster executor without accidents: results of a run on this machine, resources, addresses, and what is told."""
 
+import json
 import os
+import platform
 import socket
 import subprocess
 import sys
@@ -8,11 +10,12 @@ import textwrap
 import threading
 import time
 from collections.abc import Callable, Iterator
-from importlib.util import find_spec
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 import filelock
+import numpy as np
 import pytest
 
 from paperlib import experiments
@@ -21,31 +24,40 @@ from paperlib.engine.cluster import run
 from paperlib.engine.store import ResultStore
 from paperlib.engine.units import Unit
 from paperlib.errors import ComputationError, PaperlibError
-from tests.ray_samples import assert_same, assert_tidy, lines, starts, toy_module, two_nodes, unit_maker
+from tests.ray_samples import (
+    REPOSITORY,
+    TOY,
+    assert_same,
+    assert_tidy,
+    folder_of,
+    lines,
+    make,
+    nodes,
+    results,
+    starts,
+    toys,
+    unit_maker,
+)
 
-REPOSITORY = Path(__file__).resolve().parents[2]
 
 
-@pytest.fixture(scope="module")
-def nodes() -> Iterator[Any]:
-    with two_nodes() as started:
-        yield started
+__all__ = ["make", "nodes", "results", "toys"]  # fixtures
+
+DATA_ROOT = "/somewhere"
 
 
-@pytest.fixture(scope="module")
-def toys(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    with toy_module(tmp_path_factory.mktemp("toys"), "toy_cluster") as name:
-        yield name
+@pytest.fixture(scope="module", autouse=True)
+def data_root() -> Iterator[None]:
+    """Set in all tests, since workers with another environment would be others."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PAPERLIB_DATA_ROOT", DATA_ROOT)
+        yield
 
 
 @pytest.fixture
-def make(toys: str, tmp_path: Path) -> Callable[..., Unit]:
-    return unit_maker(toys, tmp_path)
-
-
-@pytest.fixture
-def results(tmp_path: Path) -> ResultStore:
-    return ResultStore(tmp_path / "results")
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A driver that looks again soon."""
+    monkeypatch.setattr(cluster, "PATIENCE", 0.1)
 
 
 # ----------------------------------------------------------------------------------------------------------- results
@@ -90,16 +102,41 @@ def test_what_is_stored_is_not_computed_again(
 
 
 def test_a_unit_in_another_run_is_waited_for(
-    nodes: Any, make: Callable[..., Unit], results: ResultStore, tmp_path: Path
+    nodes: Any, make: Callable[..., Unit], results: ResultStore, impatient: None
 ) -> None:
     unit = make("a")
     held = filelock.FileLock(results.lock(unit).lock_file, thread_local=False)
     held.acquire()
-    threading.Timer(1.5, held.release).start()
+    threading.Timer(0.5, held.release).start()
     begin = time.monotonic()
     run([unit], results, title="t")
-    assert time.monotonic() - begin > 1.5
+    assert time.monotonic() - begin > 0.5
     assert_tidy(results, [unit])
+
+
+def test_manifests_name_the_host_and_the_libraries_of_the_worker(
+    nodes: Any, make: Callable[..., Unit], results: ResultStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture,
+) -> None:  # fmt: skip
+    """This process says that it has others, once in a run; a run of its own tells what the worker must have."""
+    alone, host, version = ResultStore(tmp_path / "alone"), socket.gethostname(), metadata.version
+    local.run([make("a")], alone, workers=1, title="t")
+    run([make("z")], results, title="t")
+    assert "this process" not in capfd.readouterr().err
+    monkeypatch.setattr(platform, "python_version", lambda: "3.0.0")
+    monkeypatch.setattr(metadata, "version", lambda name: "0.1" if name == "numpy" else version(name))
+    run([make("a"), make("b")], results, title="t")
+    real = {"python": ".".join(map(str, sys.version_info[:3])), "numpy": np.__version__}
+    ours, theirs = (manifest(store, make("a")) for store in (alone, results))
+    assert real.items() <= ours["versions"].items() and real.items() <= theirs["versions"].items()
+    assert theirs["host"] == host and "host" not in ours
+    said = [line for line in capfd.readouterr().err.splitlines() if "this process" in line]
+    words = f"t: node {host} has python {real['python']}, numpy {real['numpy']}, this process python 3.0.0, numpy 0.1: "
+    assert len(said) == 1 and said[0].startswith(words)
+
+
+def manifest(store: ResultStore, unit: Unit) -> dict[str, Any]:
+    return json.loads((store.root / unit.experiment / f"{unit.key}.json").read_text())
 
 
 # ---------------------------------------------------------------------------------------------------------- failures
@@ -143,14 +180,14 @@ def test_a_place_in_the_store_need_not_be_on_the_node(
     assert list(run([unit], results, title="t")) == ["a"]
 
 
-def test_other_code_on_a_worker_is_refused(nodes: Any, results: ResultStore, tmp_path: Path) -> None:
-    with toy_module(tmp_path, "toy_edited") as name:
-        unit = unit_maker(name, tmp_path)("a")
-        unit.key  # noqa: B018 - now the source has been read
-        module = tmp_path / f"{name}.py"
-        module.write_text(module.read_text() + "\nX = 1\n")
-        with pytest.raises(ComputationError, match=rf"has another version of {name} than .* PAPERLIB_RAY_SHIP_CODE=1"):
-            run([unit], results, title="t")
+def test_other_code_on_a_worker_is_refused(nodes: Any, toys: str, results: ResultStore, tmp_path: Path) -> None:
+    module = folder_of(toys) / "toys_edited.py"
+    module.write_text(TOY)
+    unit = unit_maker("toys_edited", tmp_path)("a")
+    unit.key  # noqa: B018 - now the source has been read
+    module.write_text(TOY + "\nX = 1\n")
+    with pytest.raises(ComputationError, match=r"another version of toys_edited than .* PAPERLIB_RAY_SHIP_CODE=1"):
+        run([unit], results, title="t")
     assert not lines(tmp_path)
     assert results.load(unit) is None
 
@@ -172,12 +209,11 @@ def test_a_full_disk_is_one_clear_sentence(
 def test_workers_see_one_thread_the_folders_and_no_gpu(
     nodes: Any, make: Callable[..., Unit], results: ResultStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("PAPERLIB_DATA_ROOT", "/somewhere")
     monkeypatch.setenv("PAPERLIB_RAY_ADDRESS", "auto")
     wanted = make("a", function="look", resources={"cpus": 1, "gpus": 1, "memory": 0.1})
     seen = run([wanted], results, title="t")["a"]
     assert list(seen.rows["n"]) == [1]
-    assert str(seen.arrays["PAPERLIB_DATA_ROOT"]) == "/somewhere"
+    assert str(seen.arrays["PAPERLIB_DATA_ROOT"]) == DATA_ROOT
     assert str(seen.arrays["CUDA_VISIBLE_DEVICES"]) == ""
     assert "PAPERLIB_RAY_ADDRESS" not in seen.arrays
     assert str(seen.arrays["scratch"]) == str(results.root / "scratch" / wanted.key)
@@ -197,10 +233,10 @@ def test_scratch_lies_on_the_node_where_the_store_is_not_reached(
 
 
 def test_a_unit_that_fits_no_node_is_given_up(
-    nodes: Any, make: Callable[..., Unit], results: ResultStore, monkeypatch: pytest.MonkeyPatch,
+    nodes: Any, make: Callable[..., Unit], results: ResultStore, impatient: None, monkeypatch: pytest.MonkeyPatch,
     capfd: pytest.CaptureFixture,
 ) -> None:  # fmt: skip
-    monkeypatch.setattr(cluster, "_HOMELESS", 0.5)
+    monkeypatch.setattr(cluster, "_HOMELESS", 0.3)
     wanted = [make("big", function="look", resources={"cpus": 3, "memory": 2}), make("a")]
     with pytest.raises(ComputationError, match=r"1 of 2 units failed.*'big': no node of the cluster has 3 CPU, 2 GiB$"):
         run(wanted, results, title="t")
@@ -280,11 +316,10 @@ def test_a_run_connects_and_sends_its_code(
     nodes: Any, toys: str, make: Callable[..., Unit], results: ResultStore
 ) -> None:
     """Another process, which finds the cluster by its address and sends `paperlib` along."""
-    folder = find_spec(toys).origin.removesuffix(f"{toys}.py")
     unit = make("a", function="look")
     script = f"""
         import signal, sys
-        sys.path[:0] = [{str(REPOSITORY)!r}, {folder!r}]
+        sys.path[:0] = [{str(REPOSITORY)!r}, {str(folder_of(toys))!r}]
         from paperlib.engine.cluster import run
         from paperlib.engine.store import ResultStore
         from paperlib.engine.units import Unit
