@@ -46,7 +46,7 @@ OWN_OBSERVERS = 15
 FIXATIONS_PER_OBSERVER = 9
 
 _TEXTURE = ((64, 9.0), (16, 6.0), (4, 5.0))
-_STREAMS = {"salicon": 0, "cat2000": 1, "own": 2, "koniq10k": 3, "clive": 4, "own opinions": 5}
+_STREAMS = {"salicon": 0, "cat2000": 1, "own": 2, "koniq10k": 3, "clive": 4, "own opinions": 5, "sacid": 6}
 
 Thunk = Callable[[], bytes]
 
@@ -341,9 +341,9 @@ def _for_opencv(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
     return image[..., ::-1] if image.ndim == 3 else image
 
 
-def png_bytes(grey: NDArray[np.uint8]) -> bytes:
-    """A PNG file of a grey (h, w) picture."""
-    return cv2.imencode(".png", grey)[1].tobytes()
+def png_bytes(image: NDArray[np.uint8]) -> bytes:
+    """A PNG file of an RGB (h, w, 3) or grey (h, w) picture."""
+    return cv2.imencode(".png", _for_opencv(image))[1].tobytes()
 
 
 def _grey(unit: NDArray[np.float32]) -> NDArray[np.uint8]:

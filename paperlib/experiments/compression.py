@@ -32,7 +32,8 @@ from paperlib.datasets.photographs import (
 )
 from paperlib.engine.units import Inputs, Result, Unit
 from paperlib.experiments.artefacts import Column, TableData
-from paperlib.metrics.correlation import bootstrap_interval, fraccp, plcc, srocc
+from paperlib.metrics.agreement import per_image
+from paperlib.metrics.correlation import bootstrap_interval
 from paperlib.metrics.weighted import ew_psnr, ew_ssim, psnr, ssim
 from paperlib.vocabulary import OBSERVERS
 
@@ -357,11 +358,14 @@ def agree(params: dict[str, Any], inputs: Inputs, scratch: Path) -> Result:
     methods = {method: np.stack([arrays[method] for arrays in single]) for method in single[0]}
     methods |= inputs[params["judged"]].arrays
     methods |= {"bitrate_only": np.broadcast_to(bpps, truth.shape), "preset_order": preset_order(truth, presets)}
+    found = per_image(np.stack([*methods.values()]), truth, bpps, drop_sign=True)
+    values_of = dict(zip(METRICS, (found.srocc, found.plcc, found.fraccp), strict=True))
     rows = []
-    for method, predicted in methods.items():
-        for metric, values in agreement(predicted, truth, bpps).items():
+    for place, method in enumerate(methods):
+        for metric in METRICS:
             if method == "bitrate_only" and metric == "FracCP":
                 continue
+            values = values_of[metric][place]
             rng = np.random.default_rng([params["seed"], OBSERVERS.index(params["observers"]), METRICS.index(metric)])
             low, high = math.nan, math.nan
             if np.isfinite(values).all():
@@ -372,27 +376,6 @@ def agree(params: dict[str, Any], inputs: Inputs, scratch: Path) -> Result:
                 "high": high, "n": len(values),
             })  # fmt: skip
     return Result(rows=pd.DataFrame(rows))
-
-
-def agreement(predicted: np.ndarray, truth: np.ndarray, bpps: np.ndarray) -> dict[str, np.ndarray]:
-    """Agreement of a method with subjective scores per image, as in the authors' notebook.
-
-    SROCC and PLCC over all versions of an image, without logistic mapping, their sign dropped; FracCP over the pairs of
-    versions at one bit-rate, averaged over bit-rates.
-
-    Args:
-        predicted: (images, versions), higher is better.
-        truth: (images, versions) subjective scores; the scale may differ from image to image.
-        bpps: (versions,) target bit-rates.
-
-    Returns:
-        Per metric (images,) float64.
-    """
-    return {
-        "SROCC": np.abs(srocc(predicted, truth)),
-        "PLCC": np.abs(plcc(predicted, truth)),
-        "FracCP": np.asarray(fraccp(predicted, truth, groups=bpps)),
-    }
 
 
 def preset_order(truth: np.ndarray, presets: np.ndarray) -> np.ndarray:

@@ -1,0 +1,562 @@
+"""SACID: 60 photographs, each coded non-uniformly at 3 bit-rates with 4 presets, with subjective scores (III-D).
+
+    reference/<sequence>.png
+    saliency/<sequence>.png                                                   the map that steered the encoder
+    compressed/<sequence>/h264v@targetbbp100=12_preset=p132.jpg               or .png; 8, 12, 16 are bits per 100 pixels
+    moses.csv                                                                 sequence, test_case, subjective_score
+
+60 x 3 x 4 = 720 coded pictures; the paper's "50 images" is wrong. One public copy holds 42 of the 60 references: those
+that lack are told in a note, and full-reference methods then speak of fewer images. The published `.jpg` may be encoded
+anew (the authors' notebook strips ".png"); where a picture is there twice, the `.png` is read.
+
+**Scores have one scale per sequence**: Bradley-Terry scores with the worst version at 0. They may be compared inside a
+sequence only. The authors dropped the preset's settings from the names; which of p132, p220 and p310 is which of the
+paper's (75, 80), (60, 80) and (60, 40) is not documented.
+
+Pictures are read as they are stored (`paperlib.datasets.files`): grey and palette pictures are spread over the
+channels, CMYK is converted, transparency is dropped, 16 bits become 8, an EXIF rotation is ignored with a note. All
+pictures of a sequence share one grid of pixels.
+
+Data: github.com/Alexkkir/SACID, huggingface.co/datasets/alexkkr/SACID.
+"""
+
+import hashlib
+import re
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import groupby
+from pathlib import Path
+from typing import Any, ClassVar, NamedTuple, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from paperlib.datasets.files import (
+    Problems,
+    UnusableFile,
+    existing_folder,
+    file_bytes,
+    has_rotation,
+    last_part,
+    list_files,
+    list_folders,
+    listing,
+    packed_hint,
+    picture_size,
+    read_grey,
+    read_rgb,
+    require_size,
+    spell_size,
+)
+from paperlib.datasets.opinions import Opinion, Progress, Published, compare_with_published
+from paperlib.datasets.record_sets import RecordSet
+from paperlib.datasets.tables import finite, read_table
+from paperlib.errors import PaperlibError
+
+TABLE = "moses.csv"
+COLUMNS = ("sequence", "test_case", "subjective_score")
+REFERENCE, SALIENCY, COMPRESSED = PARTS = ("reference", "saliency", "compressed")
+PLAIN = "none"
+"""The preset without saliency."""
+PUBLISHED = Published(pictures=720, low=0.0, high=8.2410, mean=2.51209, sd=1.65278)
+"""Of moses.csv (Alexkkir/SACID 7e8e00e)."""
+
+_CASE = re.compile(r"h264v@targetbbp100=(\d+)_preset=([A-Za-z0-9]+)")
+_CODED = (".png", ".jpg", ".jpeg")
+_ADVICE = "restore them from github.com/Alexkkir/SACID"
+
+
+# ---- scores ---------------------------------------------------------------------------------------------------------
+class Version(NamedTuple):
+    """How a picture was coded.
+
+    Attributes:
+        bpp100: target bit-rate in bits per 100 pixels.
+        preset: of the saliency-aware encoder; `PLAIN` is without saliency.
+    """
+
+    bpp100: int
+    preset: str
+
+    @property
+    def bpp(self) -> float:
+        """Target bit-rate in bits per pixel."""
+        return self.bpp100 / 100
+
+    @property
+    def test_case(self) -> str:
+        """Name in the table, and of the file without its suffix."""
+        return f"h264v@targetbbp100={self.bpp100}_preset={self.preset}"
+
+    @classmethod
+    def from_case(cls, text: str) -> "Version | None":
+        """The version that a test case names; None for another name."""
+        match = _CASE.fullmatch(text)
+        return cls(int(match[1]), match[2]) if match else None
+
+
+def _order(version: Version) -> tuple[int, bool, str]:
+    """By bit-rate, the preset without saliency first."""
+    return version.bpp100, version.preset != PLAIN, version.preset
+
+
+@dataclass(frozen=True, eq=False)
+class ScoreTable:
+    """Subjective scores of every version of every sequence.
+
+    Attributes:
+        sequences: (images,) names, sorted.
+        versions: the same for all sequences, by bit-rate, then preset.
+        subjective: (images, versions) float64, higher is better, one scale per sequence; read-only.
+    """
+
+    sequences: tuple[str, ...]
+    versions: tuple[Version, ...]
+    subjective: NDArray[np.float64]
+
+    @property
+    def bpps(self) -> NDArray[np.float64]:
+        """(versions,) target bits per pixel."""
+        return np.array([version.bpp for version in self.versions])
+
+    @property
+    def presets(self) -> NDArray[np.str_]:
+        """(versions,) names of presets."""
+        return np.array([version.preset for version in self.versions])
+
+
+class _Line(NamedTuple):
+    sequence: str
+    version: Version
+    score: float
+
+
+def read_scores(path: str | Path) -> ScoreTable:
+    """Read a table of scores such as `moses.csv`: `paperlib.datasets.tables.read_table` with the columns `COLUMNS`.
+
+    Test cases may end in .png, .jpg or .jpeg. Any bit-rates and presets are understood, as long as all sequences have
+    the same versions, once each.
+
+    Raises:
+        PaperlibError: no such file, empty, another separator or encoding, a missing column, lines that cannot be used,
+            versions that lack or are there twice, sequences whose scores are all equal.
+    """
+    source = Path(path)
+    lines = read_table(source, COLUMNS, _parse, "scores", f"restore {TABLE}, it may be cut")
+    scores: dict[str, dict[Version, float]] = {}
+    twice = []
+    for line in lines:
+        own = scores.setdefault(line.sequence, {})
+        if line.version in own:
+            twice.append(f"{line.sequence}/{line.version.test_case}")
+        own[line.version] = line.score
+    versions = tuple(sorted({line.version for line in lines}, key=_order))
+    absent = [f"{name}/{v.test_case}" for name in sorted(scores) for v in versions if v not in scores[name]]
+    flat = [name for name in sorted(scores) if len(set(scores[name].values())) == 1]
+    faults = [
+        f"{len(names)} {what}: {listing(names)}"
+        for names, what in (
+            (twice, "versions are there more than once"),
+            (absent, f"of {len(scores) * len(versions)} versions have no score"),
+            (flat, f"of {len(scores)} sequences have one score for all versions"),
+        )
+        if names
+    ]
+    if faults:
+        raise PaperlibError(
+            f"{source}: {'; '.join(faults)}; expected every sequence with the same {len(versions)} versions, once "
+            "each, and scores that differ"
+        )
+    names = tuple(sorted(scores))
+    return ScoreTable(names, versions, _read_only([[scores[name][version] for version in versions] for name in names]))
+
+
+def _parse(sequence: str, test_case: str, score: str) -> _Line:
+    if not sequence or last_part(sequence) != sequence or sequence in (".", ".."):
+        raise ValueError(f"sequence is {sequence!r}, expected the name of a picture without folder")
+    version = Version.from_case(_without_suffix(test_case))
+    if version is None:
+        raise ValueError(f"test_case is {test_case!r}, expected h264v@targetbbp100=<bits>_preset=<name>")
+    return _Line(sequence, version, finite(score, "subjective_score"))
+
+
+def _without_suffix(name: str) -> str:
+    return next((name[: -len(suffix)] for suffix in _CODED if name.lower().endswith(suffix)), name)
+
+
+def _read_only(values: Any) -> NDArray[np.float64]:
+    array = np.asarray(values, np.float64)
+    array.flags.writeable = False
+    return array
+
+
+# ---- records --------------------------------------------------------------------------------------------------------
+@dataclass(frozen=True)
+class SacidRecord:
+    """One coded picture. Small, picklable, and nothing is decoded before a `load_` method is called.
+
+    Attributes:
+        sequence: name of the photograph.
+        version: bit-rate and preset.
+        mos: subjective score, higher is better, comparable inside the sequence only.
+        path: the coded picture.
+        reference: the picture before coding; None where the copy of the data set lacks it.
+        saliency: the map that steered the encoder.
+        size: (height, width) of all three in pixels, as stored.
+        file_sizes: bytes of coded picture, saliency map and, if it is there, reference.
+    """
+
+    sequence: str
+    version: Version
+    mos: float
+    path: Path
+    reference: Path | None
+    saliency: Path
+    size: tuple[int, int]
+    file_sizes: tuple[int, ...]
+
+    @property
+    def key(self) -> str:
+        """For example "zane-lee-CpdxeZAN5y0-unsplash/h264v@targetbbp100=12_preset=p132"."""
+        return f"{self.sequence}/{self.version.test_case}"
+
+    @property
+    def bpp(self) -> float:
+        """Target bit-rate in bits per pixel."""
+        return self.version.bpp
+
+    @property
+    def preset(self) -> str:
+        """Name of the encoder's preset."""
+        return self.version.preset
+
+    @property
+    def signature(self) -> str:
+        """What the record's values depend on, besides its key."""
+        return f"{spell_size(self.size)} {' '.join(map(str, self.file_sizes))} {self.mos:.10g}"
+
+    def load_image(self) -> NDArray[np.uint8]:
+        """The coded picture, (h, w, 3) uint8 RGB (see `paperlib.datasets.files.read_rgb`).
+
+        Raises:
+            UnusableFile: missing, unreadable, truncated, or of another size than `size`.
+        """
+        return self._sized(self.path, read_rgb(self.path))
+
+    def load_reference(self) -> NDArray[np.uint8]:
+        """The picture before coding, (h, w, 3) uint8 RGB.
+
+        Raises:
+            PaperlibError: this copy of the data set lacks it.
+            UnusableFile: unreadable, truncated, or of another size than `size`.
+        """
+        if self.reference is None:
+            raise PaperlibError(f"SACID has no reference of {self.sequence} here; add {REFERENCE}/{self.sequence}.png")
+        return self._sized(self.reference, read_rgb(self.reference))
+
+    def load_saliency(self) -> NDArray[np.float32]:
+        """The saliency map, (h, w) float32, >= 0, not all zero, on the file's own scale (0 to 255 or 65535).
+
+        Raises:
+            UnusableFile: missing, unreadable, truncated, all zero, or of another size than `size`.
+        """
+        values = self._sized(self.saliency, read_grey(self.saliency))
+        if not values.max() > 0:
+            raise UnusableFile(self.saliency, "a saliency map must not be zero everywhere")
+        return values
+
+    def _sized(self, path: Path, pixels: NDArray[Any]) -> NDArray[Any]:
+        require_size(path, pixels.shape[:2], self.size)
+        return pixels
+
+
+@dataclass(frozen=True)
+class SacidSet(RecordSet[SacidRecord]):
+    """All versions of some sequences, sorted by sequence, then version.
+
+    Attributes:
+        name: "sacid".
+        records: at least one sequence; all sequences have the same versions in the same order.
+        edition: the files' type: "jpg", "png" or "jpg and png".
+        notes: sentences that a reader should see: references that lack, what was left out, what looks odd.
+    """
+
+    titles: ClassVar[dict[str, str]] = {"sacid": "SACID"}
+    name: str
+    records: tuple[SacidRecord, ...]
+    edition: str
+    notes: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        grids = {tuple(record.version for record in group) for _, group in self.by_sequence()}
+        if len(grids) > 1:
+            raise ValueError("expected the same versions of every sequence in one order; take whole sequences")
+
+    def by_sequence(self) -> Iterator[tuple[str, tuple[SacidRecord, ...]]]:
+        """Each sequence with the records of its versions; they share reference and saliency map."""
+        for name, group in groupby(self.records, key=lambda record: record.sequence):
+            yield name, tuple(group)
+
+    @cached_property
+    def scores(self) -> ScoreTable:
+        """The subjective scores, (images, versions), in the order of the records."""
+        groups = list(self.by_sequence())
+        versions = tuple(record.version for record in groups[0][1])
+        subjective = _read_only([[record.mos for record in group] for _, group in groups])
+        return ScoreTable(tuple(name for name, _ in groups), versions, subjective)
+
+    @property
+    def has_reference(self) -> NDArray[np.bool_]:
+        """(images,) whether the sequence's reference is there."""
+        return np.array([group[0].reference is not None for _, group in self.by_sequence()])
+
+    def take(self, n: int, seed: int) -> Self:
+        """`n` sequences drawn at random with all their versions, in the set's order; all where there are no more.
+
+        Raises:
+            ValueError: `n` below 1.
+        """
+        if n < 1:
+            raise ValueError(f"n: expected at least 1 sequence, got {n}")
+        sequences = self.scores.sequences
+        if n >= len(sequences):
+            return self
+        chosen = set(np.random.default_rng(seed).choice(np.array(sequences), n, replace=False).tolist())
+        return self.holding([record for record in self.records if record.sequence in chosen])
+
+    def summary(self) -> dict[str, Any]:
+        """Counts for a table or a log: sequences, versions, pictures, references, sizes, scores, bytes, fingerprint."""
+        sequences = [group[0] for _, group in self.by_sequence()]
+        sizes = Counter(spell_size(record.size) for record in sequences)
+        shared = sum(sum(record.file_sizes[1:]) for record in sequences)
+        scores = self.scores.subjective
+        return {
+            "name": self.name,
+            "edition": self.edition,
+            "sequences": len(sequences),
+            "versions": len(self.scores.versions),
+            "pictures": len(self),
+            "references": int(self.has_reference.sum()),
+            "sizes": dict(sorted(sizes.items())),
+            "mos": {name: float(getattr(scores, name)()) for name in ("min", "max", "mean", "std")},
+            "bytes": shared + sum(record.file_sizes[0] for record in self.records),
+            "fingerprint": self.fingerprint,
+            "notes": list(self.notes),
+        }
+
+
+# ---- opening --------------------------------------------------------------------------------------------------------
+def open_sacid(root: str | Path, table: str | Path | None = None, partial: bool = False) -> SacidSet:
+    """Open SACID. The table is read whole; of pictures only the headers.
+
+    Args:
+        root: the folder that holds `compressed`; the folder above, or one of the three inside, is understood.
+        table: the table's file; None takes `moses.csv` in the folder.
+        partial: take what is there of the 60 sequences, with a note: a sequence that lacks its saliency map or a coded
+            picture is left out whole. References may lack in any case.
+
+    Raises:
+        PaperlibError: no pictures or table; pictures missing, misnamed, unreadable or of another size, all counted in
+            one message and the first of each kind named; a table that is cut or is not SACID's.
+    """
+    home = _home(existing_folder(root, "SACID"))
+    source = home / TABLE if table is None else Path(table)
+    scores = read_scores(source)
+    notes = compare_with_published(_as_opinions(scores), PUBLISHED, source, "SACID", partial)
+    files = _Files.listed(home, scores)
+    faults, complete = files.faults(scores)
+    if faults and not (partial and complete):
+        more = ", or open what is there with partial" if complete else ""
+        raise PaperlibError(f"SACID in {home}: {'; '.join(faults)}; {_ADVICE}{more}{packed_hint(home)}")
+    records, rotated = _read_headers(scores, files, complete)
+    notes += tuple(f"left out: {fault}" for fault in faults) + files.notes(scores, complete)
+    if rotated:
+        notes += (f"{len(rotated)} pictures carry an EXIF rotation, which is ignored: {listing(rotated)}",)
+    types = {"jpg" if record.path.suffix.lower() != ".png" else "png" for record in records}
+    return SacidSet("sacid", records, " and ".join(sorted(types)), notes)
+
+
+def _home(root: Path) -> Path:
+    above = [root.parent] if root.name in PARTS else []
+    for folder in (root, *list_folders(root), *above):
+        if (folder / COMPRESSED).is_dir():
+            return folder
+    raise PaperlibError(
+        f"SACID in {root} lacks the folder {COMPRESSED}{packed_hint(root)}; expected "
+        f"{COMPRESSED}/<sequence>/{Version(12, 'p132').test_case}.jpg and {TABLE}, from github.com/Alexkkir/SACID"
+    )
+
+
+def _as_opinions(scores: ScoreTable) -> list[Opinion]:
+    """Lines for `compare_with_published`, with the scores on their own scale."""
+    rows = zip(scores.sequences, scores.subjective.tolist(), strict=True)
+    return [Opinion(name, score) for name, row in rows for score in row]
+
+
+@dataclass(frozen=True)
+class _Files:
+    """What lies in the folder.
+
+    Attributes:
+        coded: sequence -> version -> file.
+        doubled: coded pictures that are there as .png and as .jpg.
+        reference, saliency: sequence -> file.
+        spare: names in `compressed` that have no score.
+        spare_references: names in `reference` that belong to no sequence.
+    """
+
+    coded: dict[str, dict[Version, Path]]
+    doubled: list[str]
+    reference: dict[str, Path]
+    saliency: dict[str, Path]
+    spare: list[str]
+    spare_references: list[str]
+
+    @classmethod
+    def listed(cls, home: Path, scores: ScoreTable) -> "_Files":
+        coded: dict[str, dict[Version, Path]] = {name: {} for name in scores.sequences}
+        doubled, spare = [], []
+        for folder in list_folders(home / COMPRESSED):
+            for path in sorted(list_files(folder, _CODED), key=lambda path: path.suffix.lower() != ".png"):
+                version = Version.from_case(path.stem)
+                if folder.name not in coded or version not in scores.versions:
+                    spare.append(f"{folder.name}/{path.name}")
+                elif coded[folder.name].setdefault(version, path) != path:
+                    doubled.append(f"{folder.name}/{path.name}")
+        reference, saliency = ({path.stem: path for path in list_files(home / part, (".png",))} for part in PARTS[:2])
+        strangers = [path.name for name, path in reference.items() if name not in coded]
+        return cls(coded, doubled, reference, saliency, spare, strangers)
+
+    def absent(self, scores: ScoreTable) -> list[str]:
+        """Names of coded pictures that lack."""
+        return [
+            f"{name}/{version.test_case}"
+            for name in scores.sequences for version in scores.versions if version not in self.coded[name]
+        ]
+
+    def faults(self, scores: ScoreTable) -> tuple[list[str], list[str]]:
+        """What lacks, as half sentences; and the sequences that lack nothing but, maybe, their reference."""
+        total, absent = len(scores.sequences), self.absent(scores)
+        blind = [name for name in scores.sequences if name not in self.saliency]
+        faults = []
+        if absent:
+            count = total * len(scores.versions)
+            faults.append(f"{len(absent)} of {count} coded pictures are missing: {listing(absent)}")
+            if self.spare:
+                spare = listing(self.spare)
+                faults.append(f"{len(self.spare)} files in {COMPRESSED} are misnamed or have no score: {spare}")
+        if blind:
+            faults.append(f"{len(blind)} of {total} saliency maps are missing: {listing(blind)}")
+        whole = len(scores.versions)
+        return faults, [name for name in scores.sequences if len(self.coded[name]) == whole and name in self.saliency]
+
+    def notes(self, scores: ScoreTable, sequences: Sequence[str]) -> tuple[str, ...]:
+        """References that lack among `sequences`, and files that are not used and no fault of `faults`."""
+        lacking = [name for name in sequences if name not in self.reference]
+        unscored = [] if self.absent(scores) else self.spare
+        lines = (
+            (lacking, f"of {len(sequences)} references are missing, full-reference methods speak of the others"),
+            (self.spare_references, f"files in {REFERENCE} belong to no sequence"),
+            (unscored, f"files in {COMPRESSED} have no score"),
+            (self.doubled, "coded pictures are there twice, the .png is used instead of"),
+        )
+        return tuple(f"{len(names)} {text}: {listing(names)}" for names, text in lines if names)
+
+
+def _read_headers(
+    scores: ScoreTable, files: _Files, sequences: Sequence[str]
+) -> tuple[tuple[SacidRecord, ...], list[str]]:
+    """Records of the sequences, all files of one in one size; and the names of pictures with an EXIF rotation."""
+    problems = Problems("SACID files")
+    records, rotated, total = [], [], 0
+    rows = dict(zip(scores.sequences, scores.subjective.tolist(), strict=True))
+    for name in sequences:
+        shared = [files.saliency[name], *filter(None, [files.reference.get(name)])]
+        coded = [files.coded[name][version] for version in scores.versions]
+        every = [*coded, *shared]
+        total += len(every)
+        before = len(problems.found)
+        sizes, bytes_of = {}, {}
+        for path in every:
+            with problems.collecting():
+                sizes[path], (bytes_of[path],) = picture_size(path), file_bytes([path])
+                if path.suffix.lower() != ".png" and has_rotation(path):  # Pillow decodes a whole PNG to look for it
+                    rotated.append(f"{path.parent.name}/{path.name}")
+        size = Counter(sizes.values()).most_common(1)[0][0] if sizes else (0, 0)
+        for path, found in sizes.items():
+            with problems.collecting():
+                require_size(path, found, size)
+        if len(problems.found) == before:
+            common = tuple(bytes_of[path] for path in shared)
+            for version, path, score in zip(scores.versions, coded, rows[name], strict=True):
+                records.append(SacidRecord(
+                    name, version, score, path, files.reference.get(name), shared[0], size, (bytes_of[path], *common)
+                ))
+    problems.raise_if_any(total, f"all files of a sequence have one size; {_ADVICE}")
+    return tuple(records), rotated
+
+
+# ---- reading everything once ----------------------------------------------------------------------------------------
+@dataclass(frozen=True)
+class Statistics:
+    """What `check` measured.
+
+    Attributes:
+        sequences, versions, pictures, references: numbers.
+        mos_min, mos_max, mos_mean, mos_sd: of the scores of all pictures; `mos_sd` divides by their number.
+        duplicates: groups of keys whose pictures of one sequence are equal in every pixel.
+        notes: sentences about duplicates; empty where there are none.
+    """
+
+    sequences: int
+    versions: int
+    pictures: int
+    references: int
+    mos_min: float
+    mos_max: float
+    mos_mean: float
+    mos_sd: float
+    duplicates: tuple[tuple[str, ...], ...]
+    notes: tuple[str, ...] = ()
+
+
+def check(sacid: SacidSet, progress: Progress | None = None) -> Statistics:
+    """Decode every coded picture, reference and saliency map once.
+
+    Args:
+        sacid: the set.
+        progress: wraps the sequences as they are gone through, for example `paperlib.engine.progress.progress`.
+
+    Raises:
+        PaperlibError: files that cannot be used; all are counted, the first are named.
+    """
+    problems = Problems("SACID files")
+    duplicates: list[tuple[str, ...]] = []
+    groups = list(sacid.by_sequence())
+    for _, records in progress(groups) if progress else groups:
+        shared: list[Callable[[], Any]] = [records[0].load_saliency]
+        if records[0].reference is not None:
+            shared.append(records[0].load_reference)
+        for load in shared:
+            with problems.collecting():
+                load()
+        equal: dict[bytes, list[str]] = {}
+        for record in records:
+            with problems.collecting():
+                equal.setdefault(hashlib.blake2b(record.load_image().tobytes()).digest(), []).append(record.key)
+        duplicates += [tuple(keys) for keys in equal.values() if len(keys) > 1]
+    references = int(sacid.has_reference.sum())
+    problems.raise_if_any(len(sacid) + len(groups) + references, f"replace these files, or {_ADVICE}")
+    note = _note_on(duplicates)
+    moments = sacid.summary()["mos"]
+    return Statistics(
+        len(groups), len(sacid.scores.versions), len(sacid), references, *moments.values(), tuple(duplicates), note
+    )
+
+
+def _note_on(duplicates: Iterable[tuple[str, ...]]) -> tuple[str, ...]:
+    names = [" = ".join(keys) for keys in duplicates]
+    return (f"{len(names)} pictures are there more than once, equal in every pixel: {listing(names)}",) if names else ()
