@@ -67,20 +67,13 @@ def _parser() -> argparse.ArgumentParser:
         description="Runnable companion to 'Bridging the Gap Between Saliency Prediction and Image Quality "
         "Assessment' (arXiv 2405.04997).",
     )
-    common = argparse.ArgumentParser(add_help=False)
-    common.add_argument("--profile", default="demo", metavar="NAME", help="size and data of the run (default: demo)")
-    common.add_argument("--results", type=Path, metavar="DIR", help="folder of computed results (default: results/)")
-    common.add_argument("--data-root", type=Path, metavar="DIR", help="folder of the data sets (profiles paper and own)")
-    common.add_argument("--weights", type=Path, metavar="DIR", help="folder of weights (default: weights/ in the data root)")
-    common.add_argument("--model", action="append", default=[], metavar="NAME[@LAYER][=FILE]",
-                        help="an IQA network of your own beside the profile's (repeatable)")
-    common.add_argument("--ray-address", metavar="ADDRESS",
-                        help="compute on a Ray cluster: HOST:PORT, auto (the one of this machine) or local")
-    common.add_argument("--debug", action="store_true", help="show the whole traceback of an error")
     verbs = parser.add_subparsers(title="verbs", required=True, metavar="VERB")
 
-    def verb(name: str, function: Callable[[argparse.Namespace], Outcome], text: str) -> argparse.ArgumentParser:
-        added = verbs.add_parser(name, parents=[common], help=text, description=text[0].upper() + text[1:] + ".")
+    def verb(
+        name: str, function: Callable[[argparse.Namespace], Outcome], text: str, profile: str = "demo"
+    ) -> argparse.ArgumentParser:
+        description = text[0].upper() + text[1:] + "."
+        added = verbs.add_parser(name, parents=[_common(profile)], help=text, description=description)
         added.set_defaults(verb=function)
         return added
 
@@ -91,6 +84,7 @@ def _parser() -> argparse.ArgumentParser:
     verb("prepare", _prepare, "compute all that the profile needs, without notebooks")
     table = verb("table", _table, "print Table I, II or III")
     table.add_argument("number", type=int, choices=(1, 2, 3))
+    table.add_argument("--seeds", type=_count, metavar="N", help="number of repeats (default: the profile's)")
     formats = table.add_mutually_exclusive_group()
     for name in ("csv", "json", "markdown", "latex"):
         formats.add_argument(f"--{name}", dest="format", action="store_const", const=name, default="text")
@@ -102,6 +96,18 @@ def _parser() -> argparse.ArgumentParser:
     claims.add_argument("--seeds", type=_count, metavar="N", help="number of repeats (default: the profile's)")
     claims.add_argument("--json", action="store_true", help="text, value, interval, n and verdict per claim")
     claims.add_argument("--save", action="store_true", help="write mean ± sd over seeds to claims.csv and claims.md")
+    sensitivity = verb("sensitivity", _sensitivity, "what hangs on the saliency loss and its weight, in the micro-world")
+    sensitivity.add_argument("--seeds", type=_count, metavar="N", help="number of repeats (default: 2)")
+    sensitivity.add_argument("--save", action="store_true", help="write sensitivity.csv and sensitivity.md, which 03c shows")
+    sacid = verb("sacid", _sacid, "print what SACID's subjective scores say about bit-rate and preset alone")
+    sacid.add_argument("--scores", type=Path, required=True, metavar="FILE", help="table of scores, such as moses.csv")
+    sacid.add_argument("--json", action="store_true", help="bitrate_only, preset_order and preset_means")
+    export = verb("export", _export, "write the trained Baselines of Table II as weights for Table I and Figure 2")
+    export.add_argument("--out", type=Path, metavar="DIR", help="folder for the files (default: the folder of weights)")
+    cost = verb("cost", _cost, "estimate what the tables cost on this device, from short measurements, without data", "paper")
+    cost.add_argument("--tflops", type=_speed, metavar="X", help="estimate for a device that sustains X TFLOP/s, too")
+    cost.add_argument("--json", action="store_true", help="all counts and measurements")
+    cost.add_argument("--save", action="store_true", help="for maintainers: keep the measurement for README in figures/")
     bench = verb("bench", _bench, "time our functions beside those of peer libraries")
     bench.add_argument("--json", action="store_true", help="name, peer, ratio, goal and met per benchmark")
     lab = verb("lab", _lab, "open JupyterLab, for this machine only, at the first notebook")
@@ -115,10 +121,33 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
+def _common(profile: str) -> argparse.ArgumentParser:
+    """Options of every verb."""
+    common = argparse.ArgumentParser(add_help=False)
+    common.add_argument("--profile", default=profile, metavar="NAME",
+                        help=f"size and data of the run (default: {profile})")
+    common.add_argument("--results", type=Path, metavar="DIR", help="folder of computed results (default: results/)")
+    common.add_argument("--data-root", type=Path, metavar="DIR", help="folder of the data sets (profiles paper and own)")
+    common.add_argument("--weights", type=Path, metavar="DIR", help="folder of weights (default: weights/ in the data root)")
+    common.add_argument("--model", action="append", default=[], metavar="NAME[@LAYER][=FILE]",
+                        help="an IQA network of your own beside the profile's (repeatable)")
+    common.add_argument("--ray-address", metavar="ADDRESS",
+                        help="compute on a Ray cluster: HOST:PORT, auto (the one of this machine) or local")
+    common.add_argument("--debug", action="store_true", help="show the whole traceback of an error")
+    return common
+
+
 def _count(text: str) -> int:
     number = int(text)
     if number < 1:
         raise argparse.ArgumentTypeError(f"expected a number of 1 or more, got {text}")
+    return number
+
+
+def _speed(text: str) -> float:
+    number = float(text)
+    if not 0 < number < float("inf"):
+        raise argparse.ArgumentTypeError(f"expected a speed above 0, got {text}")
     return number
 
 
@@ -230,7 +259,7 @@ def _prepare(options: argparse.Namespace) -> Outcome:
 
 
 def _table(options: argparse.Namespace) -> Outcome:
-    profile = _profile(options)
+    profile = _profile(options, **_seeds(options))
     from paperlib import experiments
     from paperlib.show import tables
     from paperlib.show.summary import to_json
@@ -255,7 +284,7 @@ def _figure(options: argparse.Namespace) -> Outcome:
 
 
 def _claims(options: argparse.Namespace) -> Outcome:
-    profile = _profile(options, **({"seeds": options.seeds} if options.seeds else {}))
+    profile = _profile(options, **_seeds(options))
     folder = _figures_folder(profile)
     if options.save:
         _require_writable(folder)
@@ -268,6 +297,57 @@ def _claims(options: argparse.Namespace) -> Outcome:
         for path in summary.save_claims(summary.claims_over_seeds(experiments.claim_parts(profile)), folder):
             say(f"wrote {path}")
     return Outcome(summary.to_json(claims) if options.json else summary.claims_text(claims) + "\n")
+
+
+def _sensitivity(options: argparse.Namespace) -> Outcome:
+    profile = _profile(options)
+    folder = _figures_folder(profile)
+    if options.save:
+        _require_writable(folder)
+    from paperlib.engine.progress import say
+    from paperlib.experiments.sensitivity import measure
+    from paperlib.show import sensitivity
+
+    table = measure(profile, options.seeds)
+    if options.save:
+        for path in sensitivity.save(table, folder):
+            say(f"wrote {path}")
+    return Outcome(sensitivity.readable(table).to_string(index=False) + "\n")
+
+
+def _sacid(options: argparse.Namespace) -> Outcome:
+    from paperlib.datasets.sacid import read_scores
+    from paperlib.experiments.sacid_scores import analyse
+    from paperlib.show.sacid_text import sacid_text
+    from paperlib.show.summary import to_json
+
+    found = analyse(read_scores(options.scores))
+    return Outcome(to_json(found) if options.json else sacid_text(found))
+
+
+def _export(options: argparse.Namespace) -> Outcome:
+    from paperlib.experiments.exporting import export_baselines
+
+    folder = options.out.resolve() if options.out else None
+    return Outcome("".join(f"{file}\n" for file in export_baselines(_profile(options), folder)))
+
+
+def _cost(options: argparse.Namespace) -> Outcome:
+    profile = _profile(options)
+    file = paths.figures_root() / "cost.json"
+    if options.save:
+        _require_writable(file.parent)
+    from paperlib.engine.progress import say
+    from paperlib.experiments.cost import estimate
+    from paperlib.show.cost import cost_text
+    from paperlib.show.summary import to_json
+
+    cost = estimate(profile)
+    if options.save:
+        with paths.atomic_write(file, "w") as stream:
+            stream.write(to_json(cost))
+        say(f"wrote {file}")
+    return Outcome(to_json(cost) if options.json else cost_text(cost, options.tflops))
 
 
 def _bench(options: argparse.Namespace) -> Outcome:
@@ -330,6 +410,10 @@ def _profile(options: argparse.Namespace, **overrides: object) -> "Profile":
     from paperlib.profiles import load
 
     return load(options.profile, **overrides)
+
+
+def _seeds(options: argparse.Namespace) -> dict[str, int]:
+    return {"seeds": options.seeds} if options.seeds else {}
 
 
 def _figures_folder(profile: "Profile", custom: bool = False) -> Path:

@@ -210,6 +210,8 @@ _METHODS = (
     Method("clipiqa_plus", "CLIP-IQA+", "GradCAM from IQA", _BLUE, "D"),
     Method("baseline_sal_loss", "Baseline-Sal-Loss", "Dual task", _GREEN, "o"),
     Method("baseline_gradcam_loss", "Baseline-GradCAM-Loss", "Dual task", _RED, "o"),
+    Method("baseline_sal_loss_resnet50", "Baseline-ResNet50-Sal-Loss", "Dual task", _GREEN, "^"),
+    Method("baseline_gradcam_loss_resnet50", "Baseline-ResNet50-GradCAM-Loss", "Dual task", _RED, "^"),
     Method("msinet", "MSINet", "SOTA SP", _PURPLE, "s"),
     Method("transalnet", "TranSalNet", "SOTA SP", _PURPLE, "D"),
     Method("transalnet_res", "TranSalNet-Res", "SOTA SP", _PURPLE, "^"),

@@ -59,19 +59,15 @@ def rows(section: str, profile: "Profile") -> "pd.DataFrame":
     """Tidy rows of one section: `"extraction"`, `"masking"`, `"dual_task"` or `"compression"`."""
     import pandas as pd
 
-    from paperlib.experiments.sections import module_of
-
     _require(section, profile)
-    results = compute(module_of(section, profile).units(profile), profile, section)
+    results = compute(_module(section).units(profile), profile, section)
     return pd.concat([result.rows for result in results.values() if len(result.rows)], ignore_index=True)
 
 
 def prepare(profile: "Profile") -> None:
     """Compute everything that the tables, figures and claims of `profile` need, side by side."""
-    from paperlib.experiments.sections import module_of
-
     sections = [SECTIONS[notebook] for notebook in profile.sections]
-    compute((unit for name in sections for unit in module_of(name, profile).units(profile)), profile, profile.name)
+    compute((unit for name in sections for unit in _module(name).units(profile)), profile, profile.name)
 
 
 def table(number: int, profile: "Profile") -> "TableData":
@@ -80,11 +76,9 @@ def table(number: int, profile: "Profile") -> "TableData":
     Raises:
         PaperlibError: there is no such table.
     """
-    from paperlib.experiments.sections import module_of
-
     if number not in TABLES:
         raise PaperlibError(f"there is no table {number}; choose one of: {', '.join(map(str, TABLES))}")
-    return module_of(TABLES[number], profile).table(rows(TABLES[number], profile), profile)
+    return _module(TABLES[number]).table(rows(TABLES[number], profile), profile)
 
 
 def figure(number: int, profile: "Profile") -> "Figure1Data | Figure2Data":

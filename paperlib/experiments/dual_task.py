@@ -1,106 +1,48 @@
-"""Section III-C: one network for quality and for saliency. Table II, at home and in a shifted world."""
+"""Section III-C: one network for quality and for saliency. Table II and its controls.
 
-import math
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+The micro-world (`paperlib.experiments.world_training`) or photographs with opinion scores and with gaze
+(`paperlib.experiments.photo_training`); both give the same rows, and the table is made of them.
+"""
+
+from types import ModuleType
+from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from paperlib import paper
-from paperlib.engine.units import Inputs, Result, Unit
-from paperlib.experiments.artefacts import Column, TableData
-from paperlib.experiments.networks import load_network, load_world, network_unit, scores, world_unit
-from paperlib.experiments.over_seeds import summarise
-from paperlib.experiments.world_maps import map_unit
-from paperlib.metrics.correlation import plcc, srocc
+from paperlib.engine.units import Unit
+from paperlib.experiments import photo_training, quality_drops, world_training
+from paperlib.experiments.artefacts import TableData
 
 if TYPE_CHECKING:
     from paperlib.profiles import Profile
 
-DUAL = ("baseline", "baseline_sal_loss", "baseline_gradcam_loss")
-METHODS = ("center_prior", *DUAL, "saliency_net")
-WORLDS = ("world", "world_shifted")
-COUNTERPARTS = {
-    ("world", "quality"): "koniq10k", ("world_shifted", "quality"): "clive", ("world", "gaze"): "salicon",
-    ("world_shifted", "gaze"): "cat2000",
-}
-"""Which of the paper's data sets each world stands for."""
-
-QUALITY = (("SROCC", +1), ("PLCC", +1))
-GAZE = (("NSS", +1), ("SIM", +1), ("CC", +1), ("KLD", -1))
-
-
-def columns() -> tuple[Column, ...]:
-    """Columns of Table II in the paper's order."""
-    return tuple(
-        Column(world, metric, direction, f"{metric} {'↑' if direction > 0 else '↓'}")
-        for metrics in (QUALITY, GAZE) for world in WORLDS for metric, direction in metrics
-    )
-
-
-def score_unit(profile: "Profile", variant: str, seed: int) -> Unit:
-    """Agreement of one network's scores with MOS in both worlds in repeat `seed`."""
-    tests = [world_unit(profile, f"{world}/test", seed) for world in WORLDS]
-    return Unit.of(
-        "dual_task", f"{variant}/quality/seed{seed}", "paperlib.experiments.dual_task:measure",
-        needs=[*tests, network_unit(profile, variant, seed)], cost=3.0,
-        method=variant, observers=profile.observers, seed=seed, n_test=profile.world.n_test,
-    )
-
 
 def units(profile: "Profile") -> list[Unit]:
-    """All units of Table II; those of the saliency columns at home are Table I's."""
-    return [score_unit(profile, variant, seed) for seed in profile.seeds for variant in DUAL] + [
-        map_unit(profile, method, world, seed) for seed in profile.seeds for world in WORLDS for method in METHODS
-    ]
+    """All units of Table II.
 
-
-def measure(params: dict[str, Any], inputs: Inputs, scratch: Path) -> Result:
-    """Compute of `score_unit`."""
-    worlds = [name for name in inputs if name.startswith("world")]
-    (network,) = (load_network(inputs[name]) for name in inputs if name not in worlds)
-    rows = []
-    for name in worlds:
-        world = load_world(inputs[name], name.split("/")[0]).head(params["n_test"])
-        predicted, mos = scores(network, world.images), world.mos[params["observers"]]
-        for metric, agreement in (("SROCC", srocc), ("PLCC", plcc)):
-            rows.append({
-                "experiment": "dual_task", "method": params["method"], "dataset": world.name, "metric": metric,
-                "variant": "quality", "seed": params["seed"], "value": float(agreement(predicted, mos)), "n": len(world),
-            })
-    return Result(rows=pd.DataFrame(rows))
+    Raises:
+        PaperlibError: data or weights are missing or unfit; told before anything is computed.
+    """
+    return _side(profile).units(profile)
 
 
 def table(rows: pd.DataFrame, profile: "Profile") -> TableData:
     """Table II from the rows of `units`, with the paper's numbers beside ours."""
-    wanted = rows[rows["variant"].isin(["quality", "fitted"]) & rows["method"].isin(METHODS)]
-    found = summarise(wanted, ["method", "dataset", "metric"]).set_index(["method", "dataset", "metric"])
-    cells = []
-    for method in (*METHODS, "msinet", "transalnet"):
-        for column in columns():
-            key = (method, column.dataset, column.metric)
-            value, sd, n = found.loc[key] if key in found.index else (math.nan, math.nan, 0)
-            kind = "quality" if column.metric in ("SROCC", "PLCC") else "gaze"
-            published = paper.published(2, method, COUNTERPARTS[column.dataset, kind], column.metric)
-            cells.append({
-                "section": "", "method": method, "dataset": column.dataset, "metric": column.metric, "value": value,
-                "sd": sd, "low": math.nan, "high": math.nan, "n": int(n),
-                "published": math.nan if published is None else published, "ranked": True,
-            })
-    return TableData("table2", "Table II: two tasks at once", _caption(profile), columns(), pd.DataFrame(cells), NOTES)
+    return _side(profile).table(rows, profile)
 
 
-def _caption(profile: "Profile") -> str:
-    world = profile.world
-    return (
-        f"Ours: micro-world, a simulation; {len(profile.seeds)} repeats, mean ± sd; {profile.observers} observers. "
-        f"`world` ({' and '.join(world.families)}) stands for KonIQ-10k and SALICON, `world_shifted` "
-        f"({' and '.join(world.shifted_families)}, unknown subjects) for CLIVE and CAT2000, whose numbers are the paper's. "
-        "The columns are different worlds: compare the order of the rows, not the values."
-    )
+def equivalence(rows: pd.DataFrame, profile: "Profile") -> pd.DataFrame:
+    """Does SROCC drop? TOST against the Baseline on all sets whose scores are tested.
+
+    Returns:
+        Columns `n` (repeats), `difference`, `low`, `high` and `verdict`, by method and data set; the interval says what p
+        would. Empty with fewer than two repeats.
+    """
+    tested = quality_drops.equivalence(rows, _side(profile).references(profile))
+    chosen = tested[tested["metric"] == "SROCC"].set_index(["method", "dataset"])
+    return chosen[["n", "difference", "low", "high", "verdict"]]
 
 
-NOTES = (
-    "Maps after map transforms fitted on other images of the same world. Baseline and Baseline-GradCAM-Loss: the extraction "
-    "of section III-A; Baseline-Sal-Loss and the saliency net: their decoder.",
-)
+def _side(profile: "Profile") -> ModuleType:
+    """Where the networks of `profile` are trained."""
+    return photo_training if profile.dual_task.training_set else world_training

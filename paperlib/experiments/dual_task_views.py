@@ -1,9 +1,8 @@
 """What section III-C shows besides its table, alike for networks of the micro-world and for networks of photographs."""
 
-from dataclasses import replace
+from itertools import chain
 from typing import TYPE_CHECKING
 
-import numpy as np
 import pandas as pd
 
 from paperlib import experiments, paper
@@ -11,8 +10,7 @@ from paperlib.experiments import photo_training
 from paperlib.experiments.artefacts import Figure1Data
 from paperlib.experiments.extraction import FIGURE_IMAGES
 from paperlib.experiments.networks import baseline_units, load_network
-from paperlib.experiments.photo_sets import open_gaze_source
-from paperlib.experiments.photo_sources import picture, sized
+from paperlib.experiments.photo_sets import AsSeen
 from paperlib.maps.hirescam import extract
 from paperlib.models.backbones import create_backbone
 from paperlib.models.baseline import Baseline
@@ -62,24 +60,14 @@ def _world_maps(profile: "Profile") -> Figure1Data:
 
 def _photo_maps(profile: "Profile") -> Figure1Data:
     """From the stored grey levels, at the size at which networks see the pictures."""
-    settings, seen = profile.dual_task, (profile.photographs.input_height, profile.photographs.input_width)
-    units, dataset = photo_training.units(profile), settings.gaze_sets[0]
-    records = open_gaze_source(profile, dataset).pictures.records[:FIGURE_IMAGES]
-    sizes = [seen if all(seen) else record.size for record in records]
-    densities = [sized(record.load_density(), size) for record, size in zip(records, sizes, strict=True)]
-    maps = {"Gaze density": [density / density.max() for density in densities]}
-    for network in photo_training.networks(settings):
-        if network.method not in SHOWN:
-            continue
-        shards = f"maps/{network.name}/{dataset}/seed{profile.seeds[0]}/"
-        wanted = [unit for unit in units if unit.name.startswith(shards) and dict(unit.params)["first"] < len(records)]
-        found = experiments.compute(wanted, profile, "maps").values()
-        levels = {key: value for result in found for key, value in result.arrays.items()}
-        maps[paper.look(network.method).label] = [
-            sized(levels[f"plain.{index}"], size).astype(np.float32) / 255 for index, size in enumerate(sizes)
-        ]
-    pictures = [picture(*pair) for pair in zip(records, sizes, strict=True)]
-    return Figure1Data(pictures, maps, tuple(record.key for record in records))
+    source, units = photo_training.shown_maps(profile, SHOWN, FIGURE_IMAGES)
+    shown = AsSeen(source.pictures.records[:FIGURE_IMAGES], profile)
+    maps = {"Gaze density": [density / density.max() for density in shown.densities()]}
+    results = experiments.compute(chain.from_iterable(units.values()), profile, "maps")
+    for method, shards in units.items():
+        levels = {key: value for unit in shards for key, value in results[unit.name].arrays.items()}
+        maps[paper.look(method).label] = shown.maps(levels, "plain")
+    return Figure1Data(shown.images(), maps, shown.captions)
 
 
 def at_home(rows: pd.DataFrame, profile: "Profile") -> pd.DataFrame:
@@ -87,16 +75,3 @@ def at_home(rows: pd.DataFrame, profile: "Profile") -> pd.DataFrame:
     settings = profile.dual_task
     sets = (settings.quality_sets[0], settings.gaze_sets[0]) if settings.training_set else ("world",)
     return rows[rows["dataset"].isin(sets) & rows["variant"].isin(["quality", "fitted"]) & (rows["method"] != "center_prior")]
-
-
-def equivalence(rows: pd.DataFrame, profile: "Profile") -> pd.DataFrame:
-    """`paperlib.experiments.photo_training.equivalence` in SROCC on all sets whose scores are tested.
-
-    Returns:
-        Columns `n` (repeats), `difference`, `low`, `high` and `verdict`, by method and data set; the interval says what p
-        would. Empty with fewer than two repeats.
-    """
-    sets = tuple(dict.fromkeys(rows.loc[rows["variant"] == "quality", "dataset"]))
-    tested = photo_training.equivalence(rows, replace(profile.dual_task, quality_sets=sets))
-    chosen = tested[tested["metric"] == "SROCC"].set_index(["method", "dataset"])
-    return chosen[["n", "difference", "low", "high", "verdict"]]

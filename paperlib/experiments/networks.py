@@ -5,16 +5,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from paperlib.datasets import microworld
 from paperlib.datasets.records import ImageSet
-from paperlib.engine.training import fit
+from paperlib.engine.training import BatchLoss, fit
 from paperlib.engine.units import Inputs, Result, Unit
 from paperlib.models.backbones import TINY_WEIGHTS, create_tiny_backbone
-from paperlib.models.baseline import Baseline, gradcam_map, to_unit_range
-from paperlib.models.saliency_losses import SALIENCY_LOSSES
+from paperlib.models.baseline import Baseline, to_unit_range
+from paperlib.models.dual_task import WITH_DECODER, DualTask
 
 if TYPE_CHECKING:
     from paperlib.profiles import Profile
@@ -34,8 +33,6 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "pretrained_activation": {"epochs": 0},
 }
 """How each network departs from the Baseline of the profile."""
-
-NEEDS_DECODER = ("sal_loss", "saliency")
 
 
 def world_unit(profile: "Profile", part: str, seed: int) -> Unit:
@@ -71,17 +68,30 @@ def network_unit(profile: "Profile", variant: str, seed: int) -> Unit:
     """Training of one of `VARIANTS` in repeat `seed`."""
     training = profile.training
     params = {
-        "task": "quality", "observers": profile.observers, "center_mos": training.center_mos, "pretrained": True,
+        "task": "baseline", "observers": profile.observers, "center_mos": training.center_mos, "pretrained": True,
         "train_backbone": True, "epochs": training.epochs,
     } | VARIANTS[variant]
+    params |= _saliency_params(profile, params["task"])
     return Unit.of(
         "networks", f"{variant}/seed{seed}", "paperlib.experiments.networks:train",
         needs=[world_unit(profile, "world/train", seed)], cost=25.0 if params["epochs"] else 1.0,
         seed=seed, hidden=training.hidden, batch_size=training.batch_size, head_lr=training.head_lr,
         backbone_lr=training.head_lr * training.backbone_lr_factor, weight_decay=training.weight_decay,
-        saliency_loss=training.saliency_loss, saliency_weight=training.saliency_weight,
         weights=_fingerprint(TINY_WEIGHTS) if params["pretrained"] else "none", **params,
     )
+
+
+def _saliency_params(profile: "Profile", task: str) -> dict[str, Any]:
+    """How a task learns saliency; a network is not trained anew for what it does not learn from."""
+    if task == "baseline":
+        return {}
+    loss = {"saliency_loss": profile.training.saliency_loss}
+    if task == "saliency":
+        return loss
+    settings = profile.dual_task
+    return loss | {
+        "saliency_weight": profile.training.saliency_weight, "weighting": settings.weighting, "channels": settings.channels,
+    }
 
 
 def baseline_units(profile: "Profile", seed: int) -> dict[str, Unit]:
@@ -99,57 +109,42 @@ def _fingerprint(file: Path) -> str:
 def train(params: dict[str, Any], inputs: Inputs, scratch: Path) -> Result:
     """Compute of `network_unit`: fine-tune on mean opinion scores, on gaze densities, or on both (section III-C)."""
     (world,) = (load_world(result) for result in inputs.values())
-    seed, task = params["seed"], params["task"]
+    seed, variant = params["seed"], params["task"]
     torch.manual_seed(seed)
-    backbone = create_tiny_backbone(params["pretrained"])
-    network = Baseline(backbone, params["hidden"], decoder=task in NEEDS_DECODER)
+    network = Baseline(create_tiny_backbone(params["pretrained"]), params["hidden"], decoder=variant in WITH_DECODER)
+    options = ("saliency_loss", "saliency_weight", "weighting", "channels")
+    task = DualTask(network, variant, **{name: params[name] for name in options if name in params})
     history: list[float] = []
     if params["epochs"]:
         history = fit(
-            network, _groups(network, params), _loss(network, world, params), len(world), epochs=params["epochs"],
+            task, _groups(task, params), _loss(task, world, params), len(world), epochs=params["epochs"],
             batch_size=params["batch_size"], weight_decay=params["weight_decay"], seed=seed,
-            checkpoint=scratch / "checkpoint.pt", title=task,
+            checkpoint=scratch / "checkpoint.pt", title=variant,
         )
     arrays = {key: value.numpy() for key, value in network.state_dict().items()}
     return Result(arrays=arrays | {"history": np.array(history)})
 
 
-def _groups(network: Baseline, params: dict[str, Any]) -> list[dict]:
-    head = [*network.head.parameters(), *(network.decoder.parameters() if network.decoder else ())]
-    groups = [{"params": head, "lr": params["head_lr"]}]
+def _groups(task: DualTask, params: dict[str, Any]) -> list[dict]:
+    groups = task.groups(params["head_lr"], params["backbone_lr"])
     if params["train_backbone"]:
-        groups.append({"params": list(network.backbone.parameters()), "lr": params["backbone_lr"]})
-    else:
-        network.backbone.requires_grad_(False)
-    return groups
+        return groups
+    task.network.backbone.requires_grad_(False)
+    return [group for group in groups if all(parameter.requires_grad for parameter in group["params"])]
 
 
-def _loss(network: Baseline, world: ImageSet, params: dict[str, Any]):
-    task, weight = params["task"], params["saliency_weight"]
-    pixels = torch.from_numpy(world.images)
+def _loss(task: DualTask, world: ImageSet, params: dict[str, Any]) -> BatchLoss:
+    images, density = torch.from_numpy(world.images), torch.from_numpy(world.density)
     mos = torch.from_numpy(world.mos[params["observers"]])
     target = mos - mos.mean() if params["center_mos"] else mos
-    compare = SALIENCY_LOSSES[params["saliency_loss"]]
-    with torch.no_grad():
-        grid = network.eval().features(to_unit_range(pixels[:1])).shape[2:]
-    density = F.adaptive_avg_pool2d(torch.from_numpy(world.density)[:, None], grid)[:, 0]
 
     def loss(index: Tensor, mirrored: bool) -> Tensor:
-        images, truth = to_unit_range(pixels[index]), density[index]
+        seen, truth = images[index], density[index]
         if mirrored:
-            images, truth = images.flip(3), truth.flip(2)
+            seen, truth = seen.flip(2), truth.flip(2)
         if not params["train_backbone"]:
-            network.backbone.eval()
-        features = network.features(images)
-        if task == "saliency":
-            return compare(network.decode(features), truth)
-        scores = network.score_features(features)
-        value = F.mse_loss(scores, target[index])
-        if task == "sal_loss":
-            value = value + weight * compare(network.decode(features), truth)
-        if task == "gradcam_loss":
-            value = value + weight * compare(gradcam_map(features, scores), truth)
-        return value
+            task.network.backbone.eval()
+        return task(seen, target[index], truth)
 
     return loss
 

@@ -22,11 +22,18 @@ from paperlib.engine.progress import progress
 from paperlib.engine.units import Inputs, Result, Unit
 from paperlib.errors import PaperlibError
 from paperlib.experiments.image_values import differences_unit, tidy_values
-from paperlib.experiments.photo_sets import Source, StoredLevels, maps_units, open_gaze_source, origins, reopened
+from paperlib.experiments.photo_sets import (
+    AsSeen,
+    Source,
+    StoredLevels,
+    maps_units,
+    open_gaze_source,
+    origins,
+    reopened,
+)
 from paperlib.experiments.photo_sources import (
     SCORE_KINDS,
     Origin,
-    picture,
     require_weights,
     scoring_network,
     sized,
@@ -233,26 +240,18 @@ def examples(results: Mapping[str, Result], profile: "Profile", n: int) -> dict[
         PaperlibError: the profile names no IQA network.
     """
     source = _first_source(profile)
-    records = source.pictures.records[:n]
+    shown = AsSeen(source.pictures.records[:n], profile)
     known = origins(profile, source)
     chosen = _figure_methods(known)
     method = next((method for method, origin in chosen.items() if origin.kind in SCORE_KINDS), None)
     if method is None:
         raise PaperlibError(f"profile {profile.name!r} names no IQA network whose maps could be shown: give one with --model "
                             "NAME[@LAYER][=WEIGHTS]")
-    settings = profile.photographs
-    seen = (settings.input_height, settings.input_width)
-    sizes = [seen if all(seen) else record.size for record in records]
     stored: dict[str, dict[str, np.ndarray]] = {}
     for role, result in results.items():
         stored.setdefault(role.rpartition("/")[0], {}).update(result.arrays)
-    maps = {
-        look(name).label: [sized(arrays[f"maps.{index}"], size).astype(np.float32) / 255 for index, size in enumerate(sizes)]
-        for name, arrays in stored.items()
-    }
     network, layer = scoring_network(known[method], profile)
     return {
-        "images": [picture(*pair) for pair in zip(records, sizes, strict=True)],
-        "density": [sized(record.load_density(), size) for record, size in zip(records, sizes, strict=True)],
-        "network": network, "layer": layer, "maps": maps, "captions": tuple(record.key for record in records),
+        "images": shown.images(), "density": shown.densities(), "network": network, "layer": layer,
+        "maps": {look(name).label: shown.maps(levels) for name, levels in stored.items()}, "captions": shown.captions,
     }

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from paperlib.datasets.gaze import GazeSet, open_gaze
+from paperlib.datasets.gaze import GazeRecord, GazeSet, open_gaze
 from paperlib.datasets.opinions import OpinionSet, open_opinions
 from paperlib.engine.progress import progress
 from paperlib.engine.units import Inputs, Result, Unit
@@ -25,6 +25,8 @@ from paperlib.experiments.photo_sources import (
     folder_origins,
     maker,
     own_origins,
+    picture,
+    sized,
     weights_fingerprint,
 )
 from paperlib.maps.transform import to_levels
@@ -198,6 +200,39 @@ def make_maps(params: dict[str, Any], inputs: Inputs, scratch: Path) -> Result:
         for kind, maps in make(records[start:start + CHUNK]).items():
             arrays |= {f"{kind}.{params['first'] + start + place}": to_levels(one) for place, one in enumerate(maps)}
     return Result(arrays=arrays)
+
+
+class AsSeen:
+    """Pictures with gaze, and what belongs to them, at the size at which networks see them.
+
+    Args:
+        records: of an eye-tracking set.
+        profile: says that size.
+    """
+
+    def __init__(self, records: Sequence[GazeRecord], profile: "Profile"):
+        seen = (profile.photographs.input_height, profile.photographs.input_width)
+        self.records = records
+        self.sizes = [seen if all(seen) else record.size for record in records]
+
+    @property
+    def captions(self) -> tuple[str, ...]:
+        """Keys of the pictures."""
+        return tuple(record.key for record in self.records)
+
+    def images(self) -> list[np.ndarray]:
+        """(h, w, 3) uint8 each."""
+        return [picture(*pair) for pair in zip(self.records, self.sizes, strict=True)]
+
+    def densities(self) -> list[np.ndarray]:
+        """Gaze density, (h, w) float32 each."""
+        return [sized(record.load_density(), size) for record, size in zip(self.records, self.sizes, strict=True)]
+
+    def maps(self, levels: Mapping[str, np.ndarray], kind: str = "maps") -> list[np.ndarray]:
+        """Maps (h, w) float32 in [0, 1] from the arrays of `make_maps`, those of a set's first pictures."""
+        return [
+            sized(levels[f"{kind}.{index}"], size).astype(np.float32) / 255 for index, size in enumerate(self.sizes)
+        ]
 
 
 class StoredLevels:

@@ -110,7 +110,7 @@ def needed_files(origin: Origin) -> tuple[tuple[str, str], ...]:
     if origin.weights or origin.kind in ("folder", "noise", "center_only", "edges"):
         return ()
     if origin.kind == "baseline":
-        return ((baseline_file(origin.model), "trained in section III-C, Table II"),)
+        return ((baseline_file(origin.model), "trained for Table II, written by the verb export"),)
     if origin.kind in ("activation", "random_head"):
         return ((imagenet_file(origin.model), f"timm/{imagenet_file(origin.model).removesuffix('.safetensors')} on the hub"),)
     if origin.kind == "network":

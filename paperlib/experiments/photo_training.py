@@ -10,10 +10,10 @@ the test set's own; the centre prior as a target has seen none.
 """
 
 import hashlib
-import math
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -34,8 +34,8 @@ from paperlib.engine.units import Inputs, Result, Unit
 from paperlib.errors import PaperlibError
 from paperlib.experiments import photo_maps
 from paperlib.experiments.artefacts import Column, TableData
-from paperlib.experiments.dual_task import GAZE, QUALITY
-from paperlib.experiments.over_seeds import interval, summarise
+from paperlib.experiments.dual_task_table import EXPERIMENT, cells, columns
+from paperlib.experiments.over_seeds import interval
 from paperlib.experiments.photo_sets import (
     CHUNK,
     Source,
@@ -56,10 +56,10 @@ from paperlib.experiments.photo_sources import (
     sized,
     weights_fingerprint,
 )
+from paperlib.experiments.quality_drops import verdicts
 from paperlib.experiments.rehearsal import write_standins
 from paperlib.maps.transform import to_levels
 from paperlib.metrics.correlation import plcc, srocc, srocc_interval
-from paperlib.metrics.equivalence import MARGIN, tost
 from paperlib.models.backbones import create_backbone, imagenet_file
 from paperlib.models.baseline import Baseline, to_unit_range
 from paperlib.models.dual_task import DualTask
@@ -68,22 +68,19 @@ from paperlib.paths import atomic_write
 if TYPE_CHECKING:
     from paperlib.profiles import DualTaskSettings, Profile
 
-EXPERIMENT = "dual_task"
 PARTS = ("training", "validation")
 """Of the opinion set: what is trained on. There is no early stopping, so validation pictures are free for it."""
 
 METHODS = {
     "baseline": "baseline", "sal_loss": "baseline_sal_loss", "gradcam_loss": "baseline_gradcam_loss",
 }
-"""Variant -> key of `paperlib.paper.METHODS`."""
+"""Variant -> key of `paperlib.paper.METHODS`; with another backbone than the first `<key>_<backbone>`, if there is one."""
 
 SUPERVISED = ("msinet", "transalnet")
 """Rows of Table II that are not trained here; they are Table I's."""
 
 _LOADERS = 4
 _RESAMPLES = 31
-_TESTED = ("method", "reference", "dataset", "metric", "n")
-_OUTCOME = ("difference", "low", "high", "p", "verdict")
 
 
 @dataclass(frozen=True)
@@ -123,9 +120,9 @@ def networks(settings: "DualTaskSettings") -> list[Network]:
 
 def _network(settings: "DualTaskSettings", backbone: str, variant: str, target: str) -> Network:
     is_control = target not in ("", settings.targets[0])
-    method = METHODS[variant]
-    if is_control or backbone != settings.backbones[0]:
-        parts = [paper.look(method).label, backbone, *([f"target {target}"] if is_control else [])]
+    method = METHODS[variant] if backbone == settings.backbones[0] else f"{METHODS[variant]}_{backbone}"
+    if is_control or method not in paper.METHODS:
+        parts = [paper.look(METHODS[variant]).label, backbone, *([f"target {target}"] if is_control else [])]
         method = ", ".join(parts)
     return Network(backbone, variant, target, method, "Control" if is_control else backbone)
 
@@ -133,38 +130,97 @@ def _network(settings: "DualTaskSettings", backbone: str, variant: str, target: 
 # ------------------------------------------------------------------------------------------------------------- units
 
 
-def units(profile: "Profile") -> list[Unit]:
-    """All units of Table II on the data sets of `profile`.
+@dataclass(frozen=True)
+class _Sets:
+    """The opened data sets of a profile: what is trained on, and what scores and maps are tested on."""
 
-    Raises:
-        PaperlibError: data or weights are missing or unfit; told before anything is computed.
-    """
+    pairs: Source
+    tests: tuple[Source, ...]
+    gazes: tuple[Source, ...]
+
+
+@lru_cache(maxsize=2)
+def _opened_sets(profile: "Profile") -> _Sets:
+    """Opened once per process and profile, like the rows that `paperlib.experiments` keeps."""
     settings = profile.dual_task
     if profile.evidence == "stand-ins":
         write_standins(profile)
-    wanted = networks(settings)
-    pairs = training_source(profile, settings)
-    tests = [_opinions(profile, name) for name in settings.quality_sets]
-    gazes = [open_gaze_source(profile, name) for name in settings.gaze_sets]
+    return _Sets(
+        training_source(profile, settings), tuple(_opinions(profile, name) for name in settings.quality_sets),
+        tuple(open_gaze_source(profile, name) for name in settings.gaze_sets),
+    )
+
+
+@dataclass(frozen=True)
+class Training:
+    """One repeat of a network, and the unit that trains it; that unit's first need is the check of all pictures."""
+
+    network: Network
+    seed: int
+    unit: Unit
+
+    @property
+    def name(self) -> str:
+        """Unique among the trainings of a profile."""
+        return f"{self.network.name}/seed{self.seed}"
+
+
+def trainings(profile: "Profile") -> list[Training]:
+    """Every training, repeat by repeat.
+
+    Raises:
+        PaperlibError: as `units`.
+    """
+    settings, wanted = profile.dual_task, networks(profile.dual_task)
+    sets = _opened_sets(profile)
     require_weights(_needed(profile, settings), Path(profile.weights_root))
-    checked = check_unit(pairs, tests)
-    proxies = {target: proxy_units(profile, pairs, target, checked) for target in settings.targets}
-    out = [checked]
+    checked = check_unit(sets.pairs, sets.tests)
+    proxies = {target: proxy_units(profile, sets.pairs, target, checked) for target in settings.targets}
+    out = []
     for position, seed in enumerate(profile.seeds):
         for network in wanted:
             if network.section == "Control" and position >= profile.n_control_seeds:
                 continue
             needs = [checked, *proxies.get(network.target, [])]
-            trained = training_unit(profile, settings, pairs, network, seed, needs)
-            out += [trained, *(quality_unit(profile, settings, trained, network, test, seed) for test in tests)]
-            for gaze in gazes:
-                out += saliency_units(profile, settings, trained, network, gaze, seed)
+            out.append(Training(network, seed, training_unit(profile, settings, sets.pairs, network, seed, needs)))
+    return out
+
+
+def units(profile: "Profile") -> list[Unit]:
+    """All units of Table II with rows on the data sets of `profile`; networks and maps, which are large, are only needs
+    of them, to stay in the store.
+
+    Raises:
+        PaperlibError: data or weights are missing or unfit; told before anything is computed.
+    """
+    settings, planned, sets = profile.dual_task, trainings(profile), _opened_sets(profile)
+    out = [planned[0].unit.needs[0]]
+    for one in planned:
+        out.append(losses_unit(one))
+        out += [quality_unit(profile, settings, one, test) for test in sets.tests]
+        out += [saliency_unit(profile, settings, one, gaze) for gaze in sets.gazes]
     others = tuple(method for method in SUPERVISED if method in profile.photographs.methods)
     shown = replace(profile, models=(), photographs=replace(profile.photographs, methods=others))
-    for gaze in gazes:
+    for gaze in sets.gazes:
         known = photo_maps.measured_units(shown, gaze)
         out += [known[method] for method in ("center_prior", *others)]
     return out
+
+
+def shown_maps(profile: "Profile", methods: Sequence[str], n: int) -> tuple[Source, dict[str, list[Unit]]]:
+    """The first set with gaze, and by method the units with the maps of its first `n` pictures, of the first repeat.
+
+    Raises:
+        PaperlibError: as `units`.
+    """
+    gaze = _opened_sets(profile).gazes[0]
+    chosen = [one for one in trainings(profile) if one.seed == profile.seeds[0] and one.network.method in methods]
+    return gaze, {
+        one.network.method: [
+            unit for unit in map_units(profile, profile.dual_task, one, gaze) if dict(unit.params)["first"] < n
+        ]
+        for one in chosen
+    }
 
 
 def training_source(profile: "Profile", settings: "DualTaskSettings") -> Source:
@@ -256,44 +312,52 @@ def _kind(settings: "DualTaskSettings", network: Network) -> dict[str, Any]:
     return {"backbone": network.backbone, "variant": network.variant, "activation": settings.activation}
 
 
-def quality_unit(
-    profile: "Profile", settings: "DualTaskSettings", trained: Unit, network: Network, test: Source, seed: int
-) -> Unit:
+def losses_unit(training: Training) -> Unit:
+    """What a training has to tell besides its network."""
+    return Unit.of(EXPERIMENT, f"losses/{training.name}", "paperlib.experiments.photo_training:losses",
+                   needs=[training.unit])
+
+
+def quality_unit(profile: "Profile", settings: "DualTaskSettings", training: Training, test: Source) -> Unit:
     """Scores of a test set and their agreement with MOS."""
-    seen = profile.photographs
+    seen, network = profile.photographs, training.network
     return Unit.of(
-        EXPERIMENT, f"quality/{network.name}/{test.name}/seed{seed}",
-        "paperlib.experiments.photo_training:measure_quality", needs=[trained],
-        places={"root": test.root}, cost=50.0, method=network.method, seed=seed,
+        EXPERIMENT, f"quality/{network.name}/{test.name}/seed{training.seed}",
+        "paperlib.experiments.photo_training:measure_quality", needs=[training.unit],
+        places={"root": test.root}, cost=50.0, method=network.method, seed=training.seed,
         input_height=seen.input_height, input_width=seen.input_width, **_kind(settings, network), **test.params,
     )
 
 
-def saliency_units(
-    profile: "Profile", settings: "DualTaskSettings", trained: Unit, network: Network, source: Source, seed: int
-) -> list[Unit]:
-    """The maps of a trained network shard by shard, and at last the unit that measures them as Table I does."""
-    gaze, n, shard = photo_maps.gaze_unit(profile, source), len(source.pictures), profile.photographs.shard
+def map_units(profile: "Profile", settings: "DualTaskSettings", training: Training, source: Source) -> list[Unit]:
+    """The maps of a trained network, shard by shard."""
+    network, n, shard = training.network, len(source.pictures), profile.photographs.shard
     smoothing = profile.extraction
     how = network_params(profile, _imagenet(network.backbone)) | {
         "kind": "baseline", "smoothing": smoothing.smoothing, "principal_component": smoothing.principal_component,
-        "seed": seed,
+        "seed": training.seed,
     }
-    shards = [
+    needs = [training.unit, photo_maps.gaze_unit(profile, source)]
+    return [
         Unit.of(
-            EXPERIMENT, f"maps/{network.name}/{source.name}/seed{seed}/{first}",
-            "paperlib.experiments.photo_training:make_trained_maps", needs=[trained, gaze],
+            EXPERIMENT, f"maps/{network.name}/{source.name}/seed{training.seed}/{first}",
+            "paperlib.experiments.photo_training:make_trained_maps", needs=needs,
             places={"root": source.root}, cost=20.0, first=first, last=min(first + shard, n), **how,
             **_kind(settings, network), **source.params,
         )
         for first in range(0, n, shard)
     ]
-    measured = Unit.of(
-        EXPERIMENT, f"saliency/{network.name}/{source.name}/seed{seed}", "paperlib.experiments.photo_maps:measure",
-        needs=[gaze, *shards], places={"root": source.root}, cost=10.0, method=network.method, seed=seed, shard=shard,
+
+
+def saliency_unit(profile: "Profile", settings: "DualTaskSettings", training: Training, source: Source) -> Unit:
+    """Measures the maps of `map_units` as Table I does."""
+    needs = [photo_maps.gaze_unit(profile, source), *map_units(profile, settings, training, source)]
+    return Unit.of(
+        EXPERIMENT, f"saliency/{training.network.name}/{source.name}/seed{training.seed}",
+        "paperlib.experiments.photo_maps:measure", needs=needs, places={"root": source.root}, cost=10.0,
+        method=training.network.method, seed=training.seed, shard=profile.photographs.shard,
         n_folds=profile.photographs.n_folds, **source.params,
     )
-    return [*shards, measured]
 
 
 # ----------------------------------------------------------------------------------------------------------- computes
@@ -368,6 +432,12 @@ def train(params: dict[str, Any], inputs: Inputs, scratch: Path) -> Result:
     rows = [common | {"metric": "loss", "value": float(training.losses[-1])},
             common | {"metric": "waiting", "value": training.waiting}]
     return Result(rows=rows, arrays=weights | {"losses": training.losses})
+
+
+def losses(params: dict[str, Any], inputs: Inputs, scratch: Path) -> Result:
+    """Compute of `losses_unit`: rows and array `losses` of `train`, without the network's weights."""
+    (trained,) = inputs.values()
+    return Result(rows=trained.rows, arrays={"losses": trained.arrays["losses"]})
 
 
 def _digest(values: Mapping[str, Any]) -> str:
@@ -469,64 +539,30 @@ def _decoded_maps(params: Mapping[str, Any], trained: Result) -> Result:
 # -------------------------------------------------------------------------------------------------------------- table
 
 
-def equivalence(rows: pd.DataFrame, settings: "DualTaskSettings") -> pd.DataFrame:
-    """The claim of no quality drops, tested: TOST of each network's SROCC and PLCC against the Baseline of its
-    backbone, paired by seed.
-
-    Returns:
-        One row per method, data set and metric with at least two seeds in common: `method`, `reference`, `dataset`,
-        `metric`, `n` (seeds), and `difference`, `low`, `high`, `p`, `verdict` of `paperlib.metrics.equivalence.tost`.
-    """
-    keyed = rows[rows["variant"] == "quality"].set_index(["method", "dataset", "metric", "seed"])
-    quality = keyed["value"].sort_index()
-    references = {network.backbone: network.method for network in networks(settings) if network.variant == "baseline"}
-    found = []
-    for network in networks(settings):
-        reference = references.get(network.backbone)
-        for dataset in settings.quality_sets if network.method != reference else ():
-            for metric, _ in QUALITY:
-                keys = [(method, dataset, metric) for method in (network.method, reference)]
-                if any(key not in quality.index for key in keys):
-                    continue
-                pair = pd.concat([quality.loc[key] for key in keys], axis=1, join="inner").to_numpy()
-                if len(pair) > 1:
-                    test = tost(pair[:, 0], pair[:, 1], MARGIN)
-                    names = dict(zip(_TESTED, (network.method, reference, dataset, metric, len(pair)), strict=True))
-                    found.append(names | {name: test[name] for name in _OUTCOME})
-    return pd.DataFrame(found, columns=[*_TESTED, *_OUTCOME])
-
-
-def columns(settings: "DualTaskSettings") -> tuple[Column, ...]:
-    """Columns of Table II in the paper's order."""
-    return tuple(
-        Column(dataset, metric, direction, f"{metric} {'↑' if direction > 0 else '↓'}")
-        for metrics, datasets in ((QUALITY, settings.quality_sets), (GAZE, settings.gaze_sets)) for dataset in datasets
-        for metric, direction in metrics
-    )
+def references(profile: "Profile") -> dict[str, str]:
+    """Network -> the Baseline of its backbone, for every other network."""
+    found = networks(profile.dual_task)
+    baselines = {network.backbone: network.method for network in found if network.variant == "baseline"}
+    return {
+        network.method: baselines[network.backbone]
+        for network in found if network.backbone in baselines and network.method != baselines[network.backbone]
+    }
 
 
 def table(rows: pd.DataFrame, profile: "Profile") -> TableData:
     """Table II from the rows of `units`, with the paper's numbers beside ours, and the verdicts on SROCC as notes."""
     settings = profile.dual_task
-    wanted = rows[rows["variant"].isin(["quality", "fitted"])]
-    keys = ["method", "dataset", "metric"]
-    found, repeats = summarise(wanted, keys).set_index(keys), wanted.groupby(keys, sort=False)
-    cells = []
-    for section, method in _table_rows(settings):
-        for column in columns(settings):
-            key = (method, column.dataset, column.metric)
-            value, sd, n = found.loc[key] if key in found.index else (math.nan, math.nan, 0)
-            low, high = _span(repeats.get_group(key)) if n else (math.nan, math.nan)
-            published = paper.published(2, method, column.dataset, column.metric)
-            cells.append({
-                "section": section, "method": method, "dataset": column.dataset, "metric": column.metric,
-                "value": value, "sd": sd, "low": low, "high": high, "n": int(n),
-                "published": math.nan if published is None else published, "ranked": section != "Control",
-            })
-    verdicts = equivalence(rows, settings)
-    notes = (*NOTES, *map(_verdict, verdicts[verdicts["metric"] == "SROCC"].to_dict("records")))
-    return TableData("table2", "Table II: two tasks at once", _caption(rows, profile, settings), columns(settings),
-                     pd.DataFrame(cells), notes)
+    lines, shown = _table_rows(settings), columns(settings.quality_sets, settings.gaze_sets)
+    resnet = [RESNET_NOTE] if any(method == RESNET for _, method in lines) else []
+    notes = (*NOTES, *resnet, *verdicts(rows, references(profile)))
+    return TableData("table2", "Table II: two tasks at once", _caption(rows, profile, settings), shown,
+                     cells(rows, lines, shown, _published, _span), notes)
+
+
+def _published(method: str, column: Column) -> float | None:
+    """The paper's number: of its Table II, or of its Table I for a method that stands there alone."""
+    found = (paper.published(number, method, column.dataset, column.metric) for number in (2, 1))
+    return next((value for value in found if value is not None), None)
 
 
 def _table_rows(settings: "DualTaskSettings") -> list[tuple[str, str]]:
@@ -541,16 +577,6 @@ def _span(repeats: pd.DataFrame) -> tuple[float, float]:
     if len(repeats) > 1:
         return interval(list(repeats["value"]))[1:]
     return float(repeats["low"].iloc[0]), float(repeats["high"].iloc[0])
-
-
-def _verdict(test: Mapping[str, Any]) -> str:
-    label, reference = (paper.look(test[name]).label for name in ("method", "reference"))
-    dataset = paper.DATASETS.get(test["dataset"], test["dataset"])
-    return (
-        f"{dataset}, SROCC, {label} against {reference}: {test['difference']:+.4f} "
-        f"[{test['low']:+.4f}, {test['high']:+.4f}], {test['verdict']} within {MARGIN} (TOST over {test['n']} repeats, "
-        f"p = {test['p']:.3g})."
-    )
 
 
 def _caption(rows: pd.DataFrame, profile: "Profile", settings: "DualTaskSettings") -> str:
@@ -571,4 +597,8 @@ NOTES = (
     "Maps after map transforms fitted on other images of the same set, the paper's on the evaluation images. Maps of "
     + "Baseline and Baseline-GradCAM-Loss: the extraction of section III-A; of Baseline-Sal-Loss: its decoder.",
     "Controls, networks with another target, take no part in the ranking.",
+)
+RESNET = "baseline_resnet50"
+RESNET_NOTE = (
+    "The paper's Table II has one backbone; its numbers of Baseline-ResNet50 on SALICON are those of its Table I."
 )

@@ -42,10 +42,10 @@ def write_standins(profile: "Profile") -> None:
     for method, origin in origins.items():
         if any(not (weights / name).is_file() for name, _ in needed_files(origin)):
             say(f"rehearsal: random weights of {method} in the official format")
-            _write_checkpoint(origin, weights)
+            write_checkpoint(origin, weights)
 
 
-def _write_checkpoint(origin: Origin, folder: Path) -> None:
+def write_checkpoint(origin: Origin, folder: Path) -> None:
     torch.manual_seed(SEED)
     if origin.kind == "network":
         random_checkpoint(origin.model, folder, SEED)

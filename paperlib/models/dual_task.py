@@ -1,11 +1,12 @@
-"""Section III-C: a Baseline that is trained on quality alone, or on quality and proxy saliency.
+"""Section III-C: a Baseline that is trained on quality alone, on quality and saliency, or on saliency alone.
 
     task = DualTask(Baseline(create_backbone("efficientnet_b0", pretrained=True)), "gradcam_loss")
     loss = task(images, mos, saliency)          # what an optimiser of `task.groups(...)` makes smaller
     task.network(images)                        # the trained network is a plain Baseline
 
 Variants: `"baseline"`, quality alone; `"sal_loss"`, a 1x1 convolution predicts saliency from the last features;
-`"gradcam_loss"`, the GradCAM map of the score itself is compared with proxy saliency, without parameters of its own.
+`"gradcam_loss"`, the GradCAM map of the score itself is compared with proxy saliency, without parameters of its own;
+`"saliency"`, the decoder alone, which makes a supervised saliency network to compare with.
 
 Only the backbone ever runs in reduced precision: head, map and losses are computed in float32 under autocast too, since
 the gradients that weigh GradCAM's channels are too small for float16.
@@ -21,7 +22,9 @@ from paperlib.datasets.training_pairs import PairBatch
 from paperlib.models.baseline import CHANNELS, Baseline, gradcam_map, to_unit_range
 from paperlib.models.saliency_losses import SALIENCY_LOSSES
 
-VARIANTS = ("baseline", "sal_loss", "gradcam_loss")
+VARIANTS = ("baseline", "sal_loss", "gradcam_loss", "saliency")
+WITH_DECODER = ("sal_loss", "saliency")
+_WEIGHED = ("sal_loss", "gradcam_loss")
 WEIGHTINGS = ("fixed", "uncertainty")
 ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {"sigmoid": torch.sigmoid, "relu": torch.relu}
 """Of the decoder: the paper's text says sigmoid, the authors' code has ReLU."""
@@ -31,7 +34,7 @@ class DualTask(nn.Module):
     """A network with the loss that it is trained on.
 
     Args:
-        network: with a decoder for `"sal_loss"`, without one else.
+        network: with a decoder for variants in `WITH_DECODER`, without one else.
         variant: one of `VARIANTS`.
         saliency_loss: one of `paperlib.models.saliency_losses.SALIENCY_LOSSES`.
         weighting: `"fixed"` adds `saliency_weight` times the saliency loss; `"uncertainty"` learns both weights.
@@ -62,13 +65,13 @@ class DualTask(nn.Module):
         ):
             if name not in known:
                 raise ValueError(f"{what}: expected one of {', '.join(known)}, got {name!r}")
-        if (network.decoder is not None) != (variant == "sal_loss"):
-            raise ValueError(f"variant {variant!r}: expected decoder={variant == 'sal_loss'} in Baseline")
-        if variant == "sal_loss" and activation == "relu" and saliency_loss == "bce":
+        if (network.decoder is not None) != (variant in WITH_DECODER):
+            raise ValueError(f"variant {variant!r}: expected decoder={variant in WITH_DECODER} in Baseline")
+        if variant in WITH_DECODER and activation == "relu" and saliency_loss == "bce":
             raise ValueError("saliency_loss 'bce' needs maps in [0, 1]: take activation='sigmoid' or another loss")
         self.network, self.variant, self.channels = network, variant, channels
         self._compare, self._activate = SALIENCY_LOSSES[saliency_loss], ACTIVATIONS[activation]
-        learned = weighting == "uncertainty" and variant != "baseline"
+        learned = weighting == "uncertainty" and variant in _WEIGHED
         self.weighting: nn.Module = UncertaintyWeighting() if learned else FixedWeighting(saliency_weight)
 
     def forward(self, images: Tensor, mos: Tensor, saliency: Tensor | None = None) -> Tensor:
@@ -88,15 +91,19 @@ class DualTask(nn.Module):
 
     def loss_of_features(self, features: Tensor, mos: Tensor, saliency: Tensor | None = None) -> Tensor:
         """As `forward`, from the last features (n, c, h, w)."""
+        if self.variant == "saliency":
+            return self._saliency_loss(self._decoded(features), saliency)
         scores = self.network.score_features(features)
         quality = F.mse_loss(scores, mos)
         if self.variant == "baseline":
             return quality
+        return self.weighting(quality, self._saliency_loss(self.saliency_maps(features, scores), saliency))
+
+    def _saliency_loss(self, maps: Tensor, saliency: Tensor | None) -> Tensor:
         if saliency is None:
             raise ValueError(f"variant {self.variant!r} needs proxy saliency beside images and scores, got None")
-        maps = self.saliency_maps(features, scores)
         target = F.adaptive_avg_pool2d(saliency[:, None].to(maps.dtype), maps.shape[1:])[:, 0]
-        return self.weighting(quality, self._compare(maps, target))
+        return self._compare(maps, target)
 
     def saliency_maps(self, features: Tensor, scores: Tensor) -> Tensor:
         """The maps (n, h, w) that the variant is trained on, at the resolution of the features (n, c, h, w).
@@ -112,8 +119,9 @@ class DualTask(nn.Module):
             raise ValueError("variant 'baseline' is not trained on maps; extract them with paperlib.maps.hirescam")
         if self.variant == "gradcam_loss":
             return gradcam_map(features, scores, self.channels)
-        if self._activate is torch.sigmoid:
-            return self.network.decode(features)
+        return self._decoded(features)
+
+    def _decoded(self, features: Tensor) -> Tensor:
         return self._activate(self.network.decoder(features)[:, 0])
 
     def batch_loss(self, batch: PairBatch) -> Tensor:

@@ -128,13 +128,17 @@ def save_claims(table: pd.DataFrame, folder: Path) -> tuple[Path, Path]:
 
 
 def readme_blocks(figures: Path) -> dict[str, str]:
-    """The generated parts of README by name: `claims` and `table1` to `table3`, from the files in `figures`.
+    """The generated parts of README by name: `claims`, `cost` and `table1` to `table3`, from the files in `figures`.
 
     A part whose file is missing is left out.
     """
     blocks = {path.stem: path.read_text("utf-8") for path in sorted(figures.glob("table[1-3].md"))}
     if (figures / "claims.csv").is_file():
         blocks["claims"] = _readme_claims(pd.read_csv(figures / "claims.csv"))
+    if (figures / "cost.json").is_file():
+        from paperlib.show.cost import readme_cost
+
+        blocks["cost"] = readme_cost(json.loads((figures / "cost.json").read_text("utf-8")))
     return blocks
 
 

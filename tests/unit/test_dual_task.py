@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from paperlib.datasets.training_pairs import PairBatch
 from paperlib.models.backbones import create_tiny_backbone
 from paperlib.models.baseline import Baseline, gradcam_map, to_unit_range
-from paperlib.models.dual_task import ACTIVATIONS, DualTask, UncertaintyWeighting
+from paperlib.models.dual_task import ACTIVATIONS, WITH_DECODER, DualTask, UncertaintyWeighting
 from paperlib.models.saliency_losses import SALIENCY_LOSSES
 from torch import nn
 
@@ -27,7 +27,7 @@ class TinyBackbone(nn.Module):
 
 def tiny(variant: str, seed: int = 0, **options) -> DualTask:
     torch.manual_seed(seed)
-    return DualTask(Baseline(TinyBackbone(), (6,), dropout=0.0, decoder=variant == "sal_loss"), variant, **options)
+    return DualTask(Baseline(TinyBackbone(), (6,), dropout=0.0, decoder=variant in WITH_DECODER), variant, **options)
 
 
 def batch_of(n: int = 3, seed: int = 0) -> PairBatch:
@@ -75,6 +75,16 @@ def test_baseline_looks_at_quality_alone() -> None:
 
 
 # ------------------------------------------------------------------------------------------------ gradient of GradCAM
+
+
+def test_a_saliency_network_learns_from_maps_alone() -> None:
+    both, alone = tiny("sal_loss", saliency_weight=1.0), tiny("saliency", weighting="uncertainty", saliency_weight=9.0)
+    batch = batch_of()
+    quality = tiny("baseline").batch_loss(batch)
+    assert torch.isclose(alone.batch_loss(batch), both.batch_loss(batch) - quality, atol=1e-6)
+    alone.batch_loss(batch).backward()
+    assert all(parameter.grad is None for parameter in alone.network.head.parameters())
+    assert sum(parameter.grad.abs().sum() for parameter in alone.network.decoder.parameters()) > 0
 
 
 @pytest.mark.parametrize("channels", ["sum", "mean"])

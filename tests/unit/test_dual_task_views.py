@@ -9,8 +9,10 @@ import pytest
 from paperlib import experiments, profiles
 from paperlib.datasets.standins import write_salicon
 from paperlib.engine.units import Result, Unit
+from paperlib.experiments import dual_task
 from paperlib.experiments import dual_task_views as views
 from paperlib.experiments import photo_training
+from paperlib.experiments.photo_sets import open_gaze_source
 from paperlib.profiles import DualTaskSettings
 
 
@@ -37,14 +39,14 @@ def test_the_decoder_adds_a_weight_per_channel_and_a_bias_and_the_gradcam_loss_n
 
 def test_equivalence_takes_the_sets_of_the_rows():
     rows = scored(baseline=[0.80, 0.82, 0.81], baseline_sal_loss=[0.801, 0.821, 0.812], baseline_gradcam_loss=[0.7, 0.72, 0.711])
-    found = views.equivalence(rows, profiles.load("demo"))
+    found = dual_task.equivalence(rows, profiles.load("demo"))
     assert found["verdict"].to_dict() == {
         (method, dataset): verdict
         for method, verdict in (("baseline_sal_loss", "equivalent"), ("baseline_gradcam_loss", "lower"))
         for dataset in ("world", "world_shifted")
     }
     assert found.loc["baseline_sal_loss", "world"]["difference"] == pytest.approx(0.004 / 3)
-    assert views.equivalence(rows[rows["seed"] == 0], profiles.load("demo")).empty
+    assert dual_task.equivalence(rows[rows["seed"] == 0], profiles.load("demo")).empty
 
 
 def test_home_is_the_first_set_of_each_block():
@@ -63,11 +65,14 @@ def test_pictures_get_their_own_maps_at_the_size_that_networks_see(tmp_path, mon
     """Two shards; the grey level of a map tells its network and its picture."""
     write_salicon(tmp_path / "salicon", 3, 0)
     profile = photographs(data_root=str(tmp_path), input_height=48, input_width=64, seeds=[5, 6])
-    names = ["baseline/none", "sal_loss/msinet", "gradcam_loss/msinet", "gradcam_loss/center_only"]
-    units = [
-        Unit.of("dual_task", f"maps/test_resnet/{name}/salicon/seed{seed}/{first}", "none:none", first=first)
-        for name in names for seed in (5, 6) for first in (0, 2, 200)
-    ]
+    units = {
+        method: [Unit.of("dual_task", f"{method}/{first}", "none:none", first=first) for first in (0, 2)]
+        for method in views.SHOWN
+    }
+
+    def wanted_maps(profile, methods, n):
+        assert methods == views.SHOWN and n >= 3
+        return open_gaze_source(profile, "salicon"), units
 
     def stored(wanted, profile, title):
         return {
@@ -75,10 +80,10 @@ def test_pictures_get_their_own_maps_at_the_size_that_networks_see(tmp_path, mon
                 f"plain.{index}": np.full((480, 640), 100 * ("gradcam" in unit.name) + index, np.uint8)
                 for index in {0: (0, 1), 2: (2,)}[dict(unit.params)["first"]]
             })
-            for unit in wanted if "/seed5/" in unit.name and "center_only" not in unit.name
+            for unit in wanted
         }
 
-    monkeypatch.setattr(photo_training, "units", lambda profile: units)
+    monkeypatch.setattr(photo_training, "shown_maps", wanted_maps)
     monkeypatch.setattr(experiments, "compute", stored)
     shown = views.learnt_maps(profile)
     assert [image.shape for image in shown.images] == [(48, 64, 3)] * 3 and len(shown.captions) == 3

@@ -9,7 +9,15 @@ from scipy import stats
 
 from paperlib import experiments, paper, profiles
 from paperlib.errors import PaperlibError
-from paperlib.experiments import dual_task, explorer, extraction, judging, masked_scores, masking, world_masking
+from paperlib.experiments import (
+    explorer,
+    extraction,
+    judging,
+    masked_scores,
+    masking,
+    world_masking,
+    world_training,
+)
 from paperlib.experiments.over_seeds import interval, summarise
 
 
@@ -156,7 +164,7 @@ def test_table2_covers_both_worlds(profile):
     table = experiments.table(2, profile)
     assert [column.dataset for column in table.columns] == ["world"] * 2 + ["world_shifted"] * 2 + ["world"] * 4 + [
         "world_shifted"] * 4
-    for method in dual_task.DUAL:
+    for method in world_training.DUAL:
         for column in table.columns:
             assert math.isfinite(value(table, method, column.metric, column.dataset)), (method, column)
     assert math.isnan(value(table, "center_prior", "SROCC"))

@@ -1,0 +1,57 @@
+"""The sensitivity study of section III-C in print: kept in `figures/`, since it takes longer than the rest of the demo."""
+
+from pathlib import Path
+
+import pandas as pd
+
+from paperlib import paper, paths
+from paperlib.errors import PaperlibError
+from paperlib.experiments.sensitivity import COLUMNS, METRICS
+from paperlib.paths import atomic_write
+
+STEM = "sensitivity"
+COMMAND = "python -m paperlib sensitivity --save"
+
+
+def save(table: pd.DataFrame, folder: Path) -> tuple[Path, Path]:
+    """Write `table` of `paperlib.experiments.sensitivity.measure` as CSV and Markdown into `folder`."""
+    files = folder / f"{STEM}.csv", folder / f"{STEM}.md"
+    texts = table.to_csv(index=False, float_format="%.6f", lineterminator="\n"), _markdown(table)
+    for path, text in zip(files, texts, strict=True):
+        with atomic_write(path, "w") as file:
+            file.write(text)
+    return files
+
+
+def saved() -> pd.DataFrame:
+    """What was written last, in words: `readable` of the CSV file.
+
+    Raises:
+        PaperlibError: there is none, or it is not ours.
+    """
+    path = paths.figures_root() / f"{STEM}.csv"
+    path = path if path.is_file() else paths.FIGURES / path.name
+    if not path.is_file():
+        raise PaperlibError(f"{path} is not there; make it with: {COMMAND}")
+    table = pd.read_csv(path, dtype={"weight": str}, keep_default_na=False, na_values={"SROCC_sd": [""]})
+    if tuple(table.columns) != COLUMNS:
+        raise PaperlibError(f"{path} has other columns than {', '.join(COLUMNS)}; make it anew with: {COMMAND}")
+    return readable(table)
+
+
+def readable(table: pd.DataFrame) -> pd.DataFrame:
+    """Means ± standard deviations over repeats, methods by their names."""
+    def cell(row: pd.Series, metric: str) -> str:
+        return f"{row[metric]:.3f} ± {row[f'{metric}_sd']:.3f}"
+
+    words = {metric: table.apply(cell, axis=1, metric=metric) for metric in METRICS}
+    names = table["variant"].map(lambda variant: paper.look(variant).label)
+    return pd.DataFrame({"network": names, "saliency loss": table["loss"], "weight": table["weight"], **words})
+
+
+def _markdown(table: pd.DataFrame) -> str:
+    return (
+        "# What hangs on the saliency loss and its weight\n\n"
+        f"The demo's micro-world at home, {int(table['n'].iloc[0])} repeats that no table uses, mean ± sd; maps as in "
+        f"Table II. Made by `{COMMAND}`.\n\n{readable(table).to_markdown(index=False)}\n"
+    )

@@ -1,0 +1,70 @@
+"""The sensitivity study: which choices it makes, what it measures, and what is kept of it."""
+
+from dataclasses import replace
+
+import pandas as pd
+import pytest
+
+from paperlib import experiments, paths, profiles
+from paperlib.errors import PaperlibError
+from paperlib.experiments import sensitivity, world_training
+from paperlib.models.saliency_losses import SALIENCY_LOSSES
+from paperlib.show import sensitivity as shown
+
+PROFILE = profiles.load("demo", n_train=64, n_test=24, n_fit=24, epochs=1, hidden=(8,), n_passes=1)
+
+
+def test_one_thing_is_changed_at_a_time():
+    found = [(choice.training.saliency_loss, choice.training.saliency_weight, choice.dual_task.weighting)
+             for choice in sensitivity.choices(PROFILE)]
+    standard = ("mse", 0.3, "fixed")
+    assert standard in found and len(found) == len(set(found))
+    assert {loss for loss, _, _ in found} == set(SALIENCY_LOSSES)
+    for choice in found:
+        changed = [name for name, a, b in zip(("loss", "weight", "weighting"), choice, standard, strict=True) if a != b]
+        assert len(changed) <= 1 or choice == ("kld", 0.3, "uncertainty")
+
+
+@pytest.fixture(scope="module")
+def table(tmp_path_factory):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PAPERLIB_RESULTS", str(tmp_path_factory.mktemp("results")))
+        patch.setattr(sensitivity, "choices", lambda profile: [
+            profile, replace(profile, training=replace(profile.training, saliency_weight=3.0))])
+        yield sensitivity.measure(PROFILE, 2)  # the store stays for the tests, which read from it
+
+
+def test_the_standard_choice_gives_the_numbers_of_table_two(table):
+    profile = replace(PROFILE, seeds=(10, 11))
+    units = [unit for unit in world_training.units(profile) if "/world/" in unit.name or "/quality/" in unit.name]
+    units = [unit for unit in units if unit.name.startswith("baseline")]
+    rows = pd.concat([result.rows for result in experiments.compute(units, profile, "again").values()])
+    printed = world_training.table(rows, profile).cells.set_index(["method", "dataset", "metric"])
+    standard = table[table["weight"].isin(["", "0.3"])].set_index("variant")
+    assert list(table["weight"]) == ["", "0.3", "3", "0.3", "3"]
+    for method in standard.index:
+        for metric in sensitivity.METRICS:
+            value, sd = printed.loc[(method, "world", metric), ["value", "sd"]]
+            assert tuple(standard.loc[method, [metric, f"{metric}_sd"]]) == pytest.approx((value, sd), abs=1e-12)
+    other = table[table["weight"] == "3"].set_index("variant")
+    assert (other["CC"] != standard["CC"].drop("baseline")).all()
+
+
+def test_what_is_saved_is_shown(table, tmp_path, monkeypatch):
+    monkeypatch.setenv("PAPERLIB_FIGURES", str(tmp_path))
+    files = shown.save(table, tmp_path)
+    assert [file.name for file in files] == ["sensitivity.csv", "sensitivity.md"]
+    pd.testing.assert_frame_equal(shown.saved(), shown.readable(table))
+    assert "Baseline-GradCAM-Loss" in files[1].read_text("utf-8")
+
+
+def test_refusals(tmp_path, monkeypatch):
+    monkeypatch.setenv("PAPERLIB_FIGURES", str(tmp_path))
+    monkeypatch.setattr(paths, "FIGURES", tmp_path)
+    with pytest.raises(PaperlibError, match="not there; make it with"):
+        shown.saved()
+    (tmp_path / "sensitivity.csv").write_text("a,b\n1,2\n")
+    with pytest.raises(PaperlibError, match="has other columns"):
+        shown.saved()
+    with pytest.raises(PaperlibError, match="trains on photographs"):
+        sensitivity.measure(profiles.load("rehearsal"))
