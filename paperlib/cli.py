@@ -102,6 +102,21 @@ def _parser() -> argparse.ArgumentParser:
     sacid = verb("sacid", _sacid, "print what SACID's subjective scores say about bit-rate and preset alone")
     sacid.add_argument("--scores", type=Path, required=True, metavar="FILE", help="table of scores, such as moses.csv")
     sacid.add_argument("--json", action="store_true", help="bitrate_only, preset_order and preset_means")
+    code = verb("code", _code, "code a picture of your own at a bit-rate, with most of the bits where people look")
+    code.add_argument("image", type=Path, metavar="IMAGE", help="picture of any common type and size")
+    code.add_argument("--bpp", type=float, required=True, metavar="X", help="bits per pixel to reach, such as 0.12")
+    code.add_argument("--saliency", metavar="MAP", help="picture of a saliency map, or center for a centre prior; "
+                      "plain coding without it")
+    code.add_argument("--s0", type=float, metavar="P", help="the salient part lies above this percentile (default: 75)")
+    code.add_argument("--share", type=float, metavar="P", help="per cent of the bits for that part (default: 80)")
+    code.add_argument("--preset", default="medium", metavar="NAME", help="x264 preset up to slower (default: medium)")
+    code.add_argument("--out", type=Path, metavar="DIR", help="folder for the files (default: coded/ in the results)")
+    code.add_argument("--json", action="store_true", help="print the record that is written beside the picture")
+    votes = verb("votes", _votes, "print scores from your own pairwise votes")
+    votes.add_argument("file", type=Path, metavar="FILE", help="columns image, left, right, choice, assessor")
+    votes.add_argument("--virtual-wins", type=float, default=0.1, metavar="X",
+                       help="added to every ordered pair of versions (default: 0.1)")
+    votes.add_argument("--json", action="store_true", help="scores and standard errors per image, counts and notes")
     export = verb("export", _export, "write the trained Baselines of Table II as weights for Table I and Figure 2")
     export.add_argument("--out", type=Path, metavar="DIR", help="folder for the files (default: the folder of weights)")
     cost = verb("cost", _cost, "estimate what the tables cost on this device, from short measurements, without data", "paper")
@@ -323,6 +338,30 @@ def _sacid(options: argparse.Namespace) -> Outcome:
 
     found = analyse(read_scores(options.scores))
     return Outcome(to_json(found) if options.json else sacid_text(found))
+
+
+def _code(options: argparse.Namespace) -> Outcome:
+    given = {name: getattr(options, name) for name in ("s0", "share") if getattr(options, name) is not None}
+    if given and options.saliency is None:
+        raise PaperlibError("--s0 and --share say what to do with a saliency map; add --saliency MAP or center")
+    from paperlib.experiments.coded_picture import code_file
+    from paperlib.show.coding_text import coded_text
+    from paperlib.show.summary import to_json
+
+    folder = options.out or paths.results_root() / "coded"
+    given |= {"preset": options.preset, "out": folder.resolve()}
+    coded = code_file(options.image, options.saliency, options.bpp, **given)
+    return Outcome(to_json(coded.record) if options.json else coded_text(coded))
+
+
+def _votes(options: argparse.Namespace) -> Outcome:
+    from paperlib.datasets.votes_table import read_votes
+    from paperlib.experiments.own_votes import score_votes
+    from paperlib.show.coding_text import votes_text
+    from paperlib.show.summary import to_json
+
+    found = score_votes(read_votes(options.file), options.virtual_wins)
+    return Outcome(to_json(found) if options.json else votes_text(found))
 
 
 def _export(options: argparse.Namespace) -> Outcome:

@@ -1,0 +1,220 @@
+"""A user's own picture, coded with saliency: files in, the coded picture, its bit-stream and a record of it out."""
+
+import errno
+import hashlib
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import av
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from paperlib.coding.still import TOLERANCE, CodedStill, code_picture, predicted_share
+from paperlib.coding.x264 import PRESETS, EncoderSettings
+from paperlib.datasets.files import UnusableFile, has_rotation, read_grey, read_rgb, spell_size
+from paperlib.datasets.photographs import centre_bias
+from paperlib.errors import PaperlibError
+from paperlib.paths import atomic_write
+
+CENTER = "center"
+"""Word instead of a file of saliency: a Gaussian in the middle, a quarter of each side wide."""
+
+SUFFIXES = ("_coded.png", "_coded.264", "_coded.json")
+
+
+@dataclass(frozen=True, eq=False)
+class CodedFiles:
+    """What was written: decoded picture, bit-stream, record (as `record` says)."""
+
+    still: CodedStill
+    record: dict[str, Any]
+    picture: Path
+    stream: Path
+    json: Path
+
+
+def code_file(
+    image: Path,
+    saliency: str | None,
+    bpp: float,
+    s0: float = 75.0,
+    share: float = 80.0,
+    preset: str = "medium",
+    out: Path = Path(),
+) -> CodedFiles:
+    """Code a picture from a file and write `<name>_coded.png`, `.264` and `.json`; the same call writes the same bytes.
+
+    Args:
+        image: a picture of any common type and size; grey is spread over the channels, CMYK converted, transparency
+            dropped, 16 bits become 8, an EXIF rotation is ignored with a note.
+        saliency: file of a saliency map, `CENTER`, or None for plain coding. A map of another size is resized.
+        bpp: bits per pixel, > 0.
+        s0, share: the rule, see `code_picture`.
+        preset: x264's, one of `PRESETS`.
+        out: folder for the files.
+
+    Raises:
+        PaperlibError: an unusable file or option, a flat map, a bit-rate out of reach, or a folder that cannot be
+            written.
+    """
+    for name, value, high in (("bpp", bpp, np.inf), ("s0", s0, 100), ("share", share, 100)):
+        if not 0 < value < high:
+            upper = f" and below {high}" if high < np.inf else ""
+            raise PaperlibError(f"--{name} must lie above 0{upper}, got {value:g}")
+    if preset not in PRESETS:
+        raise PaperlibError(f"--preset must be one of {', '.join(PRESETS)}, got {preset!r}")
+    files = [out / f"{image.stem}{suffix}" for suffix in SUFFIXES]
+    inputs = {image.resolve()} | ({Path(saliency).resolve()} if saliency not in (None, CENTER) else set())
+    if inputs & {file.resolve() for file in files}:
+        raise PaperlibError(f"the results in {out} would replace an input; choose another folder with --out DIR")
+    _require_folder(out)
+    pixels, notes = _read_image(image)
+    values, source, more = _read_saliency(saliency, pixels.shape[:2])
+    still = code_picture(pixels, values, bpp, s0, share, EncoderSettings(preset))
+    if not still.reached:
+        raise PaperlibError(_out_of_reach(still, share))
+    told = record(still, s0, share)
+    told["inputs"] = {"image": _fingerprint(image, pixels.shape[:2]), "saliency": source}
+    told["notes"] = [*notes, *more, *told["notes"]]
+    told["files"] = {
+        "picture": {"name": files[0].name, "pixels_sha256": _sha256(still.picture.tobytes())},
+        "stream": {"name": files[1].name, "bytes": len(still.stream), "sha256": _sha256(still.stream)},
+    }
+    _write(files, still, told)
+    return CodedFiles(still, told, *files)
+
+
+def record(still: CodedStill, s0: float, share: float) -> dict[str, Any]:
+    """What a coded picture asked for and got, as plain values for JSON.
+
+    `share` counts predicted bits (2.24^(-QP/6) per macroblock, see `paperlib.coding.x264`), as the lab's rule does:
+    `plain` without saliency, `achieved` by the QPs asked of x264, `read_back` by the QPs found in the stream.
+    `qp.within_one` is a share of all macroblocks; those without coefficients transmit no QP and show their
+    predecessor's (`qp.transmit_none_or_within_one` leaves them out of the blame), and
+    `qp.within_one_of_transmitted` is about those alone that transmit one for certain (null if there are none).
+    """
+    sure, notes = still.transmitted, []
+    height, width = still.picture.shape[:2]
+    told: dict[str, Any] = {
+        "bpp": {"asked": still.asked_bpp, "achieved": still.bpp, "reached": still.reached, "tolerance": TOLERANCE},
+        "crf": still.crf,
+        "encodes": still.encodes,
+        "share": None,
+        "qp": {
+            "lowest": int(still.qp.min()),
+            "highest": int(still.qp.max()),
+            "asked_lowest": int(still.asked_qp.min()),
+            "asked_highest": int(still.asked_qp.max()),
+            "macroblocks": still.qp.size,
+            "within_one": float(still.close.mean()),
+            "transmit_none_or_within_one": float((still.close | ~sure).mean()),
+            "within_one_of_transmitted": float(still.close[sure].mean()) if sure.any() else None,
+        },
+        "size": {"height": height, "width": width, "padded_below": still.padding[0], "padded_right": still.padding[1]},
+        "encoder": {**asdict(still.settings), "library": still.encoder, "pyav": av.__version__},
+        "notes": notes,
+    }
+    if any(still.padding):
+        coded = spell_size((height + still.padding[0], width + still.padding[1]))
+        notes.append(
+            f"the stream holds {coded} pixels, whole macroblocks with repeated edges; the picture is cropped back"
+        )
+    if still.allocation is not None and still.part is not None:
+        achieved = predicted_share(still.asked_qp, still.part)
+        told["share"] = {
+            "asked": share / 100,
+            "plain": predicted_share(still.plain_qp, still.part),
+            "achieved": achieved,
+            "read_back": predicted_share(still.qp, still.part),
+            "reached": still.allocation.reached,
+            "s0_percent": s0,
+            "salient_macroblocks": int((still.part > 0).sum()),
+        }
+        if not still.allocation.reached:
+            notes.append(
+                f"the salient part gets {100 * achieved:.3g} % of the predicted bits instead of {share:g} %: QPs are "
+                "whole numbers from 0 to 51, and at this bit-rate they come no nearer"
+            )
+    return told
+
+
+def _out_of_reach(still: CodedStill, share: float) -> str:
+    nearest, ways = f"{still.bpp:.4g}", [f"ask for --bpp {still.bpp:.4g}"]
+    rule = "" if still.allocation is None else f" with {share:g} % of the bits in the salient part"
+    if still.bpp > still.asked_bpp:
+        ways += ["a milder --share"] * (still.allocation is not None) + ["a larger picture"]
+    return (
+        f"{still.asked_bpp:g} bpp cannot be reached{rule}: the nearest is {nearest} bpp (CRF {still.crf:g}); "
+        f"{' or '.join(ways)}"
+    )
+
+
+def _read_image(path: Path) -> tuple[NDArray[np.uint8], list[str]]:
+    try:
+        pixels, rotated = read_rgb(path), has_rotation(path)
+    except UnusableFile as error:
+        raise PaperlibError(f"the picture {path} cannot be used: {error.reason}; give another file") from error
+    return pixels, ["the picture carries an EXIF rotation, which is ignored: it is coded as stored"] * rotated
+
+
+def _read_saliency(
+    saliency: str | None, size: tuple[int, ...]
+) -> tuple[NDArray[np.floating] | None, dict[str, Any] | str | None, list[str]]:
+    """The map, what it was, and notes."""
+    if saliency is None:
+        return None, None, []
+    if saliency == CENTER:
+        return centre_bias(*size), CENTER, []
+    path = Path(saliency)
+    try:
+        values = read_grey(path)
+    except UnusableFile as error:
+        raise PaperlibError(f"the saliency map {path} cannot be used: {error.reason}; give another file") from error
+    source = _fingerprint(path, values.shape)
+    if values.shape == tuple(size):
+        return values, source, []
+    resized = Image.fromarray(values).resize((size[1], size[0]), Image.Resampling.BILINEAR)
+    note = f"the saliency map was resized from {spell_size(values.shape)} to {spell_size(size)}"
+    return np.asarray(resized), source, [note]
+
+
+def _fingerprint(path: Path, size: tuple[int, ...]) -> dict[str, Any]:
+    return {"name": path.name, "height": size[0], "width": size[1], "sha256": _sha256(path.read_bytes())}
+
+
+def _sha256(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
+
+
+def _require_folder(folder: Path) -> None:
+    from tempfile import TemporaryFile
+
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise _unwritable(folder, error) from error
+
+
+def _write(files: list[Path], still: CodedStill, told: dict[str, Any]) -> None:
+    """The record comes last: where it is, the others are whole."""
+    try:
+        with atomic_write(files[0]) as file:
+            Image.fromarray(still.picture).save(file, format="png")
+        with atomic_write(files[1]) as file:
+            file.write(still.stream)
+        with atomic_write(files[2], "w") as file:
+            file.write(json.dumps(told, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+    except OSError as error:
+        raise _unwritable(files[0].parent, error) from error
+
+
+def _unwritable(folder: Path, error: OSError) -> Exception:
+    """A full disk keeps its own words, which the command line has."""
+    if error.errno == errno.ENOSPC:
+        return error
+    return PaperlibError(f"cannot write to {folder} ({error.strerror}); choose another folder with --out DIR")

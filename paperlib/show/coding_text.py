@@ -1,0 +1,36 @@
+"""A coded picture and the scores of votes, for a terminal."""
+
+from paperlib.experiments.coded_picture import CodedFiles
+from paperlib.experiments.own_votes import VoteScores
+
+
+def coded_text(files: CodedFiles) -> str:
+    """What was asked and got, notes, and where the files are."""
+    told, qp = files.record, files.record["qp"]
+    lines = [f"bit-rate  {told['bpp']['achieved']:.4f} bpp, asked {told['bpp']['asked']:g} (CRF {told['crf']:.2f})"]
+    if share := told["share"]:
+        wished = f"asked {share['asked']:.1%}, plain {share['plain']:.1%}"
+        lines.append(f"share     {share['achieved']:.1%} of the predicted bits, {wished}")
+    lines.append(
+        f"QP        {qp['lowest']} to {qp['highest']}; {qp['transmit_none_or_within_one']:.1%} of {qp['macroblocks']} "
+        "macroblocks have the asked QP to one step, or none of their own"
+    )
+    lines += [f"note      {note}" for note in told["notes"]]
+    return "\n".join([*lines, *map(str, (files.picture, files.stream, files.json))]) + "\n"
+
+
+def votes_text(found: VoteScores) -> str:
+    """How many votes count, whom the verification pairs exclude, and the scores per photograph, best first."""
+    counts = f"{found['counted']} of {found['votes']} votes count, {found['ties']} of them ties"
+    checks = f"{found['verifications']} were verifications"
+    excluded = f": {', '.join(found['excluded'])}" if found["excluded"] else ""
+    lines = [
+        f"{counts}; {checks}; {found['virtual_wins']:g} virtual wins per ordered pair",
+        f"{len(found['excluded'])} of {found['assessors']} assessors excluded{excluded}",
+    ]
+    for name, image in found["images"].items():
+        lines += ["", f"{name} ({image['votes']} votes)", f"{'score':>8}  {'s.e.':>6}  version"]
+        best_first = sorted(image["scores"].items(), key=lambda item: -item[1]["score"])
+        lines += [f"{one['score']:8.3f}  {one['standard_error']:6.3f}  {version}" for version, one in best_first]
+    lines += [f"\nnote: {note}" for note in found["notes"]]
+    return "\n".join(lines) + "\n"
