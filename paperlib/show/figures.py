@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 
     from paperlib.datasets.records import ImageSet
     from paperlib.experiments.artefacts import Figure1Data, Figure2Data
+    from paperlib.experiments.coding_explorer import Coded
+    from paperlib.experiments.coding_explorer import View as CodingView
     from paperlib.experiments.explorer import View
     from paperlib.experiments.mask_explorer import View as MaskView
 
@@ -42,6 +44,7 @@ LINE, GAP, BAR = 0.13, 0.04, 0.6  # inches: a line of 7 points, between pictures
 PICTURE_HEIGHT = (0.5, 2.0)  # inches: lower rows of Figure 1 are broken, higher ones are a waste
 INK = "#333333"
 MASKED, GAPS = "fraction of pixels masked", "Mean LeRF - MoRF"
+MAX_QP = 51  # of H.264
 READABLE_GAP = 0.05  # in SROCC: closer curves are not named, the names would hide them
 
 
@@ -189,6 +192,40 @@ def masked(view: MaskView) -> PaperFigure:
     result.set_xlabel(change, fontsize=7, labelpad=4, loc="left")
     page.figure.colorbar(found.images[-1], cax=bar, label="map value", ticks=[0, 0.5, 1])
     return page.figure
+
+
+@_drawn
+def coded(view: CodingView) -> PaperFigure:
+    """One state of the coding explorer: above the plain and the chosen version and what the encoder was told, below their
+    errors and the quantiser of the chosen one."""
+    original, preset = view.photograph.image, view.choice.preset
+    height, width = original.shape[:2]
+    panel = min((style.FULL_WIDTH - 2 * BAR - 4 * GAP) / 3, PICTURE_HEIGHT[1] * width / height)
+    tall, above = panel * height / width, GAP + 3 * LINE
+    below = above + tall + 2 * LINE
+    page = _Page(3 * panel + 4 * GAP + 2 * BAR, below + tall + GAP)
+    upper, lower = ([page.picture(GAP + x * (panel + GAP), y, panel, tall) for x in range(3)] for y in (above, below))
+    for ax, one in zip(upper, (view.plain, view.chosen), strict=False):
+        ax.imshow(one.picture)
+    overlay(original, view.saliency / max(view.saliency.max(), 1e-12), upper[2])
+    worst = max(float(np.percentile(view.plain.error, 99.5)), 1.0)
+    for ax, one in zip(lower, (view.plain, view.chosen), strict=False):
+        error = ax.imshow(one.error, cmap="inferno", vmin=0, vmax=worst)
+    qp = lower[2].imshow(view.chosen.qp, cmap="viridis", vmin=0, vmax=MAX_QP, interpolation="nearest")
+    names = [f"none: {_measured(view.plain)}", f"{preset}: {_measured(view.chosen)}", "saliency, as told to the encoder",
+             "error of none", f"error of {preset}", f"QP of {preset}"]
+    for ax, name in zip([*upper, *lower], names, strict=True):
+        ax.set_title(_wrapped(name, panel), fontsize=7, pad=3)
+    for place, (image, label) in enumerate([(error, "error"), (qp, "QP")]):
+        bar = page.picture(3 * panel + 4 * GAP + place * BAR, below, 0.1, tall)
+        page.figure.colorbar(image, cax=bar, label=label)
+    return page.figure
+
+
+def _measured(one: Coded) -> str:
+    found = one.measures
+    return (f"{found['bpp']:.3f} bpp, PSNR {found['PSNR']:.2f}, EW-PSNR {found['EW-PSNR']:.2f} dB, "
+            f"score {found['score']:.2f}")
 
 
 def _three_panels(shape: Sequence[int], labels: Sequence[str]) -> tuple[_Page, list[Axes], Axes]:

@@ -8,7 +8,9 @@ import ipywidgets
 from matplotlib.figure import Figure
 
 from paperlib.errors import PaperlibError
+from paperlib.experiments import coding_explorer as coding_explorers
 from paperlib.experiments import mask_explorer
+from paperlib.experiments.coding_explorer import CodingChoice
 from paperlib.experiments.explorer import Choice, Material, explore
 from paperlib.experiments.mask_explorer import MaskChoice
 from paperlib.maps.hirescam import SIGNS
@@ -72,6 +74,28 @@ def masking_explorer(material: mask_explorer.Material) -> ipywidgets.Widget:
     return _live(controls, [["image", "map"], ["strategy"], ["fraction", "fill"]], draw)
 
 
+def coding_explorer(material: coding_explorers.Material) -> ipywidgets.Widget:
+    """Slide between the presets of a photograph of `material` at equal bit-rate; below the controls what
+    `paperlib.show.figures.coded` draws: both versions, their errors, the encoder's map and its quantiser."""
+    first = material.standard
+    names = [photograph.name for photograph in material.photographs]
+    controls = {
+        "image": _dropdown("picture", [(name, index) for index, name in enumerate(names)], first.image),
+        "bpp": ipywidgets.SelectionSlider(
+            options=[(f"{bpp:g}", bpp) for bpp in material.bpps], value=first.bpp, description="bpp", continuous_update=False
+        ),
+        "preset": ipywidgets.SelectionSlider(
+            options=list(material.presets), value=first.preset, description="preset", continuous_update=False
+        ),
+    }
+
+    def draw(**values: Any) -> tuple[Figure, str]:
+        view = coding_explorers.explore(material, CodingChoice(**values))
+        return figures.coded(view), _gain_in_words(view)
+
+    return _live(controls, [["image"], ["bpp", "preset"]], draw)
+
+
 def _live(
     controls: Mapping[str, Any], rows: Sequence[Sequence[str]], draw: Callable[..., tuple[Figure, str]]
 ) -> ipywidgets.Widget:
@@ -117,3 +141,11 @@ def _scores_in_words(view: mask_explorer.View) -> str:
     opinion = "" if view.mos is None else f" The MOS of the whole picture is {view.mos:.3f}."
     return escape(f"{view.network} scores the masked picture {view.score:.3f}, the whole one {view.whole:.3f}: "
                   f"{view.score - view.whole:+.3f}.{opinion}")
+
+
+def _gain_in_words(view: coding_explorers.View) -> str:
+    if view.choice.preset == coding_explorers.PLAIN:
+        return "This is the plain version; slide to a preset to move its bits."
+    gains = {name: view.chosen.measures[name] - view.plain.measures[name] for name in ("PSNR", "EW-PSNR", "score")}
+    return escape(f"{view.choice.preset} against the plain version at the same bit-rate: PSNR {gains['PSNR']:+.2f} dB, "
+                  f"EW-PSNR {gains['EW-PSNR']:+.2f} dB, subjective score {gains['score']:+.2f}.")

@@ -1,0 +1,68 @@
+"""The coding explorer: what it shows of a version is what the stream holds."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from paperlib import profiles
+from paperlib.coding.x264 import decode, macroblock_mean
+from paperlib.datasets.photographs import PHOTOGRAPHS, open_photographs
+from paperlib.experiments import compression
+from paperlib.experiments.coding_explorer import CodingChoice, Material, explore
+from paperlib.metrics.weighted import psnr
+from paperlib.show import figures, widgets
+
+PROFILE = profiles.load("demo", n_photographs=2, bpps=[0.3, 0.4], presets=[("none", None), ("strong", (75, 80))])
+
+
+@pytest.fixture(scope="module")
+def material():
+    settings = PROFILE.compression
+    coded = [compression.code(dict(compression.coding_unit(PROFILE, index).params), {}, None) for index in range(2)]
+    return Material(open_photographs(PHOTOGRAPHS[:2]), coded, np.arange(8.0).reshape(2, 4), settings.bpps,
+                    tuple(name for name, _ in settings.presets))
+
+
+def test_versions_are_those_of_the_streams(material):
+    view = explore(material, CodingChoice(1, 0.4, "strong"))
+    for one, place in ((view.plain, 2), (view.chosen, 3)):
+        picture, qp = decode(material.coded[1].arrays[f"stream{place}"].tobytes())
+        np.testing.assert_array_equal(one.picture, picture)
+        np.testing.assert_array_equal(one.qp, qp)
+        assert one.measures["PSNR"] == psnr(picture, view.photograph.image)
+        assert one.measures["bpp"] == pytest.approx(0.4, rel=0.02)
+        assert one.measures["score"] == 4 + place
+        np.testing.assert_allclose(one.error, np.abs(picture.astype(int) - view.photograph.image).mean(2))
+
+
+def test_the_encoder_spares_what_it_was_told(material):
+    view = explore(material, CodingChoice(0, 0.3, "strong"))
+    salient = macroblock_mean(view.saliency)
+    salient = salient > np.quantile(salient, 0.75)
+    spared = [one.qp[salient].mean() - one.qp[~salient].mean() for one in (view.plain, view.chosen)]
+    assert spared[1] < spared[0] - 5
+    assert view.chosen.measures["PSNR"] < view.plain.measures["PSNR"]
+
+
+@pytest.mark.parametrize("change", [{"image": 2}, {"bpp": 0.2}, {"preset": "p132"}])
+def test_what_is_not_there_is_refused(material, change):
+    with pytest.raises(ValueError, match=f"{next(iter(change))}=.*expected one of"):
+        explore(material, replace(material.standard, **change))
+
+
+def test_sliding_between_presets_changes_picture_and_words(material):
+    widget = widgets.coding_explorer(material)
+    *rows, picture, words = widget.children
+    controls = {control.description: control for row in rows for control in row.children}
+    assert picture.value == figures.for_screen(figures.coded(explore(material, material.standard)))[1]
+    before = picture.value
+    assert controls["preset"].value == "strong" and "against the plain version" in words.value
+    controls["preset"].value = "none"
+    assert picture.value != before and "plain version" in words.value
+    controls["preset"].value = "strong"
+    assert picture.value == before
+    for control, value in (("bpp", 0.4), ("picture", 1)):
+        shown = picture.value
+        controls[control].value = value
+        assert picture.value != shown
