@@ -12,6 +12,7 @@ from typing import Any
 
 from paperlib import paths
 from paperlib.errors import PaperlibError
+from paperlib.paper import TABLE3
 from paperlib.vocabulary import FILLS, OBSERVERS, SMOOTHINGS
 
 
@@ -126,6 +127,18 @@ class CompressionSettings:
     the encoder's (saliency_s0, saliency_bitrate) in per cent; which of the authors' names belongs to which pair is a
     guess. `assessors` gives about 9 votes per pair, like the paper. `assessor_noise` and `tie_threshold` are in units
     of log2(1 + damage); with them the best version of a photograph scores about as high as in SACID (median 4.4).
+
+    With a `compression_set` Table III is made on that set instead (`paperlib.experiments.photo_compression`).
+
+    Attributes:
+        compression_set: `"sacid"`; empty for the study with simulated assessors.
+        scored_methods: rows of Table III that are computed, besides its controls; further metrics of pyiqa by name.
+        size_mode: one of `paperlib.models.iqa_methods.SIZE_MODES`.
+        n_sequences: photographs, drawn at random; 0 for all.
+        sequence_shard: photographs whose pictures are scored together.
+        crops: of each picture, for methods that look at crops; 0 for their official numbers.
+        weighting_model: method of `paperlib.experiments.photo_sources.ORIGINS` whose maps of the references EW metrics
+            weigh with, as a further control; empty for none.
     """
 
     n_photographs: int = 10
@@ -143,6 +156,13 @@ class CompressionSettings:
     inattentive: float = 0.05
     network_scale: float = 0.5
     n_bootstrap: int = 1000
+    compression_set: str = ""
+    scored_methods: tuple[str, ...] = tuple(row.method for row in TABLE3)
+    size_mode: str = "full_res"
+    n_sequences: int = 0
+    sequence_shard: int = 20
+    crops: int = 0
+    weighting_model: str = ""
 
 
 @dataclass(frozen=True)
@@ -240,14 +260,17 @@ PROFILES = {
     for profile in (
         Profile("demo"),
         Profile(
-            "rehearsal", ("03a", "03b", "03c"), seeds=(0,),
+            "rehearsal", ("03a", "03b", "03c", "03d"), seeds=(0,),
             training=replace(_TRAINING, batch_size=2),
             dual_task=DualTaskSettings("koniq10k", steps=2),
             photographs=PhotographSettings(("salicon", "cat2000"), _IQA + _SALIENCY + _CONTROLS, n_folds=2, shard=3),
             masking=MaskingSettings(("koniq10k",), (0.3, 0.7), (6,), ("black", "mean"), n_masked=0, n_halves=0),
+            compression=CompressionSettings(
+                compression_set="sacid", sequence_shard=1, crops=2, weighting_model="msinet"
+            ),
         ),
         Profile(
-            "paper", ("03a", "03b", "03c"), seeds=tuple(range(10)), n_control_seeds=3,
+            "paper", ("03a", "03b", "03c", "03d"), seeds=tuple(range(10)), n_control_seeds=3,
             training=_TRAINING,
             dual_task=DualTaskSettings("koniq10k", training_precision="bfloat16", training_gpus=1.0),
             photographs=PhotographSettings(("salicon", "cat2000"), _IQA + _SALIENCY + _CONTROLS),
@@ -255,6 +278,7 @@ PROFILES = {
                 ("koniq10k",), tuple(tenths / 10 for tenths in range(1, 10)), tuple(range(1, 12)),
                 ("black", "mean", "image_mean", "blur"), n_masked=0, n_halves=200, score_batch=128,
             ),
+            compression=CompressionSettings(compression_set="sacid", weighting_model="msinet"),
         ),
         Profile(
             "own", ("03a", "03b"), seeds=(0,),

@@ -11,8 +11,8 @@ import pandas as pd
 from paperlib import experiments
 from paperlib.coding.x264 import decode
 from paperlib.datasets.photographs import PHOTOGRAPHS, Photograph, open_photographs, predicted_saliency
-from paperlib.engine.units import Result
-from paperlib.experiments import compression
+from paperlib.engine.units import Result, Unit
+from paperlib.experiments import world_compression
 from paperlib.metrics.weighted import ew_psnr, psnr
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ class Material:
 
     Attributes:
         photographs: the originals.
-        coded: result of the coding unit of each photograph, see `paperlib.experiments.compression.code`.
+        coded: result of the coding unit of each photograph, see `paperlib.experiments.world_compression.code`.
         scores: (photographs, versions) subjective scores of the first study.
         bpps, presets: of the versions; bit-rates outside, presets inside.
     """
@@ -84,14 +84,28 @@ class View:
 
 def material(profile: "Profile") -> Material:
     """The coded photographs of `profile` and the votes of its first repeat."""
-    settings = profile.compression
-    units = [compression.coding_unit(profile, index) for index in range(settings.n_photographs)]
-    study = compression.study_units(profile)[0]
+    settings, units = profile.compression, _coding_units(profile)
+    study = world_compression.study_units(profile)[0]
     results = experiments.compute([*units, study], profile, "coding")
     return Material(
         open_photographs(PHOTOGRAPHS[: settings.n_photographs]), [results[unit.name] for unit in units],
         results[study.name].arrays["scores"], settings.bpps, tuple(name for name, _ in settings.presets),
     )
+
+
+def spent(profile: "Profile") -> pd.DataFrame:
+    """Bits per pixel (`bpp`) and share of the predicted bits in the salient part (`share`), by preset and asked bit-rate:
+    means over the photographs."""
+    results = experiments.compute(_coding_units(profile), profile, "coding")
+    rows = pd.concat([result.rows for result in results.values()])
+    chosen = rows[rows["metric"].isin(["bpp", "share"])]
+    asked = chosen["variant"].str.split("@").str[1].rename("asked bpp")
+    means = chosen.groupby([chosen["method"], asked, "metric"], sort=False)["value"].mean()
+    return means.unstack(["metric", "asked bpp"])
+
+
+def _coding_units(profile: "Profile") -> list[Unit]:
+    return [world_compression.coding_unit(profile, index) for index in range(profile.compression.n_photographs)]
 
 
 def explore(material: Material, choice: CodingChoice) -> View:

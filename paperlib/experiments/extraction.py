@@ -6,6 +6,7 @@ eye tracking (`paperlib.experiments.photo_maps`); both give the same rows, and e
 
 import math
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -318,7 +319,8 @@ def compare_cams(shown: Examples, methods: tuple[str, ...] | None = None) -> tup
             large images without Score-CAM, which needs a forward pass per channel.
 
     Returns:
-        The maps, and per method the mean CC and NSS over the images, raw maps.
+        The maps, and per method the mean CC and NSS over the images, raw maps. A method that needs more memory than
+        there is has NaN and no map: EigenGradCAM of pytorch-grad-cam takes a matrix of all places by all places.
     """
     if methods is None:
         large = shown.images[0].size > LARGE_IMAGE
@@ -326,9 +328,11 @@ def compare_cams(shown: Examples, methods: tuple[str, ...] | None = None) -> tup
     maps = {}
     for method in methods:
         ours = {} if method in other_cams.METHODS else {"principal_component": False}
-        maps[method] = shown.extract(method=method, smoothing="none", **ours)
+        with suppress(MemoryError):
+            maps[method] = shown.extract(method=method, smoothing="none", **ours)
     found = {
         method: pd.DataFrame([shown.agreement(index, one) for index, one in enumerate(some)]).mean()
         for method, some in maps.items()
     }
-    return Figure1Data(shown.images, maps, ()), pd.DataFrame(found).loc[["CC", "NSS"]].T.rename_axis("method")
+    agreement = pd.DataFrame(found).loc[["CC", "NSS"]].T.reindex(methods)
+    return Figure1Data(shown.images, maps, ()), agreement.rename_axis("method")

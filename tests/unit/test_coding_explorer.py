@@ -8,7 +8,7 @@ import pytest
 from paperlib import profiles
 from paperlib.coding.x264 import decode, macroblock_mean
 from paperlib.datasets.photographs import PHOTOGRAPHS, open_photographs
-from paperlib.experiments import compression
+from paperlib.experiments import world_compression
 from paperlib.experiments.coding_explorer import CodingChoice, Material, explore
 from paperlib.metrics.weighted import psnr
 from paperlib.show import figures, widgets
@@ -19,7 +19,7 @@ PROFILE = profiles.load("demo", n_photographs=2, bpps=[0.3, 0.4], presets=[("non
 @pytest.fixture(scope="module")
 def material():
     settings = PROFILE.compression
-    coded = [compression.code(dict(compression.coding_unit(PROFILE, index).params), {}, None) for index in range(2)]
+    coded = [world_compression.code(dict(world_compression.coding_unit(PROFILE, index).params), {}, None) for index in range(2)]
     return Material(open_photographs(PHOTOGRAPHS[:2]), coded, np.arange(8.0).reshape(2, 4), settings.bpps,
                     tuple(name for name, _ in settings.presets))
 

@@ -11,8 +11,8 @@ from paperlib import paper
 from paperlib.coding.x264 import count_bytes
 from paperlib.datasets.photographs import PHOTOGRAPHS, open_photographs
 from paperlib.engine.units import Result
-from paperlib.experiments import compression
-from paperlib.experiments.compression import block_gaze, claim_parts, preset_order, table, weight_maps
+from paperlib.experiments import world_compression as compression
+from paperlib.experiments.world_compression import block_gaze, claim_parts, preset_order, table, weight_maps
 from paperlib.profiles import load
 
 
