@@ -37,13 +37,17 @@ def claim_parts(rows: pd.DataFrame) -> dict[str, pd.Series]:
 
 
 def ranks(rows: pd.DataFrame) -> pd.DataFrame:
-    """`paperlib.experiments.photo_compression.ranks`; empty for the study of our own, whose repeats share photographs."""
-    return photo_compression.ranks(rows if _is_sacid(rows) else rows.head(0))
+    """`paperlib.experiments.photo_compression.ranks`, of the profile's observers."""
+    return photo_compression.ranks(_by_photograph(rows))
 
 
 def weightings(rows: pd.DataFrame) -> pd.DataFrame:
-    """`paperlib.experiments.photo_compression.weightings`; empty for the study of our own."""
-    return photo_compression.weightings(rows if _is_sacid(rows) else rows.head(0))
+    """`paperlib.experiments.photo_compression.weightings`, of the profile's observers."""
+    return photo_compression.weightings(_by_photograph(rows))
+
+
+def _by_photograph(rows: pd.DataFrame) -> pd.DataFrame:
+    return rows if _is_sacid(rows) else world_compression.single_photographs(rows)
 
 
 def _is_sacid(rows: pd.DataFrame) -> bool:

@@ -155,6 +155,7 @@ def agreement_unit(
         "compression", f"agreement/{observers}/seed{seed}", "paperlib.experiments.world_compression:agree",
         needs=[*scored, judged, poll_unit], scored=[unit.name for unit in scored], judged=judged.name,
         poll=poll_unit.name, observers=observers, seed=seed, bpps=settings.bpps,
+        photographs=PHOTOGRAPHS[: settings.n_photographs],
         presets=[name for name, _ in settings.presets], n_bootstrap=settings.n_bootstrap,
     )
 
@@ -350,7 +351,8 @@ def block_gaze(photograph: Photograph, observers: str) -> np.ndarray:
 
 def agree(params: dict[str, Any], inputs: Inputs, scratch: Path) -> Result:
     """Compute of `agreement_unit`: one row per method and metric; `low` and `high` are ends of a 95 % bootstrap
-    interval over photographs, `n` is their number."""
+    interval over photographs, `n` is their number. Then the same for single photographs, on data sets
+    `photographs/<name>`."""
     truth = inputs[params["poll"]].arrays["scores"]
     presets = np.tile(np.arange(len(params["presets"])), len(params["bpps"]))
     bpps = np.repeat(np.asarray(params["bpps"]), len(params["presets"]))
@@ -370,11 +372,11 @@ def agree(params: dict[str, Any], inputs: Inputs, scratch: Path) -> Result:
             low, high = math.nan, math.nan
             if np.isfinite(values).all():
                 low, high = bootstrap_interval(values, rng, n_boot=params["n_bootstrap"])
-            rows.append({
-                "experiment": "compression", "method": method, "dataset": DATASET, "metric": metric,
-                "variant": params["observers"], "seed": params["seed"], "value": float(values.mean()), "low": low,
-                "high": high, "n": len(values),
-            })  # fmt: skip
+            row = {"experiment": "compression", "method": method, "metric": metric, "variant": params["observers"],
+                   "seed": params["seed"]}
+            rows.append(row | {"dataset": DATASET, "value": float(values.mean()), "low": low, "high": high, "n": len(values)})
+            rows += [row | {"dataset": f"{DATASET}/{name}", "value": float(value), "n": 1}
+                     for name, value in zip(params["photographs"], values, strict=True)]
     return Result(rows=pd.DataFrame(rows))
 
 
@@ -418,10 +420,17 @@ def preset_means(studies: Iterable[Result], profile: "Profile") -> pd.DataFrame:
     return pd.DataFrame(grid, [name for name, _ in settings.presets], [f"{bpp:g} bpp" for bpp in settings.bpps])
 
 
+def single_photographs(rows: pd.DataFrame) -> pd.DataFrame:
+    """The rows of single photographs under the first kind of observers, the photograph's name as `variant`."""
+    found = rows[rows["dataset"].str.startswith(f"{DATASET}/")]
+    found = found[found["variant"] == found["variant"].iloc[0]]
+    return found.assign(variant=found["dataset"].str.removeprefix(f"{DATASET}/"))
+
+
 def claim_parts(rows: pd.DataFrame) -> dict[str, pd.Series]:
     """C4. Gains in FracCP of the eye-tracking weighted metrics over the plain ones, per seed; and the controls:
     assessors who look everywhere alike, and weights that know nothing of the photograph."""
-    chosen = rows[rows["metric"] == "FracCP"]
+    chosen = rows[(rows["metric"] == "FracCP") & (rows["dataset"] == DATASET)]
     kinds = list(dict.fromkeys(chosen["variant"]))
 
     def gain(kind: str, weighted: str, plain: str) -> pd.Series:
@@ -444,7 +453,7 @@ def table(rows: pd.DataFrame, profile: "Profile") -> TableData:
     """Table III from the rows of `units`, with the paper's numbers beside ours and the control study's FracCP."""
     kinds = _kinds(profile)
     keys = ["variant", "method", "metric"]
-    grouped = rows[rows["metric"].isin(METRICS)].groupby(keys, sort=False)
+    grouped = rows[rows["metric"].isin(METRICS) & (rows["dataset"] == DATASET)].groupby(keys, sort=False)
     found = grouped.agg(
         value=("value", "mean"), sd=("value", "std"), low=("low", "mean"), high=("high", "mean"), n=("n", "first")
     )

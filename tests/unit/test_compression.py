@@ -11,6 +11,7 @@ from paperlib import paper
 from paperlib.coding.x264 import count_bytes
 from paperlib.datasets.photographs import PHOTOGRAPHS, open_photographs
 from paperlib.engine.units import Result
+from paperlib.experiments import compression as door
 from paperlib.experiments import world_compression as compression
 from paperlib.experiments.world_compression import block_gaze, claim_parts, preset_order, table, weight_maps
 from paperlib.profiles import load
@@ -169,13 +170,14 @@ def agreed() -> pd.DataFrame:
             inputs |= {"networks": Result(arrays={"baseline": truth}), "votes": Result(arrays={"scores": truth})}
             params = {"scored": tuple(scored), "judged": "networks", "poll": "votes", "observers": observers,
                       "seed": seed, "bpps": (0.2, 0.3, 0.4), "presets": ("none", "p132", "p220", "p310"),
-                      "n_bootstrap": 200}
+                      "n_bootstrap": 200, "photographs": PHOTOGRAPHS[:6]}
             frames.append(compression.agree(params, inputs, Path()).rows)
     return pd.concat(frames, ignore_index=True)
 
 
 def test_agree_gives_one_row_per_method_and_metric(agreed):
-    chosen = agreed[(agreed["variant"] == "saliency") & (agreed["seed"] == 0)].set_index(["method", "metric"])
+    chosen = agreed[(agreed["variant"] == "saliency") & (agreed["seed"] == 0) & (agreed["dataset"] == compression.DATASET)]
+    chosen = chosen.set_index(["method", "metric"])
     assert chosen.index.is_unique
     assert chosen.loc[("baseline", "FracCP"), "value"] == 1 and chosen.loc[("psnr", "FracCP"), "value"] == 0
     assert chosen.loc[("psnr", "SROCC"), "value"] == pytest.approx(1)  # the sign is dropped
@@ -184,10 +186,31 @@ def test_agree_gives_one_row_per_method_and_metric(agreed):
     assert inner["low"] < inner["value"] < inner["high"] and inner["n"] == 6
 
 
+def test_means_are_those_of_single_photographs(agreed):
+    means = agreed[agreed["dataset"] == compression.DATASET].set_index(["variant", "seed", "method", "metric"])["value"]
+    single = agreed[agreed["dataset"] != compression.DATASET]
+    assert set(single["dataset"]) == {f"photographs/{name}" for name in PHOTOGRAPHS[:6]}
+    again = single.groupby(["variant", "seed", "method", "metric"])["value"].mean()
+    pd.testing.assert_series_equal(again.sort_index(), means.sort_index())
+    chosen = compression.single_photographs(agreed)
+    assert len(chosen) * 2 == len(single) and set(chosen["variant"]) == set(PHOTOGRAPHS[:6])
+
+
+def test_ranks_and_weightings_are_those_of_the_profiles_observers(agreed):
+    ranks = door.ranks(agreed).set_index("method")
+    assert ranks.loc["baseline", "rank"] == 1 and ranks.loc["psnr", "rank"] == len(ranks) and set(ranks["images"]) == {6}
+    assert not {"bitrate_only", "preset_order", "ew_psnr_gaze"} & set(ranks.index)
+    found = door.weightings(agreed).set_index(["method", "reference"])
+    assert {("ew_psnr", "psnr"), ("ew_ssim", "ew_ssim_shuffled"), ("ew_ssim", "ew_ssim_gaze")} <= set(found.index)
+    value = claim_parts(agreed)["FracCP: EW-PSNR − PSNR"].mean()
+    assert found.loc[("ew_psnr", "psnr"), "difference"] == pytest.approx(value)
+
+
 def test_claim_parts_are_differences_per_seed(agreed):
     parts = claim_parts(agreed)
     gain = parts["FracCP: EW-PSNR − PSNR"]
-    value = agreed[agreed["metric"] == "FracCP"].set_index(["variant", "seed", "method"])["value"]
+    whole = agreed[agreed["dataset"] == compression.DATASET]
+    value = whole[whole["metric"] == "FracCP"].set_index(["variant", "seed", "method"])["value"]
     assert list(gain.index) == [0, 1]
     assert gain[1] == value["saliency", 1, "ew_psnr"] - value["saliency", 1, "psnr"]
     control = parts["control, uniform observers, FracCP: EW-PSNR − PSNR"]
@@ -207,7 +230,8 @@ def test_table_has_every_row_of_the_paper(agreed, profile):
     assert not cells.loc[("ew_psnr_gaze", "photographs", "SROCC"), "ranked"]
     assert np.isnan(cells.loc[("lpips", "photographs", "PLCC"), "value"])
     assert cells.loc[("lpips", "photographs", "PLCC"), "published"] == 0.854
-    vif = agreed.set_index(["method", "metric", "variant"]).loc[("vif", "PLCC", "saliency"), "value"]
+    whole = agreed[agreed["dataset"] == compression.DATASET]
+    vif = whole.set_index(["method", "metric", "variant"]).loc[("vif", "PLCC", "saliency"), "value"]
     assert len(vif) == 2 and cells.loc[("vif", "photographs", "PLCC"), "value"] == pytest.approx(vif.mean())
     assert len(shown.columns) == 4 and ".2" in shown.caption
 
