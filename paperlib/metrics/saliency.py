@@ -1,7 +1,7 @@
 """Saliency metrics: NSS, SIM, CC and KLD, each with its conventions named after who uses them.
 
 One function per metric states the equation in float64 for one map. `evaluate` gives the same numbers for many maps,
-many times faster: compiled loops read each map twice and nothing is allocated per map. A map that is unsafe in float32
+many times faster: compiled loops read each map a few times and nothing is allocated per map. A map that is unsafe in float32
 (nearly constant, huge values, a KLD made of few pixels) is handed to the plain equations.
 
 Definitions: Bylinskii et al., "What do different evaluation metrics tell us about saliency models?", arXiv 1604.03605.
@@ -53,7 +53,7 @@ HALF_QUANTUM = 0.5 / 255
 
 _BLOCK = 38400
 _MIN_RELATIVE_VARIANCE = 0.02
-_MAX_FAST_KLD = 4.0
+_MAX_FAST_KLD = 2.0
 _SAFE_SUM = 1e15
 
 
@@ -255,7 +255,7 @@ def _measure_exactly(
 
 
 class _FastKernel:
-    """All metrics of one map from two readings of it: float32 values, sums close to float64.
+    """All metrics of one map from a few readings of it: float32 values, sums close to float64.
 
     The loops are compiled (imported on first use); only the logarithm is OpenCV's, over blocks that stay in cache. P and
     Q are both kept at the density's sum, so that Q needs no scaling; then the sum of min(P, Q) is `total - L1(P, Q) / 2`.
@@ -295,11 +295,14 @@ class _FastKernel:
         return buffer
 
     def _sums(self, s: NDArray, d: NDArray, f: NDArray | None) -> dict[str, float]:
-        """Extremes, sums and sums of products of both maps, and the sums at fixations."""
-        sums = dict(zip(("s", "d", "ss", "dd", "sd"), self.loops.moments(s, d), strict=True))
+        """Extremes, sums, variances and covariance of both maps; sums at fixations of counts and of s above its origin."""
+        sums = dict(zip(("s", "d"), self.loops.sums(s, d), strict=True))
+        origins = [np.float32(sums[name] / self.pixels) for name in ("s", "d")]
+        u, v, uu, vv, uv = (total / self.pixels for total in self.loops.moments(s, d, *origins))
+        sums |= {"s_mean": origins[0] + u, "s_origin": float(origins[0]), "ss": uu - u * u, "dd": vv - v * v, "sd": uv - u * v}
         sums |= {"s_min": float(s.min()), "d_min": float(d.min()), "d_max": float(d.max()), "f": 0.0, "fs": 0.0}
         if f is not None:
-            _, sums["f"], _, _, sums["fs"] = self.loops.moments(s, f)
+            _, sums["f"], _, _, sums["fs"] = self.loops.moments(s, f, origins[0], np.float32(0))
         return sums
 
     def _is_safe(self, sums: dict[str, float]) -> bool:
@@ -309,30 +312,25 @@ class _FastKernel:
         shifted_by_both = self.sim_convention != "unit_sum" and self.constants.shifts
         if sums["d_min"] < 0 or (sums["s_min"] < 0 and not shifted_by_both):
             return False
-        for total, squares in ((sums["s"], sums["ss"]), (sums["d"], sums["dd"])):
-            if not 1 / _SAFE_SUM < total < _SAFE_SUM:
-                return False
-            if squares * self.pixels / total**2 - 1 < _MIN_RELATIVE_VARIANCE:
-                return False
-        return True
+        return all(
+            1 / _SAFE_SUM < total < _SAFE_SUM and variance >= _MIN_RELATIVE_VARIANCE * (total / self.pixels) ** 2
+            for total, variance in ((sums["s"], sums["ss"]), (sums["d"], sums["dd"]))
+        )
 
     def _metrics(self, s: NDArray, d: NDArray, sums: dict[str, float]) -> dict[str, float] | None:
         shifts = [_sim_shift(self.sim_convention, sums[name]) for name in ("s_min", "d_min")]
         ratio, total = self._scaling(sums, *shifts)
-        cut = _cut(self.threshold, sums["d_max"])
-        positive, there, distance = self.loops.overlap(s, d, *map(np.float32, (cut, *shifts, ratio)))
+        scalars = map(np.float32, (_cut(self.threshold, sums["d_max"]), sums["s_origin"], *shifts, ratio))
+        positive, there, distance = self.loops.overlap(s, d, *scalars)
         divergence = self._divergence(s, d, sums)
         if not divergence < _MAX_FAST_KLD:
             return None
-        s_mean, d_mean = sums["s"] / self.pixels, sums["d"] / self.pixels
-        s_deviation = math.sqrt(sums["ss"] / self.pixels - s_mean**2)
-        d_deviation = math.sqrt(sums["dd"] / self.pixels - d_mean**2)
-        covariance = sums["sd"] / self.pixels - s_mean * d_mean
+        above, deviation = sums["s_mean"] - sums["s_origin"], math.sqrt(sums["ss"])
         return {
-            "NSS": (there / positive - s_mean) / s_deviation,
-            "NSS_fix": (sums["fs"] / sums["f"] - s_mean) / s_deviation if sums["f"] else math.nan,
+            "NSS": (there / positive - above) / deviation,
+            "NSS_fix": (sums["fs"] / sums["f"] - above) / deviation if sums["f"] else math.nan,
             "SIM": 1 - distance / (2 * total),
-            "CC": min(1.0, max(-1.0, covariance / (s_deviation * d_deviation))),
+            "CC": min(1.0, max(-1.0, sums["sd"] / (deviation * math.sqrt(sums["dd"])))),
             "KLD": divergence,
         }
 

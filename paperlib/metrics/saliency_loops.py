@@ -14,31 +14,47 @@ _OPTIONS = {"fastmath": {"reassoc", "contract", "arcp", "nsz"}, "error_model": "
 _MAP = types.Array(float32, 1, "C", readonly=True)
 
 
-@njit(types.UniTuple(float64, 5)(_MAP, _MAP), **_OPTIONS)
-def moments(s, d):
-    """Sums of s, d, s^2, d^2 and s d over two flat maps."""
-    s_sum, d_sum, ss_sum, dd_sum, sd_sum = 0.0, 0.0, 0.0, 0.0, 0.0
+@njit(types.UniTuple(float64, 2)(_MAP, _MAP), **_OPTIONS)
+def sums(s, d):
+    """Sums of s and d over two flat maps."""
+    s_sum, d_sum = 0.0, 0.0
     for start in range(0, s.size, _RUN):
-        s_run, d_run, ss_run, dd_run, sd_run = float32(0), float32(0), float32(0), float32(0), float32(0)
+        s_run, d_run = float32(0), float32(0)
         s_part, d_part = s[start:start + _RUN], d[start:start + _RUN]
         for i in range(s_part.size):
-            u, v = s_part[i], d_part[i]
-            s_run += u
-            d_run += v
-            ss_run += u * u
-            dd_run += v * v
-            sd_run += u * v
+            s_run += s_part[i]
+            d_run += d_part[i]
         s_sum += s_run
         d_sum += d_run
-        ss_sum += ss_run
-        dd_sum += dd_run
-        sd_sum += sd_run
-    return s_sum, d_sum, ss_sum, dd_sum, sd_sum
+    return s_sum, d_sum
 
 
-@njit(types.UniTuple(float64, 3)(_MAP, _MAP, *4 * [float32]), **_OPTIONS)
-def overlap(s, d, cut, s_shift, d_shift, ratio):
-    """Number of pixels with d > cut, the sum of s there, and the sum of |(s + s_shift) ratio - (d + d_shift)|."""
+@njit(types.UniTuple(float64, 5)(_MAP, _MAP, float32, float32), **_OPTIONS)
+def moments(s, d, s_origin, d_origin):
+    """Sums of u, v, u^2, v^2 and u v, where u = s - s_origin and v = d - d_origin; origins near the means keep the
+    variances of maps of low contrast."""
+    u_sum, v_sum, uu_sum, vv_sum, uv_sum = 0.0, 0.0, 0.0, 0.0, 0.0
+    for start in range(0, s.size, _RUN):
+        u_run, v_run, uu_run, vv_run, uv_run = float32(0), float32(0), float32(0), float32(0), float32(0)
+        s_part, d_part = s[start:start + _RUN], d[start:start + _RUN]
+        for i in range(s_part.size):
+            u, v = s_part[i] - s_origin, d_part[i] - d_origin
+            u_run += u
+            v_run += v
+            uu_run += u * u
+            vv_run += v * v
+            uv_run += u * v
+        u_sum += u_run
+        v_sum += v_run
+        uu_sum += uu_run
+        vv_sum += vv_run
+        uv_sum += uv_run
+    return u_sum, v_sum, uu_sum, vv_sum, uv_sum
+
+
+@njit(types.UniTuple(float64, 3)(_MAP, _MAP, *5 * [float32]), **_OPTIONS)
+def overlap(s, d, cut, s_origin, s_shift, d_shift, ratio):
+    """Number of pixels with d > cut, the sum of s - s_origin there, and that of |(s + s_shift) ratio - (d + d_shift)|."""
     count, there, distance = 0.0, 0.0, 0.0
     for start in range(0, s.size, _RUN):
         count_run, there_run, distance_run = float32(0), float32(0), float32(0)
@@ -47,7 +63,7 @@ def overlap(s, d, cut, s_shift, d_shift, ratio):
             u, v = s_part[i], d_part[i]
             positive = float32(v > cut)
             count_run += positive
-            there_run += u * positive
+            there_run += (u - s_origin) * positive
             distance_run += abs((u + s_shift) * ratio - (v + d_shift))
         count += count_run
         there += there_run

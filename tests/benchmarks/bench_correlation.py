@@ -42,16 +42,24 @@ def fraccp_of_fifty_methods() -> dict[str, Any]:
     )
 
 
-def three_measures_of_one_method() -> dict[str, Any]:
-    scores, subjective = _scores(1)
+def _three_measures(methods: int, goal: float, rounds: int) -> dict[str, Any]:
+    scores, subjective = _scores(methods)
     return compare(
-        "FracCP + SROCC + PLCC, 60x12, 1 method",
+        f"FracCP + SROCC + PLCC, 60x12, {methods} method{'s' * (methods > 1)}",
         "scipy loops",
         lambda: [measure(scores, subjective) for measure in (fraccp, srocc, plcc)],
         lambda: [_loop(peer, scores, subjective) for peer in (stats.kendalltau, stats.spearmanr, stats.pearsonr)],
-        goal=50,
-        rounds=5,
+        goal,
+        rounds=rounds,
     )
+
+
+def three_measures_of_one_method() -> dict[str, Any]:
+    return _three_measures(1, goal=100, rounds=5)
+
+
+def three_measures_of_fifty_methods() -> dict[str, Any]:
+    return _three_measures(50, goal=500, rounds=3)
 
 
 def srocc_interval_of_400_images() -> dict[str, Any]:
@@ -77,5 +85,6 @@ BENCHMARKS = [
     fraccp_of_one_method,
     fraccp_of_fifty_methods,
     three_measures_of_one_method,
+    three_measures_of_fifty_methods,
     srocc_interval_of_400_images,
 ]
