@@ -47,7 +47,10 @@ def weightings(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def _by_photograph(rows: pd.DataFrame) -> pd.DataFrame:
-    return rows if _is_sacid(rows) else world_compression.single_photographs(rows)
+    """Rows of single photographs; networks of the micro-world, which never saw one, are left out."""
+    if _is_sacid(rows):
+        return rows
+    return world_compression.single_photographs(rows[~rows["method"].isin(world_compression.NETWORKS)])
 
 
 def _is_sacid(rows: pd.DataFrame) -> bool:

@@ -198,8 +198,8 @@ def test_means_are_those_of_single_photographs(agreed):
 
 def test_ranks_and_weightings_are_those_of_the_profiles_observers(agreed):
     ranks = door.ranks(agreed).set_index("method")
-    assert ranks.loc["baseline", "rank"] == 1 and ranks.loc["psnr", "rank"] == len(ranks) and set(ranks["images"]) == {6}
-    assert not {"bitrate_only", "preset_order", "ew_psnr_gaze"} & set(ranks.index)
+    assert ranks.loc["psnr", "rank"] == len(ranks) and ranks["rank"].min() == 1 and set(ranks["images"]) == {6}
+    assert not {"bitrate_only", "preset_order", "ew_psnr_gaze", "baseline"} & set(ranks.index)
     found = door.weightings(agreed).set_index(["method", "reference"])
     assert {("ew_psnr", "psnr"), ("ew_ssim", "ew_ssim_shuffled"), ("ew_ssim", "ew_ssim_gaze")} <= set(found.index)
     value = claim_parts(agreed)["FracCP: EW-PSNR − PSNR"].mean()
