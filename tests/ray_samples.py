@@ -4,6 +4,7 @@ They import the fixtures; only the cluster itself, which all of them use, is one
 """
 
 import shutil
+import sys
 import tempfile
 import time
 from collections import Counter
@@ -97,10 +98,17 @@ def look(params, inputs, scratch):
 '''
 
 
+def require_ray() -> Any:
+    """Ray, where it is installed and can start workers of this Python."""
+    if " " in sys.executable:
+        pytest.skip("Ray cannot start workers of a Python whose path holds a space")
+    return pytest.importorskip("ray", reason="ray is not installed")
+
+
 @contextmanager
 def started() -> Iterator[Any]:
     """A cluster of two nodes with one CPU each, to which nobody is connected."""
-    pytest.importorskip("ray", reason="ray is not installed")
+    require_ray()
     from ray.cluster_utils import Cluster
 
     folder = tempfile.mkdtemp(prefix="ray-")  # short: the paths of sockets are

@@ -33,6 +33,7 @@ from tests.ray_samples import (
     lines,
     make,
     nodes,
+    require_ray,
     results,
     starts,
     toys,
@@ -344,7 +345,7 @@ def test_a_run_connects_and_sends_its_code(
 @pytest.fixture
 def unconnected(monkeypatch: pytest.MonkeyPatch) -> None:
     """As if this process had no connection."""
-    ray = pytest.importorskip("ray", reason="ray is not installed")
+    ray = require_ray()
     monkeypatch.setattr(ray, "is_initialized", lambda: False)
 
 
@@ -390,12 +391,20 @@ def test_other_versions_are_named(
         run([make("a")], results, address=nodes.address, title="t")
 
 
+def test_a_python_in_a_path_with_a_space_is_refused_at_once(
+    unconnected: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "executable", "/a folder/bin/python")
+    with pytest.raises(PaperlibError, match="path holds a space: /a folder/bin/python; move this"):
+        cluster.run([Unit.of("toys", "one", "paperlib.experiments.networks:train")], ResultStore(tmp_path), address="local", title="t")
+
+
 def test_no_cluster_on_this_machine_is_told() -> None:
     assert "`ray start --head`" in cluster._refusal("auto", "Could not find any running Ray instance. …")
 
 
 def test_a_cluster_of_this_machine_is_as_large_as_workers_are_wanted(monkeypatch: pytest.MonkeyPatch) -> None:
-    ray = pytest.importorskip("ray", reason="ray is not installed")
+    ray = require_ray()
     calls = []
     monkeypatch.setattr(ray, "is_initialized", lambda: False)
     monkeypatch.setattr(ray, "init", lambda address, **options: calls.append((address, options)))
