@@ -14,7 +14,7 @@ from paperlib.experiments.extraction import SLOW_CONTROLS, WORLD_ROWS, Examples
 from paperlib.experiments.networks import VARIANTS, load_network, network_unit
 from paperlib.experiments.photo_sets import open_gaze_source, origins
 from paperlib.experiments.photo_sources import SCORE_KINDS, scoring_network
-from paperlib.maps.hirescam import SIGNS, extract
+from paperlib.maps.hirescam import extract
 from paperlib.paper import look
 
 if TYPE_CHECKING:
@@ -92,14 +92,13 @@ def explore(material: Material, choice: Choice) -> View:
     """The map of one network on one picture, and how well it agrees with gaze.
 
     Raises:
-        ValueError: no such picture, network or sign, or as `paperlib.maps.smoothing.passes`.
+        ValueError: no such picture or network, or as `paperlib.maps.hirescam.extract`.
     """
     shown = material.shown
     if not 0 <= choice.image < len(shown.images):
         raise ValueError(f"image={choice.image}: expected 0 to {len(shown.images) - 1}")
-    for name, known in (("network", material.networks), ("sign", SIGNS)):
-        if getattr(choice, name) not in known:
-            raise ValueError(f"{name}={getattr(choice, name)!r}; expected one of: {', '.join(known)}")
+    if choice.network not in material.networks:
+        raise ValueError(f"network={choice.network!r}; expected one of: {', '.join(material.networks)}")
     image, density = shown.images[choice.image], np.asarray(shown.density[choice.image])
     network, layer = material.networks[choice.network]()
     (saliency,) = extract(

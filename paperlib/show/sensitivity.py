@@ -33,16 +33,17 @@ def saved() -> pd.DataFrame:
     path = path if path.is_file() else paths.FIGURES / path.name
     if not path.is_file():
         raise PaperlibError(f"{path} is not there; make it with: {COMMAND}")
-    table = pd.read_csv(path, dtype={"weight": str}, keep_default_na=False, na_values={"SROCC_sd": [""]})
+    table = pd.read_csv(path, dtype={"weight": str})
     if tuple(table.columns) != COLUMNS:
         raise PaperlibError(f"{path} has other columns than {', '.join(COLUMNS)}; make it anew with: {COMMAND}")
-    return readable(table)
+    return readable(table.fillna({"weight": ""}))
 
 
 def readable(table: pd.DataFrame) -> pd.DataFrame:
-    """Means ± standard deviations over repeats, methods by their names."""
+    """Means ± standard deviations over repeats (the mean alone of a single one), methods by their names."""
     def cell(row: pd.Series, metric: str) -> str:
-        return f"{row[metric]:.3f} ± {row[f'{metric}_sd']:.3f}"
+        sd = row[f"{metric}_sd"]
+        return f"{row[metric]:.3f}" + ("" if pd.isna(sd) else f" ± {sd:.3f}")
 
     words = {metric: table.apply(cell, axis=1, metric=metric) for metric in METRICS}
     names = table["variant"].map(lambda variant: paper.look(variant).label)

@@ -7,9 +7,9 @@ import pytest
 import torch
 from torch import nn
 
-from paperlib.experiments import explorer
 from paperlib.experiments.explorer import Choice, Material, explore
 from paperlib.experiments.extraction import Examples
+from paperlib.maps import hirescam
 from paperlib.maps.evidence import score_evidence
 from paperlib.maps.hirescam import extract
 from paperlib.metrics.saliency import evaluate
@@ -115,4 +115,4 @@ def test_what_is_not_there_is_refused(material, change, complaint):
 
 
 def test_every_sign_has_a_standard_before_it():
-    assert next(iter(explorer.SIGNS)) == Choice(0, "any").sign == "positive"
+    assert next(iter(hirescam.SIGNS)) == Choice(0, "any").sign == "positive"

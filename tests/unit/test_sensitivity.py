@@ -58,6 +58,14 @@ def test_what_is_saved_is_shown(table, tmp_path, monkeypatch):
     assert "Baseline-GradCAM-Loss" in files[1].read_text("utf-8")
 
 
+def test_a_single_repeat_is_saved_and_shown_without_a_spread(table, tmp_path, monkeypatch):
+    monkeypatch.setenv("PAPERLIB_FIGURES", str(tmp_path))
+    single = table.assign(n=1, **{f"{metric}_sd": float("nan") for metric in sensitivity.METRICS})
+    shown.save(single, tmp_path)
+    found = shown.saved()
+    assert found.loc[0, "CC"] == f"{table.loc[0, 'CC']:.3f}" and found.loc[0, "weight"] == ""
+
+
 def test_refusals(tmp_path, monkeypatch):
     monkeypatch.setenv("PAPERLIB_FIGURES", str(tmp_path))
     monkeypatch.setattr(paths, "FIGURES", tmp_path)
