@@ -464,12 +464,8 @@ def _figures_folder(profile: "Profile", custom: bool = False) -> Path:
 
 
 def _require_writable(folder: Path) -> None:
-    from tempfile import TemporaryFile
-
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with TemporaryFile(dir=folder):
-            pass
+        paths.make_writable(folder)
     except OSError as error:
         advice = "choose another folder with --results DIR (results) or PAPERLIB_FIGURES=DIR (figures)"
         raise PaperlibError(f"cannot write to {folder} ({error.strerror}); {advice}") from error

@@ -22,6 +22,17 @@ def figures_root() -> Path:
     return Path(os.environ.get("PAPERLIB_FIGURES") or FIGURES).resolve()
 
 
+def make_writable(folder: Path) -> None:
+    """Make `folder` where it is missing, and write into it once.
+
+    Raises:
+        OSError: it cannot be made, or written to.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryFile(dir=folder):
+        pass
+
+
 @contextmanager
 def atomic_write(path: str | Path, mode: str = "wb") -> Iterator[IO[Any]]:
     """Open a temporary file beside `path` and give it that name only after the block ended well.

@@ -17,7 +17,7 @@ from paperlib.coding.x264 import PRESETS, EncoderSettings
 from paperlib.datasets.files import UnusableFile, has_rotation, read_grey, read_rgb, spell_size
 from paperlib.datasets.photographs import centre_bias
 from paperlib.errors import PaperlibError
-from paperlib.paths import atomic_write
+from paperlib.paths import atomic_write, make_writable
 
 CENTER = "center"
 """Word instead of a file of saliency: a Gaussian in the middle, a quarter of each side wide."""
@@ -190,12 +190,8 @@ def _sha256(content: bytes) -> str:
 
 
 def _require_folder(folder: Path) -> None:
-    from tempfile import TemporaryFile
-
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with TemporaryFile(dir=folder):
-            pass
+        make_writable(folder)
     except OSError as error:
         raise _unwritable(folder, error) from error
 
