@@ -20,13 +20,21 @@ Usage: ./run_all.sh [VERB] [OPTIONS]
   ./run_all.sh test [ARGS]     unit, property and fault tests, then the notebooks against their stored outputs;
                                ARGS go to pytest, paths among them replace the default `tests notebooks`
   ./run_all.sh lab             JupyterLab at the first notebook
-  ./run_all.sh table 1|2|3     one table of the paper              (--csv, --json)
+  ./run_all.sh table 1|2|3     one table of the paper              (--csv, --json, --seeds N)
   ./run_all.sh figure 1|2      one figure of the paper
   ./run_all.sh claims          the claims of the paper, checked    (--json)
+  ./run_all.sh sensitivity     what hangs on the saliency loss and its weight
+  ./run_all.sh sacid           what SACID's scores say about bit-rate and preset alone
+  ./run_all.sh code IMAGE      your picture, coded with saliency   (--saliency MAP --bpp X)
+  ./run_all.sh votes FILE      scores from your own pairwise votes
+  ./run_all.sh data status     data sets and weights: what is there, what is missing (also fetch, verify, where)
+  ./run_all.sh cost            what the tables cost on this device
+  ./run_all.sh export          the Baselines of Table II as weights for Table I and Figure 2
   ./run_all.sh bench           speed against peers                 (--json)
 
 Options of a run:
-  --profile NAME        how large a run, on which data; today: demo (default)
+  --profile NAME        how large a run, on which data: demo (default), rehearsal, paper, own
+  --data-root FOLDER    your data, for the profiles paper and own
   --only NOTEBOOK       one notebook, for example 03a
   --set NAME=VALUE      a notebook parameter
   --results FOLDER      where results are stored

@@ -432,7 +432,10 @@ def _check_connected(wins: np.ndarray, virtual_wins: float) -> None:
 def _reachable(edges: np.ndarray) -> np.ndarray:
     """Transitive closure of batched boolean graphs."""
     size = edges.shape[1]
-    reach = (edges | np.eye(size, dtype=bool)).astype(np.float32)
-    for _ in range(int(np.ceil(np.log2(size))) if size > 1 else 0):
-        reach = np.minimum(reach @ reach, 1)
-    return reach > 0
+    reach = edges | np.eye(size, dtype=bool)
+    for _ in range(int(np.ceil(np.log2(size)))):
+        if reach.all():
+            break
+        paths = reach.astype(np.float32)
+        reach = paths @ paths > 0
+    return reach

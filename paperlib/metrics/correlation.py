@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 
 _CHUNK_VALUES = 2_000_000
 _BLOCK_DRAWS = 32
+_BLOCK_VALUES = 32_768
 _FEW = 64
 """Items that are ranked by comparing all pairs; more are sorted."""
 
@@ -212,14 +213,12 @@ def _ranks(values: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def _ranks_of_few(values: NDArray[np.float64]) -> NDArray[np.float64]:
-    """From comparisons of all pairs (i, i + lag), one lag at a time: for few items far faster than many short sorts."""
+    """From comparisons of all pairs: for few items far faster than many short sorts."""
     items = _items_first(values, values.ndim)
     doubled = np.full(items.shape, len(items) + 1, np.int16)
-    for lag in range(1, len(items)):
-        later, earlier = items[lag:], items[:-lag]
-        sign = (later > earlier).view(np.int8) - (later < earlier).view(np.int8)
-        doubled[lag:] += sign
-        doubled[:-lag] -= sign
+    for rows in _rows_at_once(items):
+        sign = (items[rows, None] > items).view(np.int8) - (items[rows, None] < items).view(np.int8)
+        doubled[rows] += sign.sum(axis=1, dtype=np.int16)
     return np.moveaxis(doubled, 0, -1) / 2
 
 
@@ -269,17 +268,22 @@ def _centred(items: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def _concordant_share(scores: NDArray[np.float64], subjective: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Share along the last axis, from all pairs (i, i + lag), one lag at a time; NaN where no pair is ordered."""
+    """Share along the last axis, each pair seen from its better item; NaN where no pair is ordered."""
     axes = max(scores.ndim, subjective.ndim)
     x, y = _items_first(scores, axes), _items_first(subjective, axes)
     concordant = np.zeros(np.broadcast_shapes(x.shape[1:], y.shape[1:]), np.int64)
     ordered = np.zeros(y.shape[1:], np.int64)
-    for lag in range(1, len(x)):
-        rises, falls = y[lag:] > y[:-lag], y[lag:] < y[:-lag]
-        agree = ((x[lag:] > x[:-lag]) & rises) | ((x[lag:] < x[:-lag]) & falls)
-        concordant += np.count_nonzero(agree, axis=0)
-        ordered += np.count_nonzero(rises | falls, axis=0)
+    for rows in _rows_at_once(x):
+        better = y[rows, None] > y
+        concordant += np.count_nonzero((x[rows, None] > x) & better, axis=(0, 1))
+        ordered += np.count_nonzero(better, axis=(0, 1))
     return np.where(ordered > 0, concordant / np.maximum(ordered, 1), np.nan)
+
+
+def _rows_at_once(items: NDArray[np.float64]) -> Iterator[slice]:
+    """Slices of the first axis, so many items each that their comparisons with all stay in the processor's cache."""
+    step = max(1, _BLOCK_VALUES // max(1, items.size))
+    yield from (slice(start, start + step) for start in range(0, len(items), step))
 
 
 def _items_first(values: NDArray[np.float64], axes: int) -> NDArray[np.float64]:
