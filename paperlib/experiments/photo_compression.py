@@ -1,4 +1,5 @@
-"""Table III on SACID: how well each method agrees with people, and with what knowledge alone one would agree as well.
+"""Table III on SACID, or on own data in its layout: how well each method agrees with people, and how well what needs no
+picture does.
 
     pictures ──┬─> scores of a method, shard by shard ──┬─> agreement per photograph
     training ──┤   (the three Baselines)                │
@@ -32,12 +33,14 @@ from paperlib.experiments.photo_sets import (
     network_params,
     network_places,
     network_resources,
+    told_how_to_get,
 )
 from paperlib.experiments.photo_sources import (
     ORIGINS,
     Origin,
     maker,
-    needed_files,
+    official_files,
+    own_origins,
     weights_fingerprint,
 )
 from paperlib.experiments.photo_training import Training, trainings
@@ -55,11 +58,15 @@ from paperlib.maps.transform import to_levels
 from paperlib.metrics.agreement import per_image, rank_intervals, summarise
 from paperlib.metrics.inference import compare_with
 from paperlib.models.iqa_methods import SIZE_MODES, describe
+from paperlib.models.official import OfficialFile, find_official, official_path
+from paperlib.models.quality import expected_files
 
 if TYPE_CHECKING:
     from paperlib.profiles import Profile
 
-EXPERIMENT, DATASET = "compression", "sacid"
+EXPERIMENT = "compression"
+SACID, OWN_DATA = DATASETS = ("sacid", "own")
+"""Sets that Table III is made on: the paper's, and the user's own photographs (`paperlib.experiments.own_study`)."""
 BASELINES = ("baseline", "baseline_sal_loss", "baseline_gradcam_loss")
 WEIGHTED = ("ew_psnr", "ew_ssim")
 ON_CPU = ("psnr", "ssim", *WEIGHTED)
@@ -86,9 +93,10 @@ def units(profile: "Profile") -> list[Unit]:
         PaperlibError: the data are missing or unfit, a method or a size mode that there is not.
     """
     settings = profile.compression
-    if settings.compression_set != DATASET:
-        raise PaperlibError(f"compression_set={settings.compression_set!r}: Table III knows {DATASET!r}, or empty for "
-                            "the study with simulated assessors")
+    if settings.compression_set not in DATASETS:
+        known = " and ".join(map(repr, DATASETS))
+        raise PaperlibError(f"compression_set={settings.compression_set!r}: Table III knows {known}, or "
+                            "empty for the study with simulated assessors")
     if settings.size_mode not in SIZE_MODES:
         raise PaperlibError(f"size_mode={settings.size_mode!r} is not known; choose from: {', '.join(SIZE_MODES)}")
     if profile.evidence == "stand-ins":
@@ -101,7 +109,7 @@ def units(profile: "Profile") -> list[Unit]:
 
 @dataclass(frozen=True)
 class Source:
-    """SACID as the units see it."""
+    """A data set as the units see it."""
 
     pictures: SacidSet
     root: Path
@@ -109,33 +117,38 @@ class Source:
 
 
 def open_source(profile: "Profile") -> Source:
-    """The sequences of SACID that `profile` looks at.
+    """The sequences that `profile` looks at.
 
     Raises:
         PaperlibError: as `paperlib.datasets.sacid.open_sacid`; no folder of data; too few sequences, bit-rates or
             presets.
     """
     if not profile.data_root:
-        raise PaperlibError(f"profile {profile.name!r} needs the folder of its data: give --data-root DIR, with SACID "
-                            "in it")
-    root, n = _home(Path(profile.data_root)), profile.compression.n_sequences
-    partial = profile.evidence == "stand-ins"
-    pictures = sample(open_sacid(root, partial=partial), n)
+        raise PaperlibError(f"profile {profile.name!r} needs the folder of its data: give --data-root DIR, with "
+                            f"{_INSIDE[profile.compression.compression_set]} in it")
+    name, n = profile.compression.compression_set, profile.compression.n_sequences
+    root, partial = _home(Path(profile.data_root), name), profile.evidence == "stand-ins"
+    with told_how_to_get(profile, name):
+        pictures = sample(open_sacid(root, partial=partial, own=name == OWN_DATA), n)
     scores = pictures.scores
     rates, kinds = set(scores.bpps.tolist()), set(scores.presets.tolist())
     if min(len(scores.sequences), len(rates), len(kinds)) < _FEW or len(scores.versions) != len(rates) * len(kinds):
         raise PaperlibError(f"{pictures.title}: Table III needs at least {_FEW} sequences, bit-rates and presets, every "
                             f"preset at every bit-rate, got {len(scores.sequences)}, {len(rates)} and {len(kinds)}")
-    return Source(pictures, root, {"partial": partial, "n_sequences": n, "fingerprint": pictures.fingerprint})
+    return Source(pictures, root, {"dataset": name, "partial": partial, "n_sequences": n,
+                                   "fingerprint": pictures.fingerprint})
 
 
-def _home(root: Path) -> Path:
-    return next((root / name for name in (DATASET, DATASET.upper()) if (root / name).is_dir()), root)
+_INSIDE = {SACID: "SACID", OWN_DATA: "the folders that `python -m paperlib code FOLDER` writes and moses.csv"}
+
+
+def _home(root: Path, name: str) -> Path:
+    return next((root / folder for folder in (name, name.upper()) if (root / folder).is_dir()), root)
 
 
 def check_unit(source: Source) -> Unit:
     """Reads every picture once, so that bad files end the run before a network is loaded."""
-    return Unit.of(EXPERIMENT, f"pictures/{DATASET}", "paperlib.experiments.photo_compression:check_pictures",
+    return Unit.of(EXPERIMENT, f"pictures/{source.pictures.name}", "paperlib.experiments.photo_compression:check_pictures",
                    places={"root": source.root}, cost=60.0, **source.params)
 
 
@@ -145,22 +158,45 @@ class Line:
 
     Attributes:
         method: its key, or its label where `paperlib.paper.METHODS` has none.
-        judge: the method of `paperlib.models.iqa_methods` that scores, or a Baseline.
+        judge: the method of `paperlib.models.iqa_methods` that scores, or a Baseline, or the user's network.
         weights: what EW metrics weigh with (`paperlib.experiments.picture_scores`).
+        origin: of the user's network; None for the other methods.
     """
 
     method: str
     judge: str
     weights: str = OWN
+    origin: Origin | None = None
 
 
 def lines(profile: "Profile") -> list[Line]:
-    """The rows of `profile` that pictures are scored for: its methods, then controls of the EW metrics among them."""
+    """The rows of `profile` that pictures are scored for: its methods, then controls of the EW metrics among them.
+
+    The user's networks (`own_lines`) come on top."""
     methods = profile.compression.scored_methods
     controls = [CENTER, SHUFFLED, UNIFORM, *filter(None, [profile.compression.weighting_model])]
     return [Line(method, method) for method in methods] + [
         Line(_weighted(judge, kind), judge, kind) for judge in WEIGHTED if judge in methods for kind in controls
     ]
+
+
+def own_lines(profile: "Profile") -> list[Line]:
+    """A row for each of the user's networks; backbones before quality training judge nothing and have none.
+
+    Raises:
+        PaperlibError: a text of another form, or a network that does not judge single pictures.
+    """
+    networks = {name: origin for name, origin in own_origins(profile.models).items() if origin.kind == "quality"}
+    for name in networks:
+        expected_files(name)
+    return [Line(name, name, origin=origin) for name, origin in networks.items()]
+
+
+def all_lines(profile: "Profile") -> list[Line]:
+    """`lines` and `own_lines`; a network of the user takes the place of the method of its name."""
+    own = own_lines(profile)
+    names = {line.method for line in own}
+    return [*(line for line in lines(profile) if line.method not in names), *own]
 
 
 def _weighted(judge: str, kind: str) -> str:
@@ -172,7 +208,7 @@ def _weighted(judge: str, kind: str) -> str:
 def agreement_unit(profile: "Profile", source: Source, checked: Unit) -> Unit:
     """Agreement of all methods with the subjective scores; needs the scores of every method that is at hand."""
     needs, shards, absent = [], [], []
-    for line in lines(profile):
+    for line in all_lines(profile):
         try:
             for seed, found in scores_units(profile, source, checked, line).items():
                 needs += found
@@ -180,7 +216,7 @@ def agreement_unit(profile: "Profile", source: Source, checked: Unit) -> Unit:
         except _Absent as reason:
             absent.append((line.method, str(reason)))
     return Unit.of(
-        EXPERIMENT, f"agreement/{DATASET}", "paperlib.experiments.photo_compression:agree", needs=[checked, *needs],
+        EXPERIMENT, f"agreement/{source.pictures.name}", "paperlib.experiments.photo_compression:agree", needs=[checked, *needs],
         places={"root": source.root}, shards=shards, absent=absent, size_mode=profile.compression.size_mode,
         **source.params,
     )
@@ -205,20 +241,26 @@ def scores_units(profile: "Profile", source: Source, checked: Unit, line: Line) 
             for one in trained
         }
     root, settings = Path(profile.weights_root), profile.compression
+    if line.origin is not None:
+        _require_files(official_files(line.origin), root)
+        return {0: _shards(profile, source, line, [checked], network=line.origin.model, layer=line.origin.layer,
+                           content=weights_fingerprint(line.origin, root))}
     files = describe(line.judge).files
-    _require_files((file.name, file.where) for file in files if not (root / file.name).is_file())
+    _require_files(files, root)
     maps = []
     if line.weights not in (OWN, CENTER, SHUFFLED, UNIFORM):
         maps = [maps_unit(profile, source, checked, line.weights)]
-    content = " ".join(weights_fingerprint(Origin("network", weights=str(root / file.name)), root) for file in files)
+    content = " ".join(weights_fingerprint(Origin("network", weights=str(official_path(file, root))), root) for file in files)
     return {0: _shards(profile, source, line, [checked, *maps], maps=maps[0].name if maps else "", content=content,
                        crops=settings.crops)}
 
 
-def _require_files(missing: Iterable[tuple[str, str]]) -> None:
-    listed = "; ".join(f"{name} ({where})" for name, where in missing)
-    if listed:
-        raise _Absent(f"weights are missing: {listed}")
+def _require_files(files: Iterable[OfficialFile], root: Path) -> None:
+    missing = [file for file in files if find_official(file, root) is None]
+    if missing:
+        listed = "; ".join(f"{file.name} ({file.where})" for file in missing)
+        names = " ".join(file.short for file in missing)
+        raise _Absent(f"weights are missing: {listed}; `python -m paperlib data fetch {names}` gets them or says how")
 
 
 def _trainings(profile: "Profile", method: str) -> list[Training]:
@@ -244,8 +286,10 @@ def _shards(
     profile: "Profile", source: Source, line: Line, needs: Sequence[Unit], seed: int = 0, **own: Any
 ) -> list[Unit]:
     settings, n = profile.compression, len(source.pictures.scores.sequences)
-    params = {"training": "", "backbone": "", "variant": "", "maps": "", "content": "", "crops": 0} | own
-    places = {"root": source.root, "weights_root": profile.weights_root, "cache": profile.store_root / "scores"}
+    blank = dict.fromkeys(("training", "backbone", "variant", "network", "layer", "maps", "content"), "")
+    params = blank | {"crops": 0} | own
+    places = {"root": source.root, "weights_root": profile.weights_root, "cache": profile.store_root / "scores",
+              "weights_file": line.origin.weights if line.origin else ""}
     resources = {} if line.judge in ON_CPU else {"gpus": 1.0}
     store = ResultStore(profile.store_root)
 
@@ -279,10 +323,10 @@ def maps_unit(profile: "Profile", source: Source, checked: Unit, method: str) ->
     if method not in ORIGINS:
         raise PaperlibError(f"weighting_model={method!r} is not known; choose from: {', '.join(ORIGINS)}")
     origin, root = ORIGINS[method], Path(profile.weights_root)
-    _require_files((name, where) for name, where in needed_files(origin) if not (root / name).is_file())
+    _require_files(official_files(origin), root)
     smoothing = profile.extraction
     return Unit.of(
-        EXPERIMENT, f"maps/{method}/{DATASET}", "paperlib.experiments.photo_compression:make_maps", needs=[checked],
+        EXPERIMENT, f"maps/{method}/{source.pictures.name}", "paperlib.experiments.photo_compression:make_maps", needs=[checked],
         places=network_places(profile, origin) | {"root": source.root}, cost=20.0, resources=network_resources(origin),
         smoothing=smoothing.smoothing, principal_component=smoothing.principal_component,
         **network_params(profile, origin), **source.params,
@@ -300,7 +344,7 @@ def check_pictures(params: dict[str, Any], inputs: Inputs, scratch: Path) -> Res
     """
     pictures = opened(params)
     found = sacid_set.check(pictures, progress)
-    common = {"experiment": EXPERIMENT, "method": _FIRST, "dataset": DATASET, "variant": "data", "n": found.pictures}
+    common = {"experiment": EXPERIMENT, "method": _FIRST, "dataset": pictures.name, "variant": "data", "n": found.pictures}
     return Result(rows=[common | {"metric": name, "value": float(value)} for name, value in (
         ("sequences", found.sequences), ("pictures", found.pictures), ("references", found.references))])
 
@@ -343,7 +387,7 @@ def agree(params: dict[str, Any], inputs: Inputs, scratch: Path) -> Result:
             (PRESETS, 0): preset_order(scores.subjective, scores.presets)}
     found = per_image(np.stack([*raw.values()]), scores.subjective, scores.bpps, drop_sign=True)
     measured = dict(zip(METRICS, (found.srocc, found.plcc, found.fraccp), strict=True))
-    common = {"experiment": EXPERIMENT, "dataset": DATASET}
+    common = {"experiment": EXPERIMENT, "dataset": params["dataset"]}
     rows = [
         common | {"method": method, "metric": metric, "variant": sequence, "seed": seed, "value": float(value),
                   "n": len(scores.versions)}
@@ -480,14 +524,15 @@ def claim_parts(rows: pd.DataFrame) -> dict[str, pd.Series]:
 
 def table(rows: pd.DataFrame, profile: "Profile") -> TableData:
     """Table III from the rows of `units`, with the paper's numbers beside ours and the controls below."""
-    columns = tuple(Column(DATASET, metric, +1, f"{metric} ↑") for metric in METRICS)
+    dataset = profile.compression.compression_set
+    columns = tuple(Column(dataset, metric, +1, f"{metric} ↑") for metric in METRICS)
     found = {metric: _numbers(rows, metric) for metric in METRICS}
     cells = []
     for section, method in _lines_of_the_table(profile):
         for metric in METRICS:
-            published = paper.published(3, method, DATASET, metric)
+            published = paper.published(3, method, dataset, metric)
             cells.append({
-                "section": section, "method": method, "dataset": DATASET, "metric": metric,
+                "section": section, "method": method, "dataset": dataset, "metric": metric,
                 **found[metric].get(method, _BLANK), "published": math.nan if published is None else published,
                 "ranked": section != "Control",
             })
@@ -514,12 +559,14 @@ _BLANK = dict.fromkeys(("value", "low", "high", "sd", "p_holm"), math.nan) | {"n
 
 
 def _lines_of_the_table(profile: "Profile") -> list[tuple[str, str]]:
-    """(section, method): the paper's rows in its order, further methods, controls."""
-    published = [(row.section, row.method) for row in paper.TABLE3]
+    """(section, method): the paper's rows in its order, on own data those that are scored; further methods; controls."""
+    scored = all_lines(profile)
+    methods = {line.method for line in scored}
+    everything = profile.compression.compression_set == SACID
+    published = [(row.section, row.method) for row in paper.TABLE3 if everything or row.method in methods]
     known = {method for _, method in published}
-    own = lines(profile)
-    added = [(_ADDED, line.method) for line in own if line.weights == OWN and line.method not in known]
-    weighted = [line.method for line in own if line.weights != OWN]
+    added = [(_ADDED, line.method) for line in scored if line.weights == OWN and line.method not in known]
+    weighted = [line.method for line in scored if line.weights != OWN]
     return [*published, *added, *(("Control", method) for method in (BITRATE, PRESETS, *weighted))]
 
 
@@ -543,19 +590,21 @@ def _caption(rows: pd.DataFrame, profile: "Profile") -> str:
     rehearsal = "Rehearsal: generated pictures and random weights, the numbers mean nothing. " if standins else ""
     baselines = f" Baselines: means over the trainings ({trained}), ± sd over these." if trained else ""
     return (
-        f"{rehearsal}Ours: {paper.DATASETS[DATASET]}, {counts['sequences']:.0f} photographs, {counts['pictures']:.0f} "
+        f"{rehearsal}Ours: {paper.DATASETS[profile.compression.compression_set]}, {counts['sequences']:.0f} photographs, "
+        f"{counts['pictures']:.0f} "
         f"coded pictures, {counts['references']:.0f} references, size mode {profile.compression.size_mode}; means over "
         f"photographs, in brackets 95 % bootstrap intervals over them.{baselines}"
     )
 
 
 NOTES = (
-    ("SROCC and PLCC over the 12 versions of a photograph, absolute value, mean over photographs, no logistic mapping. "
+    ("SROCC and PLCC over all versions of a photograph, absolute value, mean over photographs, no logistic mapping. "
      "FracCP over the pairs of presets at one photograph and bit-rate; chance is .5, and bit-rate alone cannot order such "
      "a pair."),
     (f"† Not told apart from bit-rate alone (SROCC, PLCC) or from a fixed order of the presets (FracCP): p > {ALPHA} in "
      "a sign-flip test paired by photograph, with Holm's correction over the rows. Rows without it lie above or below."),
     ("The fixed order of the presets is learned on the other photographs. EW metrics weigh with the map that steered "
      "the encoder; their controls weigh with a fixed Gaussian about the middle, with another photograph's map, evenly "
-     "(which is the plain metric), and with another model's map of the reference. Controls take no part in the ranking."),
+     "(which is the plain metric), and, where one is named, with another model's map of the reference. Controls take no "
+     "part in the ranking."),
 )

@@ -5,7 +5,8 @@ A set has one of two faces: pictures with gaze (`"gaze"`, `paperlib.datasets.gaz
 paper's 8-bit maps see of them anyway.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -105,7 +106,23 @@ def _open_source(profile: "Profile", face: str, name: str, options: Mapping[str,
         advice = _ADVICE.get((face, name), "")
         raise PaperlibError(f"profile {profile.name!r} needs the folder of its data: give --data-root DIR{advice}")
     root = _home(Path(profile.data_root), name)
-    return Source(face, _opened(face, name, root, options), root, options)
+    with told_how_to_get(profile, name):
+        return Source(face, _opened(face, name, root, options), root, options)
+
+
+@contextmanager
+def told_how_to_get(profile: "Profile", name: str) -> Iterator[None]:
+    """What a loader refuses comes with the command that gets the data set.
+
+    Raises:
+        PaperlibError: as the block, with a word more where the data set is a published one.
+    """
+    try:
+        yield
+    except PaperlibError as error:
+        if name == "own" or profile.evidence != "data":
+            raise
+        raise PaperlibError(f"{error} (`python -m paperlib data fetch {name}` gets it or says how)") from error
 
 
 def _home(root: Path, name: str) -> Path:

@@ -21,6 +21,7 @@ from paperlib.models.backbones import create_backbone, imagenet_file, load_weigh
 from paperlib.models.baseline import Baseline, to_unit_range
 from paperlib.models.inference import prepare
 from paperlib.models.layers import find_layer
+from paperlib.models.official import OfficialFile, find_official, of_timm, official_path
 from paperlib.models.quality import expected_files, load_quality_model
 from paperlib.models.saliency import OFFICIAL_FILES, load_saliency_network
 
@@ -105,17 +106,23 @@ def folder_origins(root: Path, keys: Sequence[str]) -> dict[str, Origin]:
 # ------------------------------------------------------------------------------------------------------------- weights
 
 
-def needed_files(origin: Origin) -> tuple[tuple[str, str], ...]:
-    """(official file name, where it comes from) of the files that `origin` needs in the folder of weights."""
+def official_files(origin: Origin) -> tuple[OfficialFile, ...]:
+    """The files of weights that `origin` needs; none where the user gives a file, or no network is run."""
     if origin.weights or origin.kind in ("folder", "noise", "center_only", "edges"):
         return ()
     if origin.kind == "baseline":
-        return ((baseline_file(origin.model), "trained for Table II, written by the verb export"),)
+        return (OfficialFile(baseline_file(origin.model), "", "trained for Table II, written by the verb export"),)
     if origin.kind in ("activation", "random_head"):
-        return ((imagenet_file(origin.model), f"timm/{imagenet_file(origin.model).removesuffix('.safetensors')} on the hub"),)
+        return (of_timm(imagenet_file(origin.model).removesuffix(".safetensors")),)
     if origin.kind == "network":
-        return ((OFFICIAL_FILES[origin.model], "the authors of the network, see paperlib.models.saliency"),)
-    return tuple((file.name, file.where) for file in expected_files(origin.model))
+        where = "the authors of the network, see paperlib.models.saliency"
+        return (OfficialFile(OFFICIAL_FILES[origin.model], "", where, origin.model),)
+    return expected_files(origin.model)
+
+
+def needed_files(origin: Origin) -> tuple[tuple[str, str], ...]:
+    """(official file name, where it comes from) of `official_files`."""
+    return tuple((file.name, file.where) for file in official_files(origin))
 
 
 def baseline_file(backbone: str) -> str:
@@ -125,13 +132,20 @@ def baseline_file(backbone: str) -> str:
 
 def require_weights(origins: dict[str, Origin], root: Path) -> None:
     """Raises PaperlibError, once, when files of weights are missing: how many, which, where from."""
-    missing = {
-        name: where for origin in origins.values() for name, where in needed_files(origin) if not (root / name).is_file()
-    }
+    needed = dict.fromkeys(file for origin in origins.values() for file in official_files(origin))
+    missing = [file for file in needed if find_official(file, root) is None]
     if missing:
-        listed = "; ".join(f"{name} ({where})" for name, where in missing.items())
-        raise PaperlibError(f"{len(missing)} file(s) of weights are missing in {root}: {listed}. Put them there, or give "
-                            "another folder with --weights DIR")
+        listed = "; ".join(f"{file.name} ({file.where})" for file in missing)
+        names = " ".join(file.short for file in missing)
+        raise PaperlibError(f"{len(missing)} file(s) of weights are missing in {root}: {listed}. "
+                            f"`python -m paperlib data fetch {names}` gets them or says how; or give another folder with "
+                            "--weights DIR")
+
+
+def weights_file(origin: Origin, root: Path) -> Path:
+    """The one file of weights of `origin`, where it lies; its place in `root` where it is nowhere."""
+    (file,) = official_files(origin)
+    return official_path(file, root)
 
 
 def weights_fingerprint(origin: Origin, root: Path) -> str:
@@ -139,7 +153,7 @@ def weights_fingerprint(origin: Origin, root: Path) -> str:
     spread over their contents."""
     import hashlib
 
-    files = [Path(origin.weights)] if origin.weights else [root / name for name, _ in needed_files(origin)]
+    files = [Path(origin.weights)] if origin.weights else [official_path(file, root) for file in official_files(origin)]
     files += _source_files(origin)
     digest = hashlib.sha256()
     for file in files:
@@ -185,7 +199,7 @@ def maker(params: dict[str, Any], keys: Sequence[str]) -> Maker:
     if kind == "folder":
         return _from_folder(params, keys)
     if kind == "network":
-        file = Path(params["weights_root"], OFFICIAL_FILES[params["model"]])
+        file = weights_file(Origin("network", params["model"]), Path(params["weights_root"]))
         network = load_saliency_network(params["model"], file, device())
         return lambda records: {"maps": [network.predict(record.load_image()) for record in records]}
     return _from_network(params)
@@ -255,7 +269,8 @@ def _baseline(kind: str, backbone: str, weights: Path | None, root: Path) -> Bas
         load_weights(network, weights or root / baseline_file(backbone))
         return network.eval()
     torch.manual_seed(RANDOM_HEAD_SEED)
-    return Baseline(create_backbone(backbone, imagenet=weights or root / imagenet_file(backbone))).eval()
+    imagenet = weights or weights_file(Origin("activation", backbone), root)
+    return Baseline(create_backbone(backbone, imagenet=imagenet)).eval()
 
 
 def _optimised(network: nn.Module, params: Mapping[str, Any]) -> nn.Module:

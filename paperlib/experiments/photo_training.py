@@ -54,13 +54,14 @@ from paperlib.experiments.photo_sources import (
     picture,
     require_weights,
     sized,
+    weights_file,
     weights_fingerprint,
 )
 from paperlib.experiments.quality_drops import verdicts
 from paperlib.experiments.rehearsal import write_standins
 from paperlib.maps.transform import to_levels
 from paperlib.metrics.correlation import plcc, srocc, srocc_interval
-from paperlib.models.backbones import create_backbone, imagenet_file
+from paperlib.models.backbones import create_backbone
 from paperlib.models.baseline import Baseline, to_unit_range
 from paperlib.models.dual_task import DualTask
 from paperlib.paths import atomic_write
@@ -413,7 +414,7 @@ def train(params: dict[str, Any], inputs: Inputs, scratch: Path) -> Result:
         Augmentation(crop=crop if all(crop) else None), seed=params["seed"], cache=Path(params["cache"]),
         workers=loaders, progress=progress,
     )
-    task = _task(params, Path(params["weights_root"], imagenet_file(params["backbone"]))).to(device())
+    task = _task(params, weights_file(_imagenet(params["backbone"]), Path(params["weights_root"]))).to(device())
     settings = FinetuneSettings(
         precision=params["training_precision"],
         **{name: params[name] for name in ("steps", "accumulate", "warm_up", "weight_decay", "clip_norm", "ema_decay",

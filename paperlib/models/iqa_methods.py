@@ -29,12 +29,12 @@ from paperlib.errors import PaperlibError
 from paperlib.metrics import weighted
 from paperlib.models import sgdnet
 from paperlib.models.layers import hidden_modules
+from paperlib.models.official import TIMM, OfficialFile, of_timm
 from paperlib.models.quality import _FILES as _NR_FILES
 from paperlib.models.quality import _PYIQA_WEIGHTS as _PYIQA
 from paperlib.models.quality import (
     CLIPIQA,
     PAPER_MODELS,
-    OfficialFile,
     _clipiqa,
     _construct,
     _file_name,
@@ -58,15 +58,14 @@ SIZE_MODES: tuple[SizeMode, ...] = get_args(SizeMode)
 """The four sizes at which the authors scored SACID; Table III is `full_res`."""
 
 _SHORT, _LONG = 384, 512
-_TIMM = "timm"
 _PATCHES_AT_ONCE = 256
 _SUPPORT_VECTORS = (774, 36)
 _SGDNET_SOURCE = "https://github.com/ysyscool/SGDNet, as named in paperlib.models.sgdnet"
 _BASELINES = ("baseline", "baseline_sal_loss", "baseline_gradcam_loss")
-_CROPS = {"ahiq": "crops", "maniqa": "test_sample", "tres": "test_sample", "hyperiqa": "num_crop"}
-"""The attribute that holds how many crops of a picture the network scores."""
+_CROPS = {"ahiq": ("crops", 2), "maniqa": ("test_sample", 1), "tres": ("test_sample", 1), "hyperiqa": ("num_crop", 1)}
+"""The attribute that holds how many crops of a picture the network scores, and the fewest: AHIQ takes 1 for a picture of
+224x224 that needs no cropping."""
 _BLOCKS_READ = {"ahiq": 5, "maniqa": 10}  # of the 12 of ViT-B/8
-_LEAST_CROPS = 2  # AHIQ takes 1 for a picture of 224x224 that needs no cropping
 
 
 def _of_pyiqa(name: str) -> OfficialFile:
@@ -77,14 +76,10 @@ def _of_torchvision(name: str) -> OfficialFile:
     return OfficialFile(name, "checkpoints", f"https://download.pytorch.org/models/{name}")
 
 
-def _of_timm(stem: str) -> OfficialFile:
-    return OfficialFile(f"{stem}.safetensors", _TIMM, f"model.safetensors of timm/{stem} on the Hugging Face hub")
-
-
 _VGG16 = _of_torchvision("vgg16-397923af.pth")
 _ALEXNET = _of_torchvision("alexnet-owt-7be5be79.pth")
-_RESNET50 = _of_timm("resnet50.a1_in1k")
-_VIT = _of_timm("vit_base_patch8_224.augreg2_in21k_ft_in1k")
+_RESNET50 = of_timm("resnet50.a1_in1k")
+_VIT = of_timm("vit_base_patch8_224.augreg2_in21k_ft_in1k")
 _PYIQA_FILES: dict[str, tuple[OfficialFile, ...]] = {
     **{name: _NR_FILES[name] for name in ("topiq_nr", "dbcnn", CLIPIQA)},
     "ms_ssim": (),
@@ -208,7 +203,7 @@ def describe(name: str) -> Traits:
     if name in _WEIGHTED:
         return Traits(name, True, _WEIGHTED[name].needs_saliency, True, ())
     if name in _SGDNET:
-        file = OfficialFile(sgdnet.OFFICIAL_FILES[_SGDNET[name]], "sgdnet", _SGDNET_SOURCE)
+        file = OfficialFile(sgdnet.OFFICIAL_FILES[_SGDNET[name]], "sgdnet", _SGDNET_SOURCE, name)
         return Traits(name, False, False, sgdnet.SGDNet.higher_is_better, (file,))
     metric = _metric(name)
     files = _PYIQA_FILES[metric] if metric in _PYIQA_FILES else _survey(metric).files
@@ -252,22 +247,23 @@ def open_method(
 
     Args:
         name: a key of `paperlib.paper.TABLE3` but the Baselines', or a metric of pyiqa by its name there.
-        weights_root: folder that holds the files under their official names (`describe(name).files`); None looks where
-            the libraries keep them: torch's hub cache and, for backbones of timm, Hugging Face's.
+        weights_root: folder that holds the files under their official names (`describe(name).files`); what is not in it,
+            or all with None, is looked for where the libraries keep it: torch's hub cache and, for backbones of timm,
+            Hugging Face's.
         device: where networks compute; pictures are given and scores returned on the CPU all the same.
         crops: how many crops of a picture AHIQ (20), MANIQA (20), TReS (50) and HyperIQA (25) score; other methods
-            look at the whole picture. None is the official number; fewer, at least 2, are for rehearsals alone.
+            look at the whole picture. None is the official number; fewer, at least 1 (AHIQ: 2), are for rehearsals alone.
 
     Raises:
         PaperlibError: no such method, a missing, damaged or unfit file.
-        ValueError: `crops` below 2.
+        ValueError: `crops` below 1.
     """
-    if crops is not None and crops < _LEAST_CROPS:
-        raise ValueError(f"crops must be at least {_LEAST_CROPS}, got {crops}")
+    if crops is not None and crops < 1:
+        raise ValueError(f"crops must be at least 1, got {crops}")
     if weights_root is not None and not weights_root.is_dir():
         raise PaperlibError(f"{name}: there is no folder of weights {weights_root}; check its path")
     traits = describe(name)
-    paths = _paths(traits.files, weights_root, name)
+    paths = _located(traits.files, weights_root, name)
     if name in _WEIGHTED:
         return Method(**vars(traits), compute=_weighted_scorer(_WEIGHTED[name]))
     if name in _SGDNET:
@@ -276,7 +272,8 @@ def open_method(
     metric = _metric(name)
     network = _ready(_trimmed(metric, _network(metric, weights_root)), device)
     if crops is not None and metric in _CROPS:
-        setattr(network, _CROPS[metric], crops)
+        attribute, fewest = _CROPS[metric]
+        setattr(network, attribute, max(crops, fewest))
     forward = _pieapp(network) if metric == "pieapp" else network
     return Method(**vars(traits), compute=_network_scorer(forward, device), network=network)
 
@@ -435,23 +432,6 @@ def _is_lack_of_memory(error: Exception) -> bool:
     return isinstance(error, MemoryError) or "can't allocate" in told or "out of memory" in told
 
 
-# ---- files ----------------------------------------------------------------------------------------------------------
-def _paths(files: tuple[OfficialFile, ...], root: Path | None, name: str) -> list[Path]:
-    """Where the files lie; those that are missing are named together."""
-    cached = {file: _of_the_hub(file) for file in files if root is None and file.cache == _TIMM}
-    others = tuple(file for file in files if not cached.get(file))
-    located = dict(zip(others, _located(others, root, name), strict=True))
-    return [cached.get(file) or located[file] for file in files]
-
-
-def _of_the_hub(file: OfficialFile) -> Path | None:
-    """A backbone of timm in Hugging Face's cache, where timm keeps it."""
-    from huggingface_hub import try_to_load_from_cache
-
-    path = try_to_load_from_cache(f"timm/{Path(file.name).stem}", "model.safetensors")
-    return Path(path) if isinstance(path, str) else None
-
-
 # ---- networks of pyiqa ----------------------------------------------------------------------------------------------
 class _ReadDirectly(PaperlibError):
     """A constructor reads a file itself instead of having pyiqa load it."""
@@ -479,7 +459,7 @@ def _network(metric: str, root: Path | None) -> nn.Module:
         return _clipiqa(None, root)
     survey = _survey(metric)
     if survey.network is not None and survey.whole:
-        _fill(survey.network, *_paths(survey.files, root, metric))
+        _fill(survey.network, *_located(survey.files, root, metric))
         return survey.network
     return _assembled(metric, root)
 
@@ -539,7 +519,7 @@ def _noted_backbones(backbones: list[OfficialFile]) -> Iterator[None]:
             backbones.append(_of_torchvision(_file_name(weights.url)))
 
     def note_timm(*_: Any, pretrained_cfg: dict[str, Any], **__: Any) -> None:
-        backbones.append(_of_timm(_timm_stem(pretrained_cfg)))
+        backbones.append(of_timm(_timm_stem(pretrained_cfg)))
 
     with (
         _random_backbones(),
@@ -570,13 +550,13 @@ def _local_parts(metric: str, root: Path | None) -> Iterator[None]:
     load, load_backbone = torch.load, timm.models._builder.load_pretrained
 
     def path_of(file: OfficialFile) -> Path:
-        return _paths((file,), root, metric)[0]
+        return _located((file,), root, metric)[0]
 
     def of_torchvision(weights: Any, *_: Any, **__: Any) -> Any:
         return _read(path_of(_of_torchvision(_file_name(weights.url))))
 
-    def of_timm(model: nn.Module, pretrained_cfg: dict[str, Any], **options: Any) -> None:
-        path = path_of(_of_timm(_timm_stem(pretrained_cfg)))
+    def load_timm(model: nn.Module, pretrained_cfg: dict[str, Any], **options: Any) -> None:
+        path = path_of(of_timm(_timm_stem(pretrained_cfg)))
         load_backbone(model, pretrained_cfg={**pretrained_cfg, "file": str(path)}, **options)
 
     def part(net: nn.Module, model_path: str, strict: bool = True, weight_keys: str | None = None) -> None:
@@ -589,7 +569,7 @@ def _local_parts(metric: str, root: Path | None) -> Iterator[None]:
 
     with ExitStack() as stack:
         stack.enter_context(_replaced(WeightsEnum, "get_state_dict", of_torchvision))
-        stack.enter_context(_replaced(timm.models._builder, "load_pretrained", of_timm))
+        stack.enter_context(_replaced(timm.models._builder, "load_pretrained", load_timm))
         stack.enter_context(_replaced_in_architectures("load_pretrained_network", part))
         stack.enter_context(_replaced(torch, "load", tensors_alone))
         yield
@@ -661,7 +641,7 @@ def random_files(name: str, folder: Path, seed: int) -> list[Path]:
 def _write(file: OfficialFile, folder: Path, held: Any) -> Path:
     path = folder / file.name
     with atomic_write(path) as stream:
-        if file.cache == _TIMM:
+        if file.cache == TIMM:
             from safetensors.torch import save
 
             stream.write(save({key: tensor.contiguous() for key, tensor in held.items()}))

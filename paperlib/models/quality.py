@@ -22,7 +22,7 @@ from contextlib import ExitStack, contextmanager, redirect_stderr, redirect_stdo
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote, unquote, urlparse
+from urllib.parse import unquote, urlparse
 
 import torch
 from torch import Tensor, nn
@@ -30,6 +30,7 @@ from torch import Tensor, nn
 from paperlib.errors import PaperlibError
 from paperlib.models.cnniqa import PatchCNNIQA
 from paperlib.models.layers import find_layer, hidden_modules, layer_names, named_layers, shortened
+from paperlib.models.official import OfficialFile, find_official, places
 from paperlib.paths import atomic_write
 
 CLIPIQA = "clipiqa+"
@@ -45,15 +46,6 @@ _LAST_FEATURES = {
 _PYIQA_WEIGHTS = "https://huggingface.co/chaofengc/IQA-PyTorch-Weights"
 _PROMPTS = (16, 512)
 _BUILDING = threading.RLock()
-
-
-@dataclass(frozen=True)
-class OfficialFile:
-    """A file of weights: its official name, the folder of torch's hub cache that it belongs in, where to get it."""
-
-    name: str
-    cache: str
-    where: str
 
 
 _CLIP_RN50 = OfficialFile("RN50.pt", "clip", "OpenAI's CLIP, model RN50, as listed in pyiqa/archs/clip_model.py")
@@ -107,8 +99,8 @@ def load_quality_model(
             known for the paper's models and `cnniqa_live`.
         weights: the model's file, under any name. For `clipiqa_plus` that of the prompts; `RN50.pt` lies beside it or
             in `weights_root`.
-        weights_root: folder that holds the files under their official names (`expected_files`); None looks in torch's
-            hub cache, where pyiqa keeps them.
+        weights_root: folder that holds the files under their official names (`expected_files`); what is not in it, or
+            all with None, is looked for in torch's hub cache, where pyiqa keeps them.
 
     Returns:
         The model on the CPU in eval mode. In-place activations are switched to out-of-place ones, which changes no
@@ -230,32 +222,18 @@ def _from_user_code(name: str, weights: Path | None) -> tuple[nn.Module, str | N
 
 # ------------------------------------------------------------------------------------------------ files
 def _located(files: tuple[OfficialFile, ...], root: Path | None, name: str, beside: Path | None = None) -> list[Path]:
-    """Where the files lie: in `root`, else in torch's cache, or `beside`; those that are missing are named together.
-
-    pyiqa keeps a name as it stands in the address, so that a + becomes %2B: either is taken.
-    """
-
-    def folders(file: OfficialFile) -> list[Path]:
-        folder = Path(torch.hub.get_dir()) / file.cache if root is None else root
-        return [folder] if beside is None else [folder, beside]
-
-    found = {
-        file: _first_existing(folder / name for folder in folders(file) for name in (file.name, quote(file.name)))
-        for file in files
-    }
+    """Where the files lie, see `paperlib.models.official`; those that are missing are named together."""
+    found = {file: find_official(file, root, beside) for file in files}
     missing = [file for file, path in found.items() if path is None]
     if missing:
         wanted = "; ".join(f"{file.name} (from {file.where})" for file in missing)
-        looked = dict.fromkeys(str(folder) for file in missing for folder in folders(file))
+        looked = dict.fromkeys(str(folder) for file in missing for folder in places(file, root, beside))
         raise PaperlibError(
             f"{name}: {len(missing)} file{'s' if len(missing) > 1 else ''} of weights missing in {', '.join(looked)}: "
-            f"{wanted}; put it there under this name, or give the folder or file that you have"
+            f"{wanted}; `python -m paperlib data fetch {' '.join(file.short for file in missing)}` gets it or says how, "
+            f"or put it there under this name, or give the folder or file that you have"
         )
     return [path for path in found.values() if path is not None]
-
-
-def _first_existing(paths: Iterator[Path]) -> Path | None:
-    return next((path for path in paths if path.is_file()), None)
 
 
 def _file_name(address: str) -> str:

@@ -18,6 +18,7 @@ FLOORS = (
     ("models", "maps", "metrics", "coding"),
     ("engine",),
     ("experiments",),
+    ("supply",),
     ("show",),
     ("cli",),
     ("__main__",),

@@ -1,0 +1,696 @@
+"""Every data set and every file of weights: what it is, who needs it, what it weighs, its terms, and how it comes.
+
+Which files of weights there are is told by the code that loads them (`paperlib.experiments.photo_sources`,
+`paperlib.models.iqa_methods`); here stands what that code need not know: sources, hashes, terms and sizes. Addresses,
+commits, hashes and numbers were read at the sources; sizes that are estimates say so.
+"""
+
+import difflib
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any, Literal
+
+from paperlib.errors import PaperlibError
+from paperlib.supply.hub import HubFile
+from paperlib.supply.transfer import WebFile
+
+if TYPE_CHECKING:
+    from paperlib.models.official import OfficialFile
+    from paperlib.profiles import Profile
+
+Kind = Literal["data set", "weights"]
+
+MAIN = "main"
+"""A revision that is not pinned: the commit of the first fetch is recorded, and asked for from then on."""
+DOWNLOADS = "downloads"
+"""Folder of the data root in which archives are looked for, besides the data set's own folder."""
+
+_DATA_COMMIT = "6545abd7b3a8556cac11cf9ca5a567cb593e3f60"
+_WEIGHTS_COMMIT = "fad4d56d92d1f0c4f954a3261f8092aa80783eea"
+_MIRROR = "chaofengc/IQA-PyTorch-Datasets"
+_PYIQA = "chaofengc/IQA-PyTorch-Weights"
+_DRIVE = "https://drive.google.com/uc?export=download&id="
+_MB = 1_000_000
+_GB = 1_000_000_000
+
+
+@dataclass(frozen=True)
+class HubFolder:
+    """A whole repository of the Hugging Face hub, or what matches `patterns` of it."""
+
+    repo: str
+    repo_type: str
+    revision: str
+    patterns: tuple[str, ...] = ("*",)
+
+
+Source = WebFile | HubFile | HubFolder
+
+
+@dataclass(frozen=True)
+class Archive:
+    """An archive as it may lie in the folder.
+
+    Attributes:
+        names: patterns of its name, any case.
+        marks: names, or patterns of them, one of which lies in the folder of the archive that is taken.
+        into: folder below the data set's own that the content goes to; empty for that itself.
+        hashes: known hashes, and what each stands for; an archive of another content is refused. Empty where none is
+            published: the content is then checked after unpacking.
+    """
+
+    names: tuple[str, ...]
+    marks: tuple[str, ...]
+    into: str = ""
+    hashes: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True)
+class Part:
+    """What a data set is put together from.
+
+    Attributes:
+        what: for people.
+        there: patterns of paths below the data set's folder; one match says that the part is there.
+        archives: what it is unpacked from.
+        source: where it is fetched from; None where that is to be done by hand. A file that is one of `archives` is
+            unpacked, another one is put into the folder as it is.
+    """
+
+    what: str
+    there: tuple[str, ...]
+    archives: tuple[Archive, ...] = ()
+    source: Source | None = None
+
+
+@dataclass(frozen=True)
+class Item:
+    """One data set or one file of weights.
+
+    Attributes:
+        name: how the command line calls it.
+        title: for people.
+        kind: "data set" or "weights".
+        download: bytes, about.
+        on_disk: bytes, about.
+        licence: in a word or two.
+        terms: licence or terms of use, in one sentence.
+        address: of the source, for people.
+        steps: how to get it by hand.
+        layout: how it lies on disk.
+        estimated: the sizes are estimates.
+        optional: no table or figure needs it.
+        parts: of a data set.
+        file: of weights.
+        source: of weights; None where that is to be done by hand.
+    """
+
+    name: str
+    title: str
+    kind: Kind
+    download: int
+    on_disk: int
+    licence: str
+    terms: str
+    address: str
+    steps: tuple[str, ...]
+    layout: str
+    estimated: bool = False
+    optional: bool = False
+    parts: tuple[Part, ...] = ()
+    file: "OfficialFile | None" = None
+    source: WebFile | HubFile | None = None
+
+    @property
+    def automatic(self) -> bool:
+        """`data fetch` gets it without help."""
+        return self.source is not None or (bool(self.parts) and all(part.source for part in self.parts))
+
+    @property
+    def is_made_here(self) -> bool:
+        """Weights that this companion trains itself."""
+        return self.name.startswith("baseline_")
+
+
+# ---- data sets ------------------------------------------------------------------------------------------------------
+_SALICON_IMAGES = Archive(
+    ("images*.zip", "salicon*images*.zip", "stimuli*.zip"),
+    ("images",),
+    "",
+    (("md5:eb2a1bb706633d1b31fc2e01422c5757", "pictures"),),
+)
+_SALICON_FIXATIONS = Archive(
+    ("fixations*.zip", "salicon*fixations*.zip"),
+    ("train", "val"),
+    "fixations",
+    (
+        ("md5:462b70f4f9e8ea446ac628e46cea8d3d", "edition 2017"),
+        ("md5:9a22db9d718200fb90252e5010c004c4", "edition 2015"),
+    ),
+)
+_SALICON_MAPS = Archive(("maps*.zip", "salicon*maps*.zip"), ("train", "val"), "maps")
+_CAT2000 = Archive(
+    ("trainSet*.zip",), ("Stimuli",), "trainSet", (("md5:56ad5c77e6c8f72ed9ef2901628d6e48", "training set"),)
+)
+_KONIQ = Archive(
+    ("koniq10k*.tgz", "koniq10k*.tar.gz", "koniq10k_512x384*.zip", "koniq10k_1024x768*.zip"), ("512x384", "1024x768")
+)
+_CLIVE = Archive(("ChallengeDB*.zip", "live_challenge*.tgz", "live_challenge*.tar.gz"), ("Images",))
+_SACID = Archive(("SACID*.zip",), ("compressed",))
+_CLIC = Archive(
+    ("professional_test_2021*.zip",), ("*.png",), "", (("md5:4476b708ea4c492505dd70061bebe202", "test set"),)
+)
+
+DATA_SETS = (
+    Item(
+        "salicon",
+        "SALICON, gaze by mouse on pictures of COCO",
+        "data set",
+        5 * _GB,
+        6 * _GB,
+        "see its page",
+        "Its terms of use stand on its page; the pictures are COCO's and come from Flickr, each under a licence of its "
+        "own. "
+        "Check before use.",
+        "http://salicon.net/challenge-2017/",
+        (
+            f"Pictures (3.0 GB): open {_DRIVE}1g8j-hTT-51IG1UFwP0xTGhLdgIUCW5e5 in a browser and save as images.zip.",
+            f"Fixations, edition 2017: open {_DRIVE}1P-jeZXCsjoKO79OhFUgnj6FGcyvmLDPj and save as fixations.zip. "
+            "(Edition 2015 has the id 1WVEiXba-I4GN33f0uUl4KhaN1rK7qzs6; never mix the editions.)",
+            f"Density maps, edition 2017: open {_DRIVE}1PnO7szbdub1559LfjYHMy65EDC4VhJC8 and save as maps.zip.",
+            "Put the three archives into {folder} or {downloads}, packed as they are.",
+        ),
+        "salicon/images/{train,val}/COCO_val2014_000000000133.jpg, salicon/fixations/{train,val}/*.mat, "
+        "salicon/maps/{train,val}/*.png; the paper's split is val, 5,000 pictures of 640x480",
+        estimated=True,
+        parts=(
+            Part("pictures", ("images/val/*.jpg", "images/*.jpg"), (_SALICON_IMAGES,)),
+            Part("fixations", ("fixations/val/*.mat",), (_SALICON_FIXATIONS,)),
+            Part("density maps", ("maps/val/*.png",), (_SALICON_MAPS,)),
+        ),
+    ),
+    Item(
+        "cat2000",
+        "CAT2000, training set: eye tracking on 2,000 pictures of 20 categories",
+        "data set",
+        2 * _GB,
+        2 * _GB,
+        "check before use",
+        "No licence is known here: check before use, and cite arXiv 1505.03581.",
+        "http://saliency.mit.edu/results_cat2000.html",
+        (
+            "Download http://saliency.mit.edu/trainSet.zip (md5 56ad5c77e6c8f72ed9ef2901628d6e48).",
+            "Put it into {folder} or {downloads}, packed as it is.",
+        ),
+        "cat2000/trainSet/Stimuli/<Category>/001.jpg, trainSet/FIXATIONLOCS/<Category>/001.mat, "
+        "trainSet/FIXATIONMAPS/<Category>/001.jpg; folders Output are never read; the test set has no gaze and is not "
+        "needed",
+        estimated=True,
+        parts=(
+            Part(
+                "training set",
+                ("trainSet/FIXATIONLOCS/*/*.mat", "FIXATIONLOCS/*/*.mat"),
+                (_CAT2000,),
+                WebFile("http://saliency.mit.edu/trainSet.zip", "md5:56ad5c77e6c8f72ed9ef2901628d6e48"),
+            ),
+        ),
+    ),
+    Item(
+        "koniq10k",
+        "KonIQ-10k: 10,073 photographs with opinions of a crowd",
+        "data set",
+        6_351 * _MB,
+        7 * _GB,
+        "CC BY-SA 4.0 (tag)",
+        "The copy on the hub is tagged cc-by-sa-4.0; the photographs come from Flickr under Creative Commons licences "
+        "of "
+        "their own. Check before use.",
+        "http://database.mmsp-kn.de/koniq-10k-database.html",
+        (
+            "Smaller than what is fetched by itself (both sizes, 6.35 GB): http://datasets.vqa.mmsp-kn.de/archives/"
+            "koniq10k_512x384.zip, only the size that the paper uses.",
+            "Put it into {folder} or {downloads}, packed as it is; `data fetch` adds the table.",
+        ),
+        "koniq10k/512x384/10004473376.jpg (10,073 of them) and koniq10k/koniq10k_distributions_sets.csv (MOS on "
+        "0..100, "
+        "official split)",
+        parts=(
+            Part(
+                "pictures",
+                ("512x384/*.jpg", "1024x768/*.jpg"),
+                (_KONIQ,),
+                HubFile(_MIRROR, "koniq10k.tgz", "dataset", _DATA_COMMIT),
+            ),
+            Part(
+                "table",
+                (
+                    "koniq10k_distributions_sets.csv",
+                    "koniq10k_scores_and_distributions.csv",
+                    "meta_info_KonIQ10kDataset.csv",
+                ),
+                (),
+                WebFile(
+                    "https://raw.githubusercontent.com/subpic/koniq/master/metadata/koniq10k_distributions_sets.csv",
+                    "sha256:d0bd1ad54a60bc36fe172049e46ac76c83554e50ab84acebfd47b82b3e698a0a",
+                    1_147_194,
+                ),
+            ),
+        ),
+    ),
+    Item(
+        "clive",
+        "CLIVE, LIVE In the Wild Image Quality Challenge: 1,162 photographs",
+        "data set",
+        326 * _MB,
+        350 * _MB,
+        "form and password",
+        "On request by a form, with a password; free to use with notice and citation (notice of the University of "
+        "Texas at "
+        "Austin).",
+        "http://live.ece.utexas.edu/research/ChallengeDB/index.html",
+        (
+            "Fill in the form on http://live.ece.utexas.edu/research/ChallengeDB/index.html; the password comes by "
+            "e-mail.",
+            "Download ChallengeDB_release.zip with it.",
+            "Put it into {folder} or {downloads}, packed as it is; if the archive itself asks for the password, unpack "
+            "it "
+            "into {folder} yourself.",
+            f"The maintainers of pyiqa keep a copy, live_challenge.tgz in {_MIRROR} on the Hugging Face hub (326 MB); "
+            "it is "
+            "understood when you put it there, but it is not fetched by itself, because the authors ask for the form.",
+        ),
+        "clive/Images/3.bmp, Images/1017.JPG (1,162; Images/trainingImages is not read), "
+        "clive/Data/AllImages_release.mat, "
+        "Data/AllMOS_release.mat",
+        parts=(
+            Part(
+                "pictures and scores", ("Images/*.bmp", "ChallengeDB_release/Images/*.bmp", "*/Images/*.bmp"), (_CLIVE,)
+            ),
+        ),
+    ),
+    Item(
+        "sacid",
+        "SACID: 60 photographs coded in 12 ways each, with subjective scores",
+        "data set",
+        767 * _MB,
+        767 * _MB,
+        "none stated",
+        "None stated, neither on GitHub nor on the hub: without a licence only what the law allows; ask the authors "
+        "before "
+        "you publish pictures of it.",
+        "https://github.com/Alexkkir/SACID",
+        (
+            "Another way than the hub: https://github.com/Alexkkir/SACID, button Code, Download ZIP; that copy holds "
+            "42 of the "
+            "60 references.",
+            "Put it into {folder} or {downloads}, packed as it is, under a name that starts with SACID.",
+        ),
+        "sacid/reference/<sequence>.png, sacid/saliency/<sequence>.png, "
+        "sacid/compressed/<sequence>/h264v@targetbbp100=12_preset=p132.jpg (720), sacid/moses.csv",
+        parts=(
+            Part(
+                "pictures and scores",
+                ("compressed/*/*.jpg", "compressed/*/*.png"),
+                (_SACID,),
+                HubFolder("alexkkr/SACID", "dataset", MAIN),
+            ),
+        ),
+    ),
+    Item(
+        "clic2021",
+        "CLIC 2021, professional test set: photographs to code yourself",
+        "data set",
+        250 * _MB,
+        250 * _MB,
+        "Unsplash",
+        "Photographs from Unsplash, under its licence; see the page of the challenge.",
+        "https://clic.compression.cc/2021/tasks/",
+        (
+            "Download https://storage.googleapis.com/clic2021_public/professional_test_2021.zip "
+            "(md5 4476b708ea4c492505dd70061bebe202).",
+            "Put it into {folder} or {downloads}, packed as it is.",
+        ),
+        "clic2021/*.png, about 60 photographs of 2.6 megapixels; give one to `python -m paperlib code`",
+        estimated=True,
+        optional=True,
+        parts=(
+            Part(
+                "photographs",
+                ("*.png",),
+                (_CLIC,),
+                WebFile(
+                    "https://storage.googleapis.com/clic2021_public/professional_test_2021.zip",
+                    "md5:4476b708ea4c492505dd70061bebe202",
+                ),
+            ),
+        ),
+    ),
+)
+"""Commits of the hub, md5s and Google Drive ids: the listings of the hub; pysaliency 6a45d24 and MSI-Net bd81e58
+(SALICON, CAT2000); NeuralCompression (CLIC). The hash of KonIQ's table is that of subpic/koniq 1c27157."""
+
+
+# ---- weights --------------------------------------------------------------------------------------------------------
+_SHA256 = {
+    "cfanet_nr_koniq_res50": "9a73138beb3748dd6a83365610ac88fa1cd53225342c77fc9ed44a3be461354c",
+    "HyperIQA-resnet50-koniq10k": "c96c41b1094c8c1ed86cbd661941717f95e24e09e791b2c512d4ffbbde7253ed",
+    "tres_koniq": "f050292679758cc69e8ef0be7f1fd00729bfbadd6e29d88a3f1f09129efe1bfe",
+    "DISTS_weights": "f5e65c96230b7f6ca995691647d482237e4cab8a50c5c4a5784f219ef0748218",
+    "LPIPS_v0.1_alex": "df73285e35b22355a2df87cdb6b70b343713b667eddbda73e1977e0c860835c0",
+    "RN50": "afeb0e10f9e5a86da6080e35cf09123aca3b358a0c3e3b6c78a7b63bc04b6762",
+}
+"""Whole hashes, where they are published or were computed from a copy; others stand in part in the file's own name."""
+
+_TIMM_COMMITS = {
+    "resnet50.a1_in1k": "5d9e13b8fdab4d9718bcf2c8f5c3af01878367e8",
+    "vit_base_patch8_224.augreg2_in21k_ft_in1k": "9c48fc9fd87ab0a53f3368f1f7bccb20fca62aad",
+}
+
+_IN_COMMIT = re.compile("AHIQ|CLIP-IQA|DBCNN|DISTS|HyperIQA|LPIPS|P2P|PieAPP|brisque_svm|cfanet_nr|tres", re.IGNORECASE)
+"""Files that were seen in the listing of pyiqa's weights up to `_WEIGHTS_COMMIT`."""
+
+_SIZES = {
+    "AHIQ_vit_p8_epoch33": 326 * _MB,
+    "CLIP-IQA+_learned_prompts": 17_100,
+    "CNNIQA-LIVE": 2_900_000,
+    "DBCNN_KonIQ10k": 61 * _MB,
+    "DISTS_weights": 12_288,
+    "HyperIQA-resnet50-koniq10k": 110 * _MB,
+    "LPIPS_v0.1_alex": 6_009,
+    "P2P_RoIPoolModel-fit.10.bs.120": 47 * _MB,
+    "PieAPPv0.1": 274 * _MB,
+    "RN50": 255 * _MB,
+    "alexnet-owt": 244 * _MB,
+    "baseline_efficientnet_b0": 22 * _MB,
+    "baseline_resnet50": 103 * _MB,
+    "brisque_svm_weights": 116_421,
+    "cfanet_fr_kadid_res50": 145 * _MB,
+    "cfanet_nr_koniq_res50": 181 * _MB,
+    "ckpt_koniq10k": 543 * _MB,
+    "efficientnet_b0.ra_in1k": 21_400_000,
+    "msinet": 100 * _MB,
+    "musiq_koniq_ckpt": 109 * _MB,
+    "resnet50.a1_in1k": 102 * _MB,
+    "sgdnet_none": 106 * _MB,
+    "sgdnet_output": 106 * _MB,
+    "transalnet_dense": 307 * _MB,
+    "transalnet_res": 290 * _MB,
+    "tres_koniq": 610 * _MB,
+    "vgg16": 553 * _MB,
+    "vit_base_patch8_224.augreg2_in21k_ft_in1k": 346 * _MB,
+}
+"""Of the hub's listings, else of networks of that size written in the official format."""
+
+_IMAGENET = "trained on ImageNet, whose pictures are for non-commercial research."
+_TERMS = {
+    "pyiqa": (
+        "CC BY-NC-SA 4.0",
+        "CC BY-NC-SA 4.0 for pyiqa's collection: non-commercial; the networks' authors may ask for more.",
+    ),
+    "checkpoints": (
+        "BSD-3-Clause",
+        f"torchvision is BSD-3-Clause, for its weights no other licence is stated; {_IMAGENET}",
+    ),
+    "clip": ("MIT", "MIT (OpenAI's CLIP; see its model card for what it is meant for)."),
+    "timm": ("Apache-2.0", f"Apache-2.0 by its model card; {_IMAGENET}"),
+    "cnniqa": ("none stated", "None stated in its repository."),
+    "sgdnet": (
+        "none stated",
+        "None stated in its repository: ask the authors before you use it for more than checking results.",
+    ),
+    "msinet": ("MIT", "MIT (its repository)."),
+    "transalnet_dense": ("MIT", "MIT (its repository)."),
+    "transalnet_res": ("MIT", "MIT (its repository)."),
+}
+_UNKNOWN = ("check before use", "Not known here: check before use.")
+
+_BY_HAND = {
+    "msinet": ("https://github.com/alexanderkroner/saliency", "1Xy9C72pcA8DO4CY0rc6B7wsuE9L9DDZY"),
+    "transalnet_dense": ("https://github.com/LJOVO/TranSalNet", "1JVTYq5UE6Q0OHoOVoXWF5WW5w42jlM1T"),
+    "transalnet_res": ("https://github.com/LJOVO/TranSalNet", "14czAAQQcRLGeiddPOM6AaTJTieu6QiHy"),
+    "sgdnet_none": ("https://github.com/ysyscool/SGDNet", "1TvCBvZypSsiKUOHeBRrF-5L8SaA8dwLH"),
+    "sgdnet_output": ("https://github.com/ysyscool/SGDNet", "1TvCBvZypSsiKUOHeBRrF-5L8SaA8dwLH"),
+}
+"""Page, and id on Google Drive, as the repositories' README files name them."""
+
+
+WEIGHT_HOSTS = ("https://download.pytorch.org/models/", "https://openaipublic.azureedge.net/clip/")
+"""Of `weights`, besides the hub."""
+
+
+@lru_cache(maxsize=1)
+def weights() -> tuple[Item, ...]:
+    """Every official file that the code loads, once, in the order of the tables."""
+    return tuple(_item(file) for file in dict.fromkeys(_official_files()))
+
+
+def _official_files() -> Iterator["OfficialFile"]:
+    from paperlib.experiments.photo_sources import ORIGINS, Origin, official_files
+    from paperlib.models.iqa_methods import describe
+    from paperlib.models.quality import CNNIQA_LIVE, expected_files
+    from paperlib.profiles import PROFILES
+
+    for origin in ORIGINS.values():
+        yield from official_files(origin)
+    paper = PROFILES["paper"]
+    for backbone in paper.dual_task.backbones:
+        yield from official_files(Origin("activation", backbone))
+    for method in _loaded(paper.compression.scored_methods):
+        yield from describe(method).files
+    yield from expected_files(CNNIQA_LIVE)
+
+
+def _loaded(methods: Iterable[str]) -> list[str]:
+    """Methods of Table III that have official files, or none; the Baselines are trained."""
+    from paperlib.experiments.photo_compression import BASELINES
+
+    return [method for method in methods if method not in BASELINES]
+
+
+def _item(file: "OfficialFile") -> Item:
+    name = file.short
+    kind = file.cache or name
+    size = _SIZES.get(name, 100 * _MB)
+    licence, terms = _TERMS.get(kind, _UNKNOWN)
+    common: dict[str, Any] = {
+        "name": name,
+        "kind": "weights",
+        "download": size,
+        "on_disk": size,
+        "file": file,
+        "licence": licence,
+        "terms": terms,
+        "estimated": name not in _SIZES,
+        "optional": file.cache == "cnniqa",
+    }
+    layout = f"weights/{file.name}"
+    if not file.cache and name not in _BY_HAND:
+        steps = (
+            "Train it with Table II (`./run_all.sh --profile paper --only 03c`).",
+            "Write it with `python -m paperlib export --profile paper --data-root DIR`.",
+        )
+        own = {"licence": "yours", "terms": "Yours: it is trained here.", "download": 0}
+        return Item(
+            title="trained for Table II, and written by the verb export",
+            address="this companion",
+            steps=steps,
+            layout=layout,
+            **(common | own),
+        )
+    if name in _BY_HAND:
+        return _by_hand(name, layout, common)
+    makers = {"pyiqa": _of_pyiqa, "checkpoints": _of_torchvision, "clip": _of_clip, "timm": _of_timm}
+    if file.cache not in makers:
+        steps = (f"Get {file.name} from {file.where}.", "Put it into {weights} under this name.")
+        return Item(
+            title="CNNIQA of Li, trained on LIVE: a small network to try things with",
+            address="https://github.com/lidq92/CNNIQA",
+            steps=steps,
+            layout=layout,
+            **common,
+        )
+    title, address, source, cache = makers[file.cache](file)
+    steps = (f"Get {file.name} from {address}.", "Put it into {weights} under this name.")
+    return Item(title=title, address=address, steps=steps, layout=f"{layout}, or {cache}", source=source, **common)
+
+
+def _by_hand(name: str, layout: str, common: dict[str, Any]) -> Item:
+    page, drive = _BY_HAND[name]
+    file = common["file"]
+    steps = (
+        f"Open {_DRIVE}{drive} in a browser (the link of {page}) and save what comes; if it is an archive, unpack it.",
+        f"Put {file.name} into {{weights}}, under exactly this name.",
+    )
+    titles = {
+        "msinet": "MSI-Net trained on SALICON, frozen graph of TensorFlow",
+        "transalnet_dense": "TranSalNet on DenseNet-161, trained on SALICON",
+        "transalnet_res": "TranSalNet on ResNet-50, trained on SALICON",
+        "sgdnet_none": "SGDNet without saliency, trained on KonIQ-10k (Keras)",
+        "sgdnet_output": "SGDNet with saliency, trained on KonIQ-10k (Keras)",
+    }
+    return Item(title=titles[name], address=page, steps=steps, layout=layout, **common)
+
+
+Told = tuple[str, str, WebFile | HubFile, str]
+
+
+def _of_pyiqa(file: "OfficialFile") -> Told:
+    revision = _WEIGHTS_COMMIT if _IN_COMMIT.match(file.name) else MAIN
+    source = HubFile(_PYIQA, file.name, "model", revision, _hash(file))
+    return "weights of pyiqa", f"https://huggingface.co/{_PYIQA}", source, f"$TORCH_HOME/hub/pyiqa/{file.name}"
+
+
+def _of_torchvision(file: "OfficialFile") -> Told:
+    source = WebFile(f"https://download.pytorch.org/models/{file.name}", _hash(file))
+    return "ImageNet weights of torchvision", source.url, source, f"$TORCH_HOME/hub/checkpoints/{file.name}"
+
+
+def _of_clip(file: "OfficialFile") -> Told:
+    digits = _SHA256[file.short]
+    source = WebFile(f"https://openaipublic.azureedge.net/clip/models/{digits}/{file.name}", f"sha256:{digits}")
+    return "CLIP on ResNet-50", "https://github.com/openai/CLIP", source, f"$TORCH_HOME/hub/clip/{file.name}"
+
+
+def _of_timm(file: "OfficialFile") -> Told:
+    repo = f"timm/{file.short}"
+    source = HubFile(repo, "model.safetensors", "model", _TIMM_COMMITS.get(file.short, MAIN))
+    return "ImageNet weights of timm", f"https://huggingface.co/{repo}", source, "the cache of Hugging Face ($HF_HOME)"
+
+
+def _hash(file: "OfficialFile") -> str:
+    """What is known of a file's content, in the words of `WebFile.known_hash`."""
+    if file.short in _SHA256:
+        return f"sha256:{_SHA256[file.short]}"
+    found = re.search(r"-([0-9a-f]{8})\.\w+$", file.name)
+    return f"sha256-prefix:{found[1]}" if found else ""
+
+
+# ---- names ----------------------------------------------------------------------------------------------------------
+def items() -> tuple[Item, ...]:
+    """All data sets, then all weights."""
+    return DATA_SETS + weights()
+
+
+def find(names: Iterable[str]) -> list[Item]:
+    """Items by their names; the official name of a file, and a method of the tables (all its files), are understood.
+
+    Raises:
+        PaperlibError: there is no such item; names that are near are told.
+    """
+    known = {item.name.casefold(): (item,) for item in items()}
+    known |= {item.file.name.casefold(): (item,) for item in weights() if item.file}
+    known = {method.casefold(): files for method, files in _of_methods().items() if files} | known
+    found: dict[str, Item] = {}
+    for name in names:
+        if name.casefold() not in known:
+            near = difflib.get_close_matches(name.casefold(), known, 3, 0.5)
+            advice = (
+                f"names like it: {', '.join(_spelled(one) for one in near)}"
+                if near
+                else "choose among those of `data where`"
+            )
+            raise PaperlibError(f"there is no data set or file of weights {name!r}; {advice}")
+        found |= {item.name: item for item in known[name.casefold()]}
+    return list(found.values())
+
+
+def _spelled(name: str) -> str:
+    """A name in its own upper and lower case."""
+    every = [*(item.name for item in items()), *(item.file.name for item in weights() if item.file), *_of_methods()]
+    return next((one for one in every if one.casefold() == name), name)
+
+
+@lru_cache(maxsize=1)
+def _of_methods() -> dict[str, tuple[Item, ...]]:
+    """Method of Table I or III -> its files."""
+    from paperlib.experiments.photo_sources import ORIGINS, official_files
+    from paperlib.models.iqa_methods import describe
+    from paperlib.profiles import PROFILES
+
+    found = {method: official_files(origin) for method, origin in ORIGINS.items()}
+    found |= {method: describe(method).files for method in _loaded(PROFILES["paper"].compression.scored_methods)}
+    by_name = {item.name: item for item in weights()}
+    return {method: tuple(by_name[file.short] for file in files) for method, files in found.items()}
+
+
+# ---- who needs what -------------------------------------------------------------------------------------------------
+def needed_by(profile: "Profile") -> dict[str, tuple[str, ...]]:
+    """Name of an item -> the tables and figures of `profile` that need it; items that none needs are left out.
+
+    The demo needs nothing. Weights of the user's own models are theirs, and not among the items.
+    """
+    found: dict[str, dict[str, None]] = {}
+
+    def note(names: Iterable[str], *outputs: str) -> None:
+        for name in names:
+            found.setdefault(name, {}).update(dict.fromkeys(outputs))
+
+    for name, outputs in _needed_sets(profile):
+        note([name], *outputs)
+    for file, outputs in _needed_files(profile):
+        note([file.short], *outputs)
+    known = {item.name for item in items()}
+    return {name: tuple(outputs) for name, outputs in found.items() if name in known}
+
+
+_T1, _F2, _T2, _T3 = "Table I", "Figure 2", "Table II", "Table III"
+
+
+def _needed_sets(profile: "Profile") -> Iterator[tuple[str, tuple[str, ...]]]:
+    settings = profile.dual_task
+    yield from ((name, (_T1,)) for name in profile.photographs.datasets)
+    yield from ((name, (_F2,)) for name in profile.masking.opinions)
+    if settings.training_set:
+        outputs = (_T2, _T3) if _trains_for_table3(profile) else (_T2,)
+        yield settings.training_set, outputs
+        yield from ((name, outputs) for name in (*settings.quality_sets, *settings.gaze_sets))
+    if profile.compression.compression_set:
+        yield profile.compression.compression_set, (_T3,)
+
+
+def _trains_for_table3(profile: "Profile") -> bool:
+    from paperlib.experiments.photo_compression import BASELINES
+
+    return bool(profile.compression.compression_set and set(BASELINES) & set(profile.compression.scored_methods))
+
+
+def _needed_files(profile: "Profile") -> Iterator[tuple["OfficialFile", tuple[str, ...]]]:
+    from paperlib.experiments.photo_sources import ORIGINS, Origin, official_files, own_origins
+    from paperlib.experiments.photo_training import SUPERVISED
+    from paperlib.models.iqa_methods import describe
+
+    photographs, settings, compression = profile.photographs, profile.dual_task, profile.compression
+    if photographs.datasets:
+        used = {method: ORIGINS[method] for method in photographs.methods} | own_origins(profile.models)
+        for origin in used.values():
+            scores = profile.masking.opinions and origin.kind in ("baseline", "quality", "network")
+            yield from ((file, (_T1, _F2) if scores else (_T1,)) for file in official_files(origin))
+    if settings.training_set:
+        outputs = (_T2, _T3) if _trains_for_table3(profile) else (_T2,)
+        trained = [
+            *(ORIGINS[one] for one in settings.targets),
+            *(Origin("activation", one) for one in settings.backbones),
+        ]
+        yield from ((file, outputs) for origin in trained for file in official_files(origin))
+        beside = [ORIGINS[one] for one in SUPERVISED if one in photographs.methods]
+        yield from ((file, (_T2,)) for origin in beside for file in official_files(origin))
+    if compression.compression_set:
+        for method in _loaded(compression.scored_methods):
+            yield from ((file, (_T3,)) for file in describe(method).files)
+        if compression.weighting_model:
+            yield from ((file, (_T3,)) for file in official_files(ORIGINS[compression.weighting_model]))
+
+
+def chosen_items(profile: "Profile", names: Iterable[str]) -> list[Item]:
+    """The items that are named, else those that `profile` needs, in the order of the catalogue.
+
+    Raises:
+        PaperlibError: as `find`.
+    """
+    chosen = find(names)
+    if chosen:
+        return chosen
+    needed = needed_by(profile)
+    return [item for item in items() if item.name in needed]

@@ -1,0 +1,414 @@
+"""What is there of the catalogue: found where, whole or not, of which fingerprint.
+
+`look` lists names, reads headers and the ends of files; `verify` reads everything. Both open data sets with the loaders
+that the computations use, and find weights as they do.
+"""
+
+import re
+import zipfile
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from paperlib.datasets.files import IMAGE_SUFFIXES, Problems, UnusableFile, list_files, list_folders, listing, read_rgb
+from paperlib.engine.progress import progress
+from paperlib.errors import PaperlibError
+from paperlib.supply import transfer
+from paperlib.supply.catalogue import DOWNLOADS, Item, Part, needed_by
+from paperlib.supply.transfer import WebFile, in_units
+
+if TYPE_CHECKING:
+    from paperlib.datasets.record_sets import RecordSet
+    from paperlib.profiles import Profile
+
+Condition = Literal["present", "missing", "incomplete", "wrong edition", "damaged", "to be trained"]
+
+_OTHER_EDITION = re.compile(r"edition|test set|the split|scale|not 640x480|not 1920x1080", re.IGNORECASE)
+"""Words by which the loaders say that good files are not those that were meant."""
+_CLIC_PICTURES = 60
+_HDF5 = b"\x89HDF\r\n\x1a\n"
+
+
+@dataclass(frozen=True)
+class Found:
+    """What is there of an item.
+
+    Attributes:
+        item: of the catalogue.
+        condition: in one word or two.
+        where: folder or file; of what is missing, where it would go.
+        place: "data root", "folder of weights", "cache of torch" or "cache of Hugging Face".
+        detail: one sentence where there is something to say.
+        fingerprint: of what is there; empty where nothing is, or no loader can open it.
+        size: bytes on disk.
+        needed_by: tables and figures of the profile.
+    """
+
+    item: Item
+    condition: Condition
+    where: Path
+    place: str
+    detail: str = ""
+    fingerprint: str = ""
+    size: int = 0
+    needed_by: tuple[str, ...] = ()
+
+    @property
+    def is_there(self) -> bool:
+        """Nothing has to be done about it."""
+        return self.condition == "present"
+
+
+def look_at(profile: "Profile", chosen: Sequence[Item], thorough: bool = False) -> list[Found]:
+    """What is there of the chosen items, for a profile.
+
+    Args:
+        profile: names the folders, and who needs what.
+        chosen: items of the catalogue.
+        thorough: decode every picture, compute every hash.
+    """
+    needed = needed_by(profile)
+    return [
+        (_look_at_set if item.kind == "data set" else _look_at_file)(item, profile, needed.get(item.name, ()), thorough)
+        for item in progress(chosen, desc="reading" if thorough else "looking")
+    ]
+
+
+# ---- data sets ------------------------------------------------------------------------------------------------------
+def folder_of(item: Item, profile: "Profile") -> Path:
+    """The data set's own folder, in upper or lower case where it is there; else the one that it would get."""
+    root = Path(profile.data_root)
+    return next((root / name for name in (item.name, item.name.upper()) if (root / name).is_dir()), root / item.name)
+
+
+def missing_parts(item: Item, folder: Path) -> list[Part]:
+    """Parts of a data set of which nothing lies in its folder, or one folder below."""
+    bases = [folder, *list_folders(folder)]
+    return [part for part in item.parts if not any(any(base.glob(pattern)) for base in bases for pattern in part.there)]
+
+
+def archives_of(item: Item, profile: "Profile") -> list[Path]:
+    """Archives of the data set that lie packed in its folder, among the downloads, or in the data root itself."""
+    patterns = [
+        re.compile(_as_regex(name), re.IGNORECASE) for part in item.parts for one in part.archives for name in one.names
+    ]
+    root = Path(profile.data_root)
+    return [
+        path
+        for folder in (folder_of(item, profile), root / DOWNLOADS / item.name, root / DOWNLOADS, root)
+        for path in list_files(folder, (".zip", ".tgz", ".gz", ".tar", ".xz"))
+        if any(pattern.fullmatch(path.name) for pattern in patterns)
+    ]
+
+
+def _as_regex(pattern: str) -> str:
+    return ".*".join(map(re.escape, pattern.split("*")))
+
+
+def _look_at_set(item: Item, profile: "Profile", needed: tuple[str, ...], thorough: bool) -> Found:
+    folder = folder_of(item, profile)
+
+    def found(condition: Condition, detail: str = "", opened: "RecordSet[Any] | None" = None) -> Found:
+        size = _bytes_of(opened) if opened is not None else 0
+        fingerprint = opened.fingerprint if opened is not None else ""
+        return Found(item, condition, folder, "data root", detail, fingerprint, size, needed)
+
+    if not profile.data_root:
+        return found("missing", "no data root is given: --data-root DIR")
+    if item.name not in _DOORS:
+        return _look_at_pictures(item, folder, found, thorough)
+    door = _DOORS[item.name]
+    wanted, partial = door.options(profile), profile.evidence == "stand-ins"
+    root = folder if folder.is_dir() else Path(profile.data_root)
+    try:
+        opened = door.open(root, **(wanted | door.lenient if partial else wanted))
+        if thorough:
+            door.check(opened, progress)
+    except PaperlibError as error:
+        return _unfit(item, profile, door, root, error, found)
+    if len(opened) < door.pictures and not partial:
+        return found("incomplete", f"{len(opened)} of {door.pictures} pictures", opened)
+    return found("present", "; ".join(opened.notes), opened)
+
+
+def _unfit(
+    item: Item, profile: "Profile", door: "_Door", root: Path, error: PaperlibError, found: Callable[..., Found]
+) -> Found:
+    """What is wrong with a data set that its loader refuses."""
+    folder = folder_of(item, profile)
+    absent = missing_parts(item, folder)
+    if len(absent) == len(item.parts) and (not folder.is_dir() or not _has_files(folder)):
+        packed = [path.name for path in archives_of(item, profile)]
+        hint = (
+            f"{listing(packed)} is there, still packed: `python -m paperlib data fetch {item.name}` unpacks it"
+            if packed
+            else ""
+        )
+        return found("missing", hint)
+    try:
+        part = door.open(root, **door.lenient)
+    except PaperlibError:
+        if not isinstance(error, UnusableFile) and _OTHER_EDITION.search(str(error)):
+            return found("wrong edition", str(error))
+        if absent:
+            return found("incomplete", f"lacks {listing(one.what for one in absent)}; {error}")
+        return found("damaged", str(error))
+    if len(part) < door.pictures:
+        return found("incomplete", f"{len(part)} of {door.pictures} pictures; {error}", part)
+    return found("wrong edition" if _OTHER_EDITION.search(str(error)) else "damaged", str(error), part)
+
+
+def _has_files(folder: Path) -> bool:
+    """Whether anything but archives and hidden files lies below a folder."""
+    packed = (".zip", ".tgz", ".gz", ".tar", ".xz", ".part", ".json")
+    return any(
+        path.is_file()
+        and path.suffix.lower() not in packed
+        and not any(part.startswith(".") for part in path.relative_to(folder).parts)
+        for path in folder.rglob("*")
+    )
+
+
+def _bytes_of(opened: "RecordSet[Any]") -> int:
+    summary = opened.summary() if hasattr(opened, "summary") else {}
+    return int(summary.get("bytes", 0))
+
+
+def _look_at_pictures(item: Item, folder: Path, found: Callable[..., Found], thorough: bool) -> Found:
+    """A plain folder of pictures, which no loader knows."""
+    pictures = [path for one in (folder, *list_folders(folder)) for path in list_files(one, IMAGE_SUFFIXES)]
+    if not pictures:
+        return found("missing")
+    if thorough:
+        problems = Problems(f"pictures of {item.name}")
+        for path in progress(pictures, desc=item.name):
+            with problems.collecting():
+                read_rgb(path)
+        try:
+            problems.raise_if_any(len(pictures), "get them again")
+        except PaperlibError as error:
+            return found("damaged", str(error))
+    size = sum(path.stat().st_size for path in pictures)
+    return Found(item, "present", folder, "data root", f"{len(pictures)} pictures", _listing_hash(pictures), size)
+
+
+def _listing_hash(files: Sequence[Path]) -> str:
+    import hashlib
+
+    lines = [f"{path.name} {path.stat().st_size}" for path in sorted(files)]
+    return hashlib.sha256("\n".join(lines).encode()).hexdigest()[:16]
+
+
+@dataclass(frozen=True)
+class _Door:
+    """How a data set is opened.
+
+    Attributes:
+        pictures: of the whole set.
+        open: the loader, strict unless told otherwise.
+        check: reads every picture once.
+        lenient: options that have it open what is there.
+        options: those that a profile asks for.
+    """
+
+    pictures: int
+    open: Callable[..., Any]
+    check: Callable[..., Any]
+    lenient: dict[str, Any]
+    options: Callable[["Profile"], dict[str, Any]] = lambda profile: {}
+
+
+def _doors() -> dict[str, _Door]:
+    from functools import partial
+
+    from paperlib.datasets import cat2000, clive, gaze, koniq, opinions, sacid, salicon
+
+    def edition(profile: "Profile") -> dict[str, Any]:
+        return {"edition": profile.photographs.edition} if profile.photographs.edition else {}
+
+    def gaze_set(name: str) -> Callable[..., Any]:
+        return partial(gaze.open_gaze, name)
+
+    def opinion_set(name: str) -> Callable[..., Any]:
+        return partial(opinions.open_opinions, name)
+
+    return {
+        "salicon": _Door(salicon.PICTURES["val"], gaze_set("salicon"), gaze.check, {"allow_missing": True}, edition),
+        "cat2000": _Door(cat2000.PICTURES, gaze_set("cat2000"), gaze.check, {"allow_missing": True}),
+        "koniq10k": _Door(koniq.PUBLISHED.pictures, opinion_set("koniq10k"), opinions.check, {"partial": True}),
+        "clive": _Door(clive.PUBLISHED.pictures, opinion_set("clive"), opinions.check, {"partial": True}),
+        "sacid": _Door(sacid.PUBLISHED.pictures, sacid.open_sacid, sacid.check, {"partial": True}),
+    }
+
+
+_DOORS = _doors()
+
+
+# ---- weights --------------------------------------------------------------------------------------------------------
+def target_of(item: Item, profile: "Profile") -> Path:
+    """Where a file of weights goes: into its library's cache, or into the folder of weights."""
+    from paperlib.models.official import TIMM, cache_folder
+
+    if item.file is None:
+        raise ValueError(f"{item.name} is a data set, expected weights")
+    if item.source is None:
+        return Path(profile.weights_root) / item.file.name
+    folder = cache_folder(item.file)
+    return folder if item.file.cache == TIMM else folder / item.file.name
+
+
+def _look_at_file(item: Item, profile: "Profile", needed: tuple[str, ...], thorough: bool) -> Found:
+    from paperlib.experiments.photo_sources import Origin, weights_fingerprint
+    from paperlib.models.official import TIMM, find_official
+
+    file = item.file
+    if file is None:
+        raise ValueError(f"{item.name} is a data set, expected weights")
+    root = Path(profile.weights_root)
+    path = find_official(file, root)
+    target = target_of(item, profile)
+    if path is None:
+        cache = "cache of Hugging Face" if file.cache == TIMM else "cache of torch"
+        place = cache if item.source else "folder of weights"
+        if item.is_made_here:
+            return Found(
+                item,
+                "to be trained",
+                target,
+                place,
+                "train Table II, then `python -m paperlib export` writes it",
+                needed_by=needed,
+            )
+        begun = target.with_name(f"{target.name}.part")
+        if begun.is_file():
+            detail = (
+                f"{in_units(begun.stat().st_size)} have arrived; `python -m paperlib data fetch {item.name}` goes on"
+            )
+            return Found(item, "incomplete", target, place, detail, needed_by=needed)
+        return Found(item, "missing", target, place, needed_by=needed)
+    if path.parent == root:
+        place = "folder of weights"
+    else:
+        place = "cache of Hugging Face" if file.cache == TIMM else "cache of torch"
+    fault = structural_fault(path) or (_content_fault(item, path) if thorough else "")
+    size = path.stat().st_size
+    if fault:
+        return Found(item, "damaged", path, place, f"{path.name} {fault}; delete it and get it again", "", size, needed)
+    fingerprint = weights_fingerprint(Origin("network", weights=str(path)), root)
+    return Found(item, "present", path, place, "", fingerprint, size, needed)
+
+
+def structural_fault(path: Path) -> str:
+    """What the ends of a file tell: empty, cut off, or no file of weights at all; empty where nothing is wrong.
+
+    A file of PyTorch's old format, which is no archive, cannot be told from its beginning.
+    """
+    size = path.stat().st_size
+    with path.open("rb") as stream:
+        head = stream.read(512)
+    if not head:
+        return "is empty"
+    if head.lstrip()[:1] == b"<" or head.startswith(b"version https://git-lfs"):
+        return "is a web page or a pointer, not the file itself"
+    if path.suffix == ".safetensors":
+        return _fault_of_safetensors(path, head, size)
+    if head.startswith(b"PK") and not zipfile.is_zipfile(path):
+        return "is cut off"
+    if path.suffix == ".pkl" and not head.startswith(_HDF5):
+        return "is no HDF5 file"
+    return ""
+
+
+def _fault_of_safetensors(path: Path, head: bytes, size: int) -> str:
+    import json
+
+    length = int.from_bytes(head[:8], "little")
+    if len(head) < 8 or not 2 <= length <= size - 8:
+        return "is no safetensors file, or is cut off"
+    with path.open("rb") as stream:
+        stream.seek(8)
+        try:
+            entries = json.loads(stream.read(length))
+            end = max(
+                (entry["data_offsets"][1] for name, entry in entries.items() if name != "__metadata__"), default=0
+            )
+        except (ValueError, KeyError, TypeError, AttributeError):
+            return "is no safetensors file"
+    return "" if 8 + length + end == size else f"is cut off: {size} of {8 + length + end} bytes"
+
+
+def _content_fault(item: Item, path: Path) -> str:
+    """What the hash, or the network's own loader, tells."""
+    known = item.source.known_hash if item.source else ""
+    if known and not transfer.is_right(
+        WebFile("https://unused.invalid/", known, getattr(item.source, "size", None)), path
+    ):
+        return f"has another content than the official file ({known})"
+    try:
+        _read(item, path)
+    except Exception as error:  # a damaged file fails in many ways
+        return f"cannot be read: {str(error).splitlines()[0] if str(error) else type(error).__name__}"
+    return ""
+
+
+def _read(item: Item, path: Path) -> None:
+    """Read a file of weights as tensors, never as a program."""
+    import torch
+
+    from paperlib.models import saliency, sgdnet
+    from paperlib.models.iqa_methods import _SGDNET, _numpy_scalars
+
+    if item.name in saliency.OFFICIAL_FILES:
+        saliency.load_saliency_network(item.name, path)
+    elif item.name in _SGDNET:
+        sgdnet.load_sgdnet(path, _SGDNET[item.name])
+    elif path.suffix == ".safetensors":
+        from safetensors import safe_open
+
+        with safe_open(path, "pt") as opened:
+            for name in opened.keys():  # noqa: SIM118 - not a dict
+                opened.get_tensor(name)
+    elif item.file is not None and item.file.cache == "clip":
+        with zipfile.ZipFile(path) as archive:  # TorchScript, which `weights_only` does not read
+            if broken := archive.testzip():
+                raise PaperlibError(f"{broken} inside it is damaged")
+    else:
+        with torch.serialization.safe_globals(_numpy_scalars()):
+            torch.load(path, map_location="cpu", weights_only=True)
+
+
+# ---- the user's own folder ------------------------------------------------------------------------------------------
+def look_at_own(profile: "Profile") -> tuple[bool, list[str]]:
+    """Whether the folder of the profile `own` can be used, and sentences on what is in it."""
+    from paperlib.experiments.own_sections import without_data
+    from paperlib.experiments.photo_compression import open_source
+    from paperlib.experiments.photo_sets import open_gaze_source, open_opinions_source
+    from paperlib.experiments.photo_sources import own_origins, require_weights
+
+    if not profile.data_root:
+        advice = ("with images/ and fixations.csv (columns image, subject, x, y), mos.csv (columns image, mos), or both, or "
+                  "with pictures that `python -m paperlib code FOLDER` made")
+        return False, [f"profile 'own' needs your folder: give --data-root DIR, {advice}"]
+    lines, faults, usable = [], [], False
+    absent, root = without_data(profile), Path(profile.data_root)
+    for notebook, is_there, opener, what in (
+        ("03a", (root / "fixations.csv").is_file(), lambda: open_gaze_source(profile, "own").pictures, "Table I"),
+        ("03b", (root / "mos.csv").is_file(), lambda: open_opinions_source(profile, "own").pictures, "Figure 2"),
+        ("03d", True, lambda: open_source(profile).pictures, "Table III"),
+    ):
+        if notebook in absent:
+            lines.append(absent[notebook])
+            continue
+        try:
+            pictures = opener()
+        except PaperlibError as error:
+            (faults if is_there else lines).append(f"{what}: {error}")
+            continue
+        usable = True
+        lines.append(f"{what}: {len(pictures)} pictures, fingerprint {pictures.fingerprint}")
+    try:
+        require_weights(own_origins(profile.models), Path(profile.weights_root))
+    except PaperlibError as error:
+        faults.append(str(error))
+    return usable and not faults, lines + faults

@@ -1,0 +1,219 @@
+"""The catalogue against the code that loads its items, against DATA.md, and against what its own words promise."""
+
+import re
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from paperlib import profiles
+from paperlib.errors import PaperlibError
+from paperlib.experiments.photo_compression import open_source as open_sacid_source
+from paperlib.experiments.photo_sets import open_gaze_source, open_opinions_source
+from paperlib.experiments.photo_sources import ORIGINS, official_files, require_weights
+from paperlib.models.iqa_methods import describe
+from paperlib.models.official import OfficialFile, cache_folder, find_official, of_timm, official_path
+from paperlib.paper import TABLE3
+from paperlib.show.data_text import data_md
+from paperlib.supply import catalogue
+from paperlib.supply.catalogue import MAIN, HubFolder, Item
+from paperlib.supply.fetch import instructions
+from paperlib.supply.hub import HubFile
+from paperlib.supply.transfer import WebFile
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+PAPER = profiles.load("paper", data_root="/nowhere", weights_root="/nowhere/weights")
+ITEMS = catalogue.items()
+
+
+def item(name: str) -> Item:
+    (found,) = catalogue.find([name])
+    return found
+
+
+def test_data_md_is_the_catalogue() -> None:
+    assert (REPOSITORY / "DATA.md").read_text("utf-8") == data_md(), "run `python -m paperlib readme`"
+
+
+def test_data_md_says_first_what_limits_use() -> None:
+    first = " ".join(data_md().split("\n\n")[2].split())
+    assert first.startswith("**What limits use.**")
+    for word in ("pyiqa", "CC BY-NC-SA 4.0", "SACID and SGDNet state no licence", "ImageNet", "terms of its own"):
+        assert word in first
+    assert all(f"`{one.name}`" in data_md() for one in ITEMS)
+
+
+def test_every_file_that_the_paper_loads_is_an_item() -> None:
+    files = {file.name for origin in ORIGINS.values() for file in official_files(origin)}
+    for row in TABLE3:
+        if not row.method.startswith("baseline"):
+            files |= {file.name for file in describe(row.method).files}
+    held = {one.file.name for one in catalogue.weights() if one.file}
+    assert files <= held and len(held) == len(catalogue.weights())
+    assert held - files == {"CNNIQA-LIVE", "resnet50.a1_in1k.safetensors"} - files
+
+
+def test_what_the_paper_needs() -> None:
+    needed = catalogue.needed_by(PAPER)
+    assert {name for name in needed if item(name).kind == "data set"} == {
+        "salicon",
+        "cat2000",
+        "koniq10k",
+        "clive",
+        "sacid",
+    }
+    assert (
+        {one.name for one in ITEMS} - set(needed)
+        == {"clic2021", "CNNIQA-LIVE"}
+        == {one.name for one in ITEMS if one.optional}
+    )
+    assert needed["koniq10k"] == ("Figure 2", "Table II", "Table III")
+    assert needed["brisque_svm_weights"] == ("Table III",)
+    assert needed["msinet"] == ("Table I", "Figure 2", "Table II", "Table III")
+    assert needed["cfanet_nr_koniq_res50"] == ("Table I", "Figure 2", "Table III")
+    fewer = replace(
+        PAPER,
+        photographs=replace(PAPER.photographs, methods=("center_only",)),
+        compression=replace(PAPER.compression, scored_methods=("psnr",), weighting_model=""),
+        dual_task=replace(PAPER.dual_task, training_set=""),
+    )
+    assert catalogue.needed_by(fewer) == {
+        "salicon": ("Table I",),
+        "cat2000": ("Table I",),
+        "koniq10k": ("Figure 2",),
+        "sacid": ("Table III",),
+    }
+
+
+def test_what_other_profiles_need() -> None:
+    assert catalogue.needed_by(profiles.load("demo")) == {}
+    assert catalogue.needed_by(profiles.load("own", data_root="/nowhere")) == {}
+    own = profiles.load("own", data_root="/nowhere", models=["dbcnn", "timm:resnet50"])
+    assert catalogue.needed_by(own) == {"DBCNN_KonIQ10k": ("Table I", "Figure 2"), "resnet50.a1_in1k": ("Table I",)}
+    assert set(catalogue.needed_by(profiles.load("rehearsal"))) == set(catalogue.needed_by(PAPER))
+
+
+@pytest.mark.parametrize("one", ITEMS, ids=lambda one: one.name)
+def test_each_item_says_all_that_it_has_to(one: Item) -> None:
+    assert re.fullmatch(r"[\w.+-]+", one.name) and one.title and one.licence and one.terms.endswith(".")
+    assert (one.download > 0 or one.is_made_here) and one.on_disk > 0
+    assert one.address.startswith(("http://", "https://")) or one.is_made_here
+    steps = instructions(one)
+    assert steps and not any("{" in step for step in steps), "all places are filled in"
+    assert (one.file is not None) == (one.kind == "weights") and bool(one.parts) == (one.kind == "data set")
+
+
+def sources(one: Item) -> list[WebFile | HubFile | HubFolder]:
+    return [source for source in (one.source, *(part.source for part in one.parts)) if source is not None]
+
+
+@pytest.mark.parametrize("one", [one for one in ITEMS if sources(one)], ids=lambda one: one.name)
+def test_what_is_fetched_is_pinned_or_checked_or_said_to_be_trusted(one: Item) -> None:
+    for source in sources(one):
+        if isinstance(source, WebFile):
+            assert source.known_hash
+        elif source.revision != MAIN:
+            assert re.fullmatch("[0-9a-f]{40}", source.revision)
+        elif not getattr(source, "known_hash", ""):
+            trusted = re.search(r"no commit is known here: (.*?)\. They are \*\*trusted", data_md(), re.DOTALL)
+            assert trusted and f"`{one.name}`" in trusted[1]
+    digits = re.search(r"-([0-9a-f]{8})\.", one.file.name) if one.file else None
+    if digits and one.source:
+        assert one.source.known_hash.partition(":")[2].startswith(digits[1]), "the official name carries its own hash"
+
+
+def test_archives_that_are_downloaded_are_understood() -> None:
+    from fnmatch import fnmatch
+
+    for one in catalogue.DATA_SETS:
+        for part in one.parts:
+            if isinstance(part.source, HubFile | WebFile):
+                address = part.source.path if isinstance(part.source, HubFile) else part.source.url
+                name = address.rpartition("/")[2]
+                is_archive = name.endswith((".zip", ".tgz"))
+                assert any(fnmatch(name, pattern) for kind in part.archives for pattern in kind.names) == is_archive
+
+
+@pytest.mark.parametrize(
+    ("wrong", "near"),
+    [
+        ("salcon", "salicon"),
+        ("Koniq", "koniq10k"),
+        ("RN5O", "RN50"),
+        ("dists_weight", "DISTS_weights"),
+        ("topik", "topiq"),
+    ],
+)
+def test_an_unknown_name_is_told_with_names_like_it(wrong: str, near: str) -> None:
+    with pytest.raises(
+        PaperlibError, match=f"there is no data set or file of weights '{wrong}'.*names like it: .*{re.escape(near)}"
+    ):
+        catalogue.find([wrong])
+    with pytest.raises(PaperlibError, match="data where"):
+        catalogue.find(["§§§§"])
+
+
+def test_names_of_files_and_methods_are_understood() -> None:
+    assert [one.name for one in catalogue.find(["SALICON", "RN50.pt", "salicon"])] == ["salicon", "RN50"]
+    assert [one.name for one in catalogue.find(["ahiq"])] == [
+        "resnet50.a1_in1k",
+        "vit_base_patch8_224.augreg2_in21k_ft_in1k",
+        "AHIQ_vit_p8_epoch33",
+    ]
+    assert catalogue.chosen_items(PAPER, ["lpips"]) == catalogue.find(["alexnet-owt", "LPIPS_v0.1_alex"])
+
+
+def test_what_is_missing_is_named_so_that_fetch_understands(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
+    with pytest.raises(PaperlibError) as caught:
+        require_weights(ORIGINS, tmp_path)
+    told = re.search(r"`python -m paperlib data fetch ([^`]+)`", str(caught.value))
+    assert told is not None
+    named = catalogue.find(told[1].split())
+    assert len(named) == int(str(caught.value).split()[0]) == len(told[1].split())
+
+
+def test_what_a_loader_refuses_comes_with_the_command_that_gets_it(tmp_path: Path) -> None:
+    paper = profiles.load("paper", data_root=str(tmp_path), weights_root=str(tmp_path))
+    openers = {"salicon": open_gaze_source, "cat2000": open_gaze_source, "koniq10k": open_opinions_source,
+               "clive": open_opinions_source, "sacid": lambda profile, _: open_sacid_source(profile)}
+    for name, opener in openers.items():
+        with pytest.raises(PaperlibError, match=f"`python -m paperlib data fetch {name}` gets it or says how"):
+            opener(paper, name)
+    with pytest.raises(PaperlibError) as caught:
+        open_gaze_source(profiles.load("own", data_root=str(tmp_path)), "own")
+    assert "data fetch" not in str(caught.value), "nobody but the user has that"
+
+
+# ---- where an official file is found --------------------------------------------------------------------------------
+def test_the_folder_of_weights_comes_before_the_caches(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
+    root, file = tmp_path / "weights", OfficialFile("CLIP-IQA+_x-603f3273.pth", "pyiqa", "somewhere")
+    assert find_official(file, root) is None and official_path(file, root) == root / file.name
+    cached = tmp_path / "torch/hub/pyiqa/CLIP-IQA%2B_x-603f3273.pth"
+    cached.parent.mkdir(parents=True)
+    cached.write_bytes(b"cached")
+    assert find_official(file, root) == find_official(file) == cached == official_path(file, root)
+    root.mkdir()
+    (root / file.name).write_bytes(b"own")
+    assert find_official(file, root) == root / file.name and find_official(file) == cached
+    beside = OfficialFile("other.pt", "clip", "")
+    (root / "other.pt").write_bytes(b"beside")
+    assert find_official(beside, None, root) == root / "other.pt"
+
+
+def test_backbones_are_found_in_the_cache_of_the_hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
+    file = of_timm("net.tag")
+    home = cache_folder(file)
+    assert home == tmp_path / "models--timm--net.tag" and find_official(file) is None
+    for commit in ("a" * 40, "b" * 40):
+        (home / "snapshots" / commit).mkdir(parents=True)
+        (home / "snapshots" / commit / "model.safetensors").write_bytes(commit.encode())
+    assert find_official(file) == home / "snapshots" / ("a" * 40) / "model.safetensors"
+    (home / "refs").mkdir()
+    (home / "refs/main").write_text("b" * 40)
+    assert find_official(file) == home / "snapshots" / ("b" * 40) / "model.safetensors"
+    with pytest.raises(ValueError, match="only in a folder of weights"):
+        cache_folder(OfficialFile("a.pth", "", ""))
