@@ -131,7 +131,7 @@ class CompressionSettings:
     With a `compression_set` Table III is made on that set instead (`paperlib.experiments.photo_compression`).
 
     Attributes:
-        compression_set: `"sacid"`; empty for the study with simulated assessors.
+        compression_set: `"sacid"` or `"own"`; empty for the study with simulated assessors.
         scored_methods: rows of Table III that are computed, besides its controls; further metrics of pyiqa by name.
         size_mode: one of `paperlib.models.iqa_methods.SIZE_MODES`.
         n_sequences: photographs, drawn at random; 0 for all.
@@ -264,9 +264,9 @@ PROFILES = {
             training=replace(_TRAINING, batch_size=2),
             dual_task=DualTaskSettings("koniq10k", steps=2),
             photographs=PhotographSettings(("salicon", "cat2000"), _IQA + _SALIENCY + _CONTROLS, n_folds=2, shard=3),
-            masking=MaskingSettings(("koniq10k",), (0.3, 0.7), (6,), ("black", "mean"), n_masked=0, n_halves=0),
+            masking=MaskingSettings(("koniq10k",), (0.5,), (6,), ("black", "mean"), n_masked=0, n_halves=0),
             compression=CompressionSettings(
-                compression_set="sacid", sequence_shard=1, crops=2, weighting_model="msinet"
+                compression_set="sacid", sequence_shard=1, crops=1, weighting_model="msinet"
             ),
         ),
         Profile(
@@ -281,11 +281,14 @@ PROFILES = {
             compression=CompressionSettings(compression_set="sacid", weighting_model="msinet"),
         ),
         Profile(
-            "own", ("03a", "03b"), seeds=(0,),
+            "own", ("03a", "03b", "03d"), seeds=(0,),
             photographs=PhotographSettings(
                 ("own",), ("center_only", "edge_energy", "noise_map"), shard=50, input_height=0, input_width=0
             ),
             masking=MaskingSettings(("own",), n_masked=0, n_halves=0),
+            compression=CompressionSettings(
+                compression_set="own", scored_methods=("psnr", "ssim", "ew_psnr", "ew_ssim")
+            ),
         ),
     )
 }

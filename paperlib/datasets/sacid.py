@@ -17,6 +17,9 @@ Pictures are read as they are stored (`paperlib.datasets.files`): grey and palet
 channels, CMYK is converted, transparency is dropped, 16 bits become 8, an EXIF rotation is ignored with a note. All
 pictures of a sequence share one grid of pixels.
 
+A folder of the user's own in this layout is opened alike (`own`), with any sequences, bit-rates and presets; the verbs
+`code` and `votes` of the command line make one.
+
 Data: github.com/Alexkkir/SACID, huggingface.co/datasets/alexkkr/SACID.
 """
 
@@ -66,6 +69,9 @@ PUBLISHED = Published(pictures=720, low=0.0, high=8.2410, mean=2.51209, sd=1.652
 _CASE = re.compile(r"h264v@targetbbp100=(\d+)_preset=([A-Za-z0-9]+)")
 _CODED = (".png", ".jpg", ".jpeg")
 _ADVICE = "restore them from github.com/Alexkkir/SACID"
+_OWN_ADVICE = "make them anew with `python -m paperlib code FOLDER`, or take their lines out of the table"
+_HOW_CODED = "`python -m paperlib code FOLDER --saliency FOLDER --bpp 0.12 0.16 --out DIR` makes it out of photographs"
+_HOW_SCORED = f"`python -m paperlib votes pairs.csv --moses {TABLE}` makes it out of votes"
 
 
 # ---- scores ---------------------------------------------------------------------------------------------------------
@@ -253,7 +259,7 @@ class SacidRecord:
             UnusableFile: unreadable, truncated, or of another size than `size`.
         """
         if self.reference is None:
-            raise PaperlibError(f"SACID has no reference of {self.sequence} here; add {REFERENCE}/{self.sequence}.png")
+            raise PaperlibError(f"there is no reference of {self.sequence} here; add {REFERENCE}/{self.sequence}.png")
         return self._sized(self.reference, read_rgb(self.reference))
 
     def load_saliency(self) -> NDArray[np.float32]:
@@ -277,13 +283,13 @@ class SacidSet(RecordSet[SacidRecord]):
     """All versions of some sequences, sorted by sequence, then version.
 
     Attributes:
-        name: "sacid".
+        name: "sacid" or "own".
         records: at least one sequence; all sequences have the same versions in the same order.
         edition: the files' type: "jpg", "png" or "jpg and png".
         notes: sentences that a reader should see: references that lack, what was left out, what looks odd.
     """
 
-    titles: ClassVar[dict[str, str]] = {"sacid": "SACID"}
+    titles: ClassVar[dict[str, str]] = {"sacid": "SACID", "own": "own data"}
     name: str
     records: tuple[SacidRecord, ...]
     edition: str
@@ -349,41 +355,50 @@ class SacidSet(RecordSet[SacidRecord]):
 
 
 # ---- opening --------------------------------------------------------------------------------------------------------
-def open_sacid(root: str | Path, table: str | Path | None = None, partial: bool = False) -> SacidSet:
-    """Open SACID. The table is read whole; of pictures only the headers.
+def open_sacid(
+    root: str | Path, table: str | Path | None = None, partial: bool = False, own: bool = False
+) -> SacidSet:
+    """Open SACID, or own data in its layout. The table is read whole; of pictures only the headers.
 
     Args:
         root: the folder that holds `compressed`; the folder above, or one of the three inside, is understood.
         table: the table's file; None takes `moses.csv` in the folder.
         partial: take what is there of the 60 sequences, with a note: a sequence that lacks its saliency map or a coded
             picture is left out whole. References may lack in any case.
+        own: photographs of the user's own, which are not compared with what is published of SACID.
 
     Raises:
         PaperlibError: no pictures or table; pictures missing, misnamed, unreadable or of another size, all counted in
             one message and the first of each kind named; a table that is cut or is not SACID's.
     """
-    home = _home(existing_folder(root, "SACID"))
+    name, advice = ("own", _OWN_ADVICE) if own else ("sacid", _ADVICE)
+    title = SacidSet.titles[name]
+    home = _home(existing_folder(root, title), own)
     source = home / TABLE if table is None else Path(table)
+    if own and not source.is_file():
+        raise PaperlibError(f"{home} holds coded pictures and no scores, there is no {source.name}; {_HOW_SCORED}")
     scores = read_scores(source)
-    notes = compare_with_published(_as_opinions(scores), PUBLISHED, source, "SACID", partial)
+    notes = () if own else compare_with_published(_as_opinions(scores), PUBLISHED, source, title, partial)
     files = _Files.listed(home, scores)
     faults, complete = files.faults(scores)
     if faults and not (partial and complete):
         more = ", or open what is there with partial" if complete else ""
-        raise PaperlibError(f"SACID in {home}: {'; '.join(faults)}; {_ADVICE}{more}{packed_hint(home)}")
-    records, rotated = _read_headers(scores, files, complete)
+        raise PaperlibError(f"{title} in {home}: {'; '.join(faults)}; {advice}{more}{packed_hint(home)}")
+    records, rotated = _read_headers(scores, files, complete, title, advice)
     notes += tuple(f"left out: {fault}" for fault in faults) + files.notes(scores, complete)
     if rotated:
         notes += (f"{len(rotated)} pictures carry an EXIF rotation, which is ignored: {listing(rotated)}",)
     types = {"jpg" if record.path.suffix.lower() != ".png" else "png" for record in records}
-    return SacidSet("sacid", records, " and ".join(sorted(types)), notes)
+    return SacidSet(name, records, " and ".join(sorted(types)), notes)
 
 
-def _home(root: Path) -> Path:
+def _home(root: Path, own: bool) -> Path:
     above = [root.parent] if root.name in PARTS else []
     for folder in (root, *list_folders(root), *above):
         if (folder / COMPRESSED).is_dir():
             return folder
+    if own:
+        raise PaperlibError(f"own data in {root} lack the folder {COMPRESSED}{packed_hint(root)}; {_HOW_CODED}")
     raise PaperlibError(
         f"SACID in {root} lacks the folder {COMPRESSED}{packed_hint(root)}; expected "
         f"{COMPRESSED}/<sequence>/{Version(12, 'p132').test_case}.jpg and {TABLE}, from github.com/Alexkkir/SACID"
@@ -467,10 +482,10 @@ class _Files:
 
 
 def _read_headers(
-    scores: ScoreTable, files: _Files, sequences: Sequence[str]
+    scores: ScoreTable, files: _Files, sequences: Sequence[str], title: str, advice: str
 ) -> tuple[tuple[SacidRecord, ...], list[str]]:
     """Records of the sequences, all files of one in one size; and the names of pictures with an EXIF rotation."""
-    problems = Problems("SACID files")
+    problems = Problems(f"{title} files")
     records, rotated, total = [], [], 0
     rows = dict(zip(scores.sequences, scores.subjective.tolist(), strict=True))
     for name in sequences:
@@ -495,7 +510,7 @@ def _read_headers(
                 records.append(SacidRecord(
                     name, version, score, path, files.reference.get(name), shared[0], size, (bytes_of[path], *common)
                 ))
-    problems.raise_if_any(total, f"all files of a sequence have one size; {_ADVICE}")
+    problems.raise_if_any(total, f"all files of a sequence have one size; {advice}")
     return tuple(records), rotated
 
 
@@ -533,7 +548,7 @@ def check(sacid: SacidSet, progress: Progress | None = None) -> Statistics:
     Raises:
         PaperlibError: files that cannot be used; all are counted, the first are named.
     """
-    problems = Problems("SACID files")
+    problems = Problems(f"{sacid.title} files")
     duplicates: list[tuple[str, ...]] = []
     groups = list(sacid.by_sequence())
     for _, records in progress(groups) if progress else groups:
@@ -549,7 +564,8 @@ def check(sacid: SacidSet, progress: Progress | None = None) -> Statistics:
                 equal.setdefault(hashlib.blake2b(record.load_image().tobytes()).digest(), []).append(record.key)
         duplicates += [tuple(keys) for keys in equal.values() if len(keys) > 1]
     references = int(sacid.has_reference.sum())
-    problems.raise_if_any(len(sacid) + len(groups) + references, f"replace these files, or {_ADVICE}")
+    advice = _OWN_ADVICE if sacid.name == "own" else _ADVICE
+    problems.raise_if_any(len(sacid) + len(groups) + references, f"replace these files, or {advice}")
     note = _note_on(duplicates)
     moments = sacid.summary()["mos"]
     return Statistics(

@@ -70,18 +70,18 @@ def code_file(
     inputs = {image.resolve()} | ({Path(saliency).resolve()} if saliency not in (None, CENTER) else set())
     if inputs & {file.resolve() for file in files}:
         raise PaperlibError(f"the results in {out} would replace an input; choose another folder with --out DIR")
-    _require_folder(out)
-    pixels, notes = _read_image(image)
-    values, source, more = _read_saliency(saliency, pixels.shape[:2])
+    require_folder(out)
+    pixels, notes = read_image(image)
+    values, source, more = read_saliency(saliency, pixels.shape[:2])
     still = code_picture(pixels, values, bpp, s0, share, EncoderSettings(preset))
     if not still.reached:
         raise PaperlibError(_out_of_reach(still, share))
     told = record(still, s0, share)
-    told["inputs"] = {"image": _fingerprint(image, pixels.shape[:2]), "saliency": source}
+    told["inputs"] = {"image": fingerprint(image, pixels.shape[:2]), "saliency": source}
     told["notes"] = [*notes, *more, *told["notes"]]
     told["files"] = {
-        "picture": {"name": files[0].name, "pixels_sha256": _sha256(still.picture.tobytes())},
-        "stream": {"name": files[1].name, "bytes": len(still.stream), "sha256": _sha256(still.stream)},
+        "picture": {"name": files[0].name, "pixels_sha256": sha256(still.picture.tobytes())},
+        "stream": {"name": files[1].name, "bytes": len(still.stream), "sha256": sha256(still.stream)},
     }
     _write(files, still, told)
     return CodedFiles(still, told, *files)
@@ -152,7 +152,12 @@ def _out_of_reach(still: CodedStill, share: float) -> str:
     )
 
 
-def _read_image(path: Path) -> tuple[NDArray[np.uint8], list[str]]:
+def read_image(path: Path) -> tuple[NDArray[np.uint8], list[str]]:
+    """A picture as (h, w, 3) uint8 RGB, and notes.
+
+    Raises:
+        PaperlibError: it cannot be used.
+    """
     try:
         pixels, rotated = read_rgb(path), has_rotation(path)
     except UnusableFile as error:
@@ -160,10 +165,14 @@ def _read_image(path: Path) -> tuple[NDArray[np.uint8], list[str]]:
     return pixels, ["the picture carries an EXIF rotation, which is ignored: it is coded as stored"] * rotated
 
 
-def _read_saliency(
+def read_saliency(
     saliency: str | None, size: tuple[int, ...]
 ) -> tuple[NDArray[np.floating] | None, dict[str, Any] | str | None, list[str]]:
-    """The map, what it was, and notes."""
+    """The map, (h, w) like the picture, what it was, and notes; None and None for plain coding.
+
+    Raises:
+        PaperlibError: it cannot be used.
+    """
     if saliency is None:
         return None, None, []
     if saliency == CENTER:
@@ -173,7 +182,7 @@ def _read_saliency(
         values = read_grey(path)
     except UnusableFile as error:
         raise PaperlibError(f"the saliency map {path} cannot be used: {error.reason}; give another file") from error
-    source = _fingerprint(path, values.shape)
+    source = fingerprint(path, values.shape)
     if values.shape == tuple(size):
         return values, source, []
     resized = Image.fromarray(values).resize((size[1], size[0]), Image.Resampling.BILINEAR)
@@ -181,19 +190,22 @@ def _read_saliency(
     return np.asarray(resized), source, [note]
 
 
-def _fingerprint(path: Path, size: tuple[int, ...]) -> dict[str, Any]:
-    return {"name": path.name, "height": size[0], "width": size[1], "sha256": _sha256(path.read_bytes())}
+def fingerprint(path: Path, size: tuple[int, ...]) -> dict[str, Any]:
+    """What an input was, for a record."""
+    return {"name": path.name, "height": size[0], "width": size[1], "sha256": sha256(path.read_bytes())}
 
 
-def _sha256(content: bytes) -> str:
+def sha256(content: bytes) -> str:
+    """Hexadecimal digits."""
     return hashlib.sha256(content).hexdigest()
 
 
-def _require_folder(folder: Path) -> None:
+def require_folder(folder: Path) -> None:
+    """Make the folder. Raises PaperlibError where it cannot be made, or written to."""
     try:
         make_writable(folder)
     except OSError as error:
-        raise _unwritable(folder, error) from error
+        raise unwritable(folder, error) from error
 
 
 def _write(files: list[Path], still: CodedStill, told: dict[str, Any]) -> None:
@@ -206,10 +218,10 @@ def _write(files: list[Path], still: CodedStill, told: dict[str, Any]) -> None:
         with atomic_write(files[2], "w") as file:
             file.write(json.dumps(told, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
     except OSError as error:
-        raise _unwritable(files[0].parent, error) from error
+        raise unwritable(files[0].parent, error) from error
 
 
-def _unwritable(folder: Path, error: OSError) -> Exception:
+def unwritable(folder: Path, error: OSError) -> Exception:
     """A full disk keeps its own words, which the command line has."""
     if error.errno == errno.ENOSPC:
         return error

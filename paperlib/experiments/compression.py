@@ -1,7 +1,7 @@
 """Section III-D: does saliency help to judge images that were coded with saliency? Table III and its controls.
 
-Photographs coded here and simulated assessors (`paperlib.experiments.world_compression`), or SACID and what people said
-(`paperlib.experiments.photo_compression`).
+Photographs coded here and simulated assessors (`paperlib.experiments.world_compression`), or SACID or own photographs and
+what people said (`paperlib.experiments.photo_compression`).
 """
 
 from types import ModuleType
@@ -32,8 +32,8 @@ def table(rows: pd.DataFrame, profile: "Profile") -> TableData:
 
 
 def claim_parts(rows: pd.DataFrame) -> dict[str, pd.Series]:
-    """C4: gains of the eye-tracking weighted metrics over the plain ones, over repeats or, on SACID, over photographs."""
-    return (photo_compression if _is_sacid(rows) else world_compression).claim_parts(rows)
+    """C4: gains of the eye-tracking weighted metrics over the plain ones, over repeats or, where people were asked, over photographs."""
+    return (photo_compression if _is_voted(rows) else world_compression).claim_parts(rows)
 
 
 def ranks(rows: pd.DataFrame) -> pd.DataFrame:
@@ -48,13 +48,13 @@ def weightings(rows: pd.DataFrame) -> pd.DataFrame:
 
 def _by_photograph(rows: pd.DataFrame) -> pd.DataFrame:
     """Rows of single photographs; networks of the micro-world, which never saw one, are left out."""
-    if _is_sacid(rows):
+    if _is_voted(rows):
         return rows
     return world_compression.single_photographs(rows[~rows["method"].isin(world_compression.NETWORKS)])
 
 
-def _is_sacid(rows: pd.DataFrame) -> bool:
-    return photo_compression.DATASET in set(rows["dataset"])
+def _is_voted(rows: pd.DataFrame) -> bool:
+    return not set(photo_compression.DATASETS).isdisjoint(rows["dataset"])
 
 
 def _side(profile: "Profile") -> ModuleType:

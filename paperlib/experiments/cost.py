@@ -35,16 +35,23 @@ from paperlib.experiments.masked_scores import masked_scores, network_score
 from paperlib.experiments.photo_sets import CHUNK, Source, make_maps, maps_units, open_gaze_source
 from paperlib.experiments.photo_sources import device, load_network, maker, needed_files, picture
 from paperlib.experiments.rehearsal import write_checkpoint
-from paperlib.experiments.workload import Kind, SetSize, Work
+from paperlib.experiments.workload import METHOD, Kind, SetSize, Work
 from paperlib.maps.masking import quantile_masks
 from paperlib.models.backbones import create_backbone
 from paperlib.models.baseline import Baseline
 from paperlib.models.dual_task import DualTask
+from paperlib.models.iqa_methods import Method, describe, method_of_network, open_method, random_files, resized
+from paperlib.models.quality import load_quality_model
 
 if TYPE_CHECKING:
     from paperlib.profiles import Profile
 
 SEED = 0
+CROPS = {"ahiq": 20, "maniqa": 20, "tres": 50, "hyperiqa": 25}
+"""How many crops these methods of Table III score of a picture, whatever its size."""
+RESIZING = ("sgdnet_none", "sgdnet_output")
+"""Methods of Table III that bring every picture to one size."""
+
 _SET = "salicon"
 
 
@@ -57,6 +64,8 @@ class Sample:
         passes: views that are averaged.
         batch: pictures of a training step.
         masked: pictures that are scored together.
+        coded: largest height and width of a coded picture that a network sees as a whole; None for the whole picture.
+        crops: of a coded picture, for methods that score crops; 0 for as many as the profile has.
         steps: of training in one measurement.
         repetitions: of a measurement; its median counts.
         seconds: after which there are no more repetitions.
@@ -66,6 +75,8 @@ class Sample:
     passes: int
     batch: int
     masked: int
+    coded: tuple[int, int] | None
+    crops: int
     steps: int
     repetitions: int
     seconds: float
@@ -74,13 +85,13 @@ class Sample:
 def sample_of(profile: "Profile", processor: bool) -> Sample:
     """The profile's own sizes on a GPU, less on a processor."""
     whole = Sample(
-        CHUNK, profile.extraction.n_passes, profile.training.batch_size, profile.masking.score_batch, steps=5, repetitions=5,
-        seconds=10.0,
+        CHUNK, profile.extraction.n_passes, profile.training.batch_size, profile.masking.score_batch, coded=None, crops=0,
+        steps=5, repetitions=5, seconds=10.0,
     )
     if not processor:
         return whole
-    return replace(whole, pictures=1, passes=min(whole.passes, 2), batch=min(whole.batch, 2), masked=2, steps=1,
-                   repetitions=3, seconds=2.0)
+    return replace(whole, pictures=1, passes=min(whole.passes, 2), batch=min(whole.batch, 2), masked=2,
+                   coded=(384, 512), crops=2, steps=1, repetitions=3, seconds=2.0)
 
 
 @dataclass(frozen=True)
@@ -116,7 +127,7 @@ class TableCost:
         forward_passes: of networks, outside training.
         training_steps: of all its trainings.
         hours: of networks on the device.
-        processor_hours: of measuring maps, and of maps without a network, which stay on the processor.
+        processor_hours: of measuring maps, and of maps and scores without a network, which stay on the processor.
         petaflop: floating-point operations of the networks, in 1e15.
         memory: largest number of bytes on a GPU; 0 on a processor.
         amounts: label of a kind of work -> how often it is done.
@@ -258,12 +269,20 @@ def _moved(profile: "Profile", home: Path) -> "Profile":
 @contextmanager
 def _weights(kind: Kind, folder: Path) -> Iterator[None]:
     """Random weights in the official files of a network, as long as it is measured."""
-    files = [folder / name for name, _ in needed_files(kind.origin)] if kind.on_device and kind.what != "step" else []
-    if files:
-        write_checkpoint(kind.origin, folder)
+    files = _random_weights(kind, folder)
     yield
     for file in files:
         file.unlink()
+
+
+def _random_weights(kind: Kind, folder: Path) -> list[Path]:
+    if kind.origin.kind == METHOD:
+        return random_files(kind.origin.model, folder, SEED)
+    trained_here = kind.what == "step" or (kind.what, kind.origin.kind) == ("judge", "baseline")
+    files = [folder / name for name, _ in needed_files(kind.origin)] if kind.on_device and not trained_here else []
+    if files:
+        write_checkpoint(kind.origin, folder)
+    return files
 
 
 def _rate(kind: Kind, probe: _Probe, sample: Sample) -> Rate:
@@ -392,6 +411,57 @@ def _measuring_probe(kind: Kind, profile: "Profile", sample: Sample) -> _Probe:
     return _Probe(lambda: photo_maps.measure(unit.arguments, inputs, scratch), len(source.pictures) * _megapixels(source))
 
 
+def _judge_probe(kind: Kind, profile: "Profile", sample: Sample) -> _Probe:
+    """Scores of a coded picture: of a part of it in proportion to pixels, of a few crops in proportion to crops."""
+    pictures, crops, share = _coded_pictures(profile), 0, 1.0
+    name = kind.origin.model if kind.origin.kind == METHOD else ""
+    if name in CROPS:
+        wanted = profile.compression.crops or CROPS[name]
+        crops = min(sample.crops or wanted, wanted)
+        share = crops / wanted
+    elif sample.coded and kind.on_device and name not in RESIZING:
+        height, width = sample.coded
+        parts = [one[:height, :width] for one in pictures]
+        pictures, share = parts, parts[-1].size / pictures[-1].size
+    method = _judge(kind, Path(profile.weights_root), crops, pictures)
+    return _Probe(lambda: method.score(*pictures), share)
+
+
+def _coded_pictures(profile: "Profile") -> list[np.ndarray]:
+    """A coded picture, its reference and a saliency map, all of noise, at the size at which the profile scores SACID."""
+    size, rng = workload.OFFICIAL["sacid"], np.random.default_rng(SEED)
+    pictures = [rng.integers(0, 256, (size.height, size.width, 3), dtype=np.uint8) for _ in range(2)]
+    saliency = rng.random((size.height, size.width), np.float32)
+    return [resized(one, profile.compression.size_mode) for one in (*pictures, saliency)]
+
+
+def _judge(kind: Kind, folder: Path, crops: int, pictures: Sequence[np.ndarray]) -> Method:
+    """The method on the device; on the processor where a GPU's memory does not hold the pictures, as when they are scored."""
+    method = _opened(kind, folder, crops, device())
+    if device().type == "cuda":
+        try:
+            method.score(*pictures)
+        except PaperlibError as error:
+            if not isinstance(error.__cause__, torch.OutOfMemoryError):
+                raise
+            torch.cuda.empty_cache()
+            say(f"{kind.label}: the GPU's memory does not hold a picture, which is scored on the CPU")
+            return _opened(kind, folder, crops, torch.device("cpu"))
+    return method
+
+
+def _opened(kind: Kind, folder: Path, crops: int, where: torch.device) -> Method:
+    name = kind.origin.model
+    if kind.origin.kind == METHOD:
+        return open_method(name, folder if describe(name).files else None, where, crops or None)
+    if kind.origin.kind == "baseline":
+        return method_of_network(name, Baseline(create_backbone(name)), device=where)
+    weights = Path(kind.origin.weights) if kind.origin.weights else None
+    network = load_quality_model(name, weights=weights, weights_root=folder if folder.is_dir() else None).network
+    return method_of_network(name, network, device=where)
+
+
 _PROBES: dict[str, Callable[[Kind, "Profile", Sample], _Probe]] = {
     "map": _map_probe, "score": _score_probe, "step": _step_probe, "measuring": _measuring_probe,
+    "judge": _judge_probe,
 }

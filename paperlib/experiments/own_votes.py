@@ -1,6 +1,13 @@
 """Scores from a user's own votes: the exclusion rule, Bradley-Terry per photograph, and what the votes cannot tell."""
 
+import csv
+import errno
+import hashlib
+import io
+import json
 import warnings
+from contextlib import suppress
+from pathlib import Path
 from typing import TypedDict
 
 import numpy as np
@@ -17,8 +24,12 @@ from paperlib.coding.votes import (
     counted,
 )
 from paperlib.datasets.files import listing
+from paperlib.datasets.sacid import COLUMNS, Version
 from paperlib.datasets.votes_table import VotesTable
 from paperlib.errors import PaperlibError
+from paperlib.paths import atomic_write
+
+_MAKER = "python -m paperlib votes"
 
 
 class Score(TypedDict):
@@ -122,3 +133,84 @@ def _solved(name: str, wins: np.ndarray, virtual_wins: float) -> tuple[BradleyTe
                 "virtual wins; take --virtual-wins above 0, such as 0.1"
             ) from error
     return found, not any(issubclass(one.category, ConnectivityWarning) for one in caught)
+
+
+# ---------------------------------------------------------------------------------------------------- SACID's own table
+
+
+def write_moses(found: VoteScores, path: Path, force: bool = False) -> list[Path]:
+    """Write scores as a table of SACID's form (`paperlib.datasets.sacid`), and beside it a record of the votes.
+
+    A file that this function wrote is replaced, and known by the fingerprint in the record; so is one of the same content.
+
+    Args:
+        found: scores of versions that are called as SACID's pictures are, with or without .png.
+        path: `<name>.csv`; the record is `<name>.json`.
+        force: replace other files, too.
+
+    Returns:
+        Table and record.
+
+    Raises:
+        PaperlibError: another suffix, versions of another name, photographs that lack versions, a file of another origin,
+            or a folder that cannot be written.
+    """
+    if path.suffix.lower() != ".csv":
+        raise PaperlibError(f"--moses writes a table, give a name that ends in .csv, got {path.name}")
+    text, notes = _moses(found), path.with_suffix(".json")
+    if not force:
+        _require_ours(path, notes, text)
+    told = {"made_by": _MAKER, "sha256": _sha256(text.encode())} | {
+        name: value for name, value in found.items() if name != "images"
+    }
+    try:
+        for file, content in ((path, text), (notes, json.dumps(told, indent=2, ensure_ascii=False) + "\n")):
+            with atomic_write(file, "w") as stream:
+                stream.write(content)
+    except OSError as error:
+        if error.errno == errno.ENOSPC:
+            raise
+        raise PaperlibError(f"cannot write to {path.parent} ({error.strerror}); give another file with --moses") from error
+    return [path, notes]
+
+
+def _moses(found: VoteScores) -> str:
+    scores = {
+        image: {name.removesuffix(".png"): one["score"] for name, one in own["scores"].items()}
+        for image, own in found["images"].items()
+    }
+    known = {name: Version.from_case(name) for own in scores.values() for name in own}
+    strange = [name for name, version in known.items() if version is None]
+    if strange:
+        raise PaperlibError(f"SACID's table names versions like {Version(12, 'p132').test_case}, the votes have "
+                            f"{listing(strange)}; `python -m paperlib code FOLDER` gives such names")
+    absent = [f"{image}/{name}" for image, own in scores.items() for name in sorted(known) if name not in own]
+    if absent:
+        raise PaperlibError(f"{len(absent)} of {len(scores) * len(known)} versions have no vote that counts: "
+                            f"{listing(absent)}; add votes on them, or take their photographs out")
+    stream = io.StringIO()
+    table = csv.writer(stream, lineterminator="\n")
+    table.writerow(COLUMNS)
+    for image, own in scores.items():
+        table.writerows((image, name, f"{own[name]:.6f}") for name in sorted(own))
+    return stream.getvalue()
+
+
+def _require_ours(path: Path, notes: Path, text: str) -> None:
+    """Raises PaperlibError where table or record would replace what `write_moses` did not write."""
+    told: object = None
+    with suppress(OSError, ValueError):
+        told = json.loads(notes.read_text("utf-8"))
+    ours = isinstance(told, dict) and told.get("made_by") == _MAKER
+    foreign = [notes] if notes.exists() and not ours else []
+    if path.exists():
+        content = path.read_bytes()
+        wrote = ours and told.get("sha256") == _sha256(content)
+        foreign += [] if wrote or content == text.encode() else [path]
+    if foreign:
+        raise PaperlibError(f"{listing(map(str, foreign))} would be replaced, and `votes` did not write it as it is; move it "
+                            "away, give another name, or add --force")
+
+
+def _sha256(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()

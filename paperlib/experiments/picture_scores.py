@@ -1,4 +1,4 @@
-"""Raw scores of SACID's coded pictures by one method of Table III, sequence by sequence.
+"""Raw scores of coded pictures, SACID's or in its layout, by one method of Table III, sequence by sequence.
 
 Each score is kept by itself in the score cache (`paperlib.engine.score_cache`), by method, size mode, picture,
 reference and weights: another size mode or another map costs only the pictures that were not scored so before. An
@@ -8,6 +8,7 @@ reason in a row, so that the others are not held up.
 
 import hashlib
 from collections.abc import Mapping, Sequence
+from copy import deepcopy
 from functools import cached_property, lru_cache
 from itertools import groupby
 from pathlib import Path
@@ -33,6 +34,7 @@ from paperlib.models.iqa_methods import (
     open_method,
     resized,
 )
+from paperlib.models.quality import QualityModel, load_quality_model
 
 SAMPLE_SEED = 0
 """Of the sequences that a profile with `n_sequences` looks at."""
@@ -50,13 +52,14 @@ class MethodFailed(Exception):
 
 
 def opened(params: Mapping[str, Any]) -> SacidSet:
-    """The sequences that a unit's parameters name: `root`, `partial`, `n_sequences` (0 for all) and `fingerprint`."""
-    return _opened(params["root"], params["partial"], params["n_sequences"], params["fingerprint"])
+    """The sequences that a unit's parameters name: `root`, `dataset`, `partial`, `n_sequences` (0 for all) and
+    `fingerprint`."""
+    return _opened(*(params[name] for name in ("root", "dataset", "partial", "n_sequences", "fingerprint")))
 
 
 @lru_cache(maxsize=1)
-def _opened(root: str, partial: bool, n: int, fingerprint: str) -> SacidSet:
-    return sample(open_sacid(root, partial=partial), n)
+def _opened(root: str, dataset: str, partial: bool, n: int, fingerprint: str) -> SacidSet:
+    return sample(open_sacid(root, partial=partial, own=dataset == "own"), n)
 
 
 def sample(sacid: SacidSet, n: int) -> SacidSet:
@@ -90,7 +93,7 @@ def score_shard(params: dict[str, Any], inputs: Inputs, scratch: Path) -> Result
 def _cache_file(params: Mapping[str, Any]) -> Path:
     """One file per row and repeat, so that no two of them wait for each other."""
     name = hashlib.sha256(f"{params['method']} {params['seed']}".encode()).hexdigest()[:12]
-    return Path(params["cache"], f"sacid-{name}.sqlite")
+    return Path(params["cache"], f"{params['dataset']}-{name}.sqlite")
 
 
 class _Scorer:
@@ -99,12 +102,32 @@ class _Scorer:
     def __init__(self, params: Mapping[str, Any], inputs: Inputs, cache: ScoreCache, sacid: SacidSet):
         self.params, self.inputs, self.cache, self.sacid = params, inputs, cache, sacid
         trained = bool(params["backbone"])
-        self.traits = Traits(params["judge"], False, False, True, ()) if trained else describe(params["judge"])
         self.state = _weights(inputs[params["training"]]) if trained else {}
+        self.traits = self._traits()
         code = sorted((code_version("paperlib.models.iqa_methods:open_method")
                        | (code_version("paperlib.models.baseline:Baseline") if trained else {})).items())
         content = [params["content"], *(f"{name} {_hash(value)}" for name, value in sorted(self.state.items()))]
         self.identity = hashlib.sha256(repr((code, params["judge"], params["crops"], content)).encode()).hexdigest()
+
+    def _traits(self) -> Traits:
+        name = self.params["judge"]
+        if self.state:
+            return Traits(name, False, False, True, ())
+        if self.params["network"]:
+            return Traits(name, False, False, self.network.higher_is_better, ())
+        return describe(name)
+
+    @cached_property
+    def network(self) -> QualityModel:
+        """The user's network on the CPU."""
+        weights, root = self.params["weights_file"], Path(self.params["weights_root"])
+        try:
+            return load_quality_model(
+                self.params["network"], layer=self.params["layer"] or None, weights=Path(weights) if weights else None,
+                weights_root=root if root.is_dir() else None,
+            )
+        except Exception as error:  # a user's own code raises what it likes
+            raise MethodFailed(_sentence(error)) from error
 
     @cached_property
     def method(self) -> Method:
@@ -156,6 +179,8 @@ class _Scorer:
                 network = Baseline(backbone, decoder=self.params["variant"] == "sal_loss")
                 network.load_state_dict({key: torch.from_numpy(np.array(value)) for key, value in self.state.items()})
                 return method_of_network(name, network, device=device)
+            if self.params["network"]:
+                return method_of_network(name, deepcopy(self.network.network), self.network.higher_is_better, device)
             return open_method(name, root if self.traits.files else None, device, self.params["crops"] or None)
         except Exception as error:
             raise MethodFailed(_sentence(error)) from error

@@ -9,9 +9,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from paperlib.datasets import cat2000, clive, koniq, salicon
+from paperlib.datasets import cat2000, clive, koniq, sacid, salicon
 from paperlib.errors import PaperlibError
 from paperlib.experiments.masked_scores import MAPS
+from paperlib.experiments.photo_compression import BASELINES, ON_CPU, Line, all_lines
 from paperlib.experiments.photo_sources import ORIGINS, SCORE_KINDS, Origin, own_origins
 from paperlib.experiments.photo_training import PARTS, SUPERVISED, Network, networks
 from paperlib.maps.half_image import GRID, all_halves
@@ -56,8 +57,15 @@ OFFICIAL = {
     "cat2000": SetSize(cat2000.PICTURES, *cat2000.SIZE),
     "koniq10k": SetSize(koniq.PUBLISHED.pictures, *koniq.SIZES["512x384"], dict(koniq.PUBLISHED.split[1])),
     "clive": SetSize(clive.PUBLISHED.pictures, 500, 500),
+    "sacid": SetSize(sacid.PUBLISHED.pictures, 1324, 1984),
 }
-"""Of the data sets of `paperlib.datasets`, as published; a few pictures of CLIVE are larger."""
+"""Of the data sets of `paperlib.datasets`, as published; a few pictures of CLIVE are larger.
+
+SACID's pictures differ in size: here all have the mean of the test pictures of CLIC 2021, 157.57 megapixels for 60.
+"""
+
+VERSIONS = 12
+"""Coded pictures of each photograph of SACID: 3 bit-rates with 4 presets."""
 
 
 @dataclass(frozen=True)
@@ -66,7 +74,9 @@ class Kind:
 
     Attributes:
         what: `"map"` (the map of a picture by `origin`), `"score"` (of a masked picture by `origin`), `"step"` (of
-            training `origin`'s backbone as `variant`), `"measuring"` (transforms and metrics of a map).
+            training `origin`'s backbone as `variant`), `"measuring"` (transforms and metrics of a map), `"judge"` (the
+            score of a coded picture by `origin`: a Baseline, the user's network, or of kind `METHOD` one of
+            `paperlib.models.iqa_methods`).
     """
 
     what: str
@@ -76,11 +86,15 @@ class Kind:
     @property
     def on_device(self) -> bool:
         """Whether a network works; the rest stays on the processor."""
+        if self.what == "judge":
+            return self.origin.model not in ON_CPU
         return self.what in ("score", "step") or self.origin.kind in NETWORK_KINDS
 
     @property
     def per(self) -> str:
         """What amounts of it count."""
+        if self.what == "judge":
+            return "coded picture"
         if not self.on_device:
             return "megapixel"
         return {"map": "picture", "score": "masked picture", "step": "step"}[self.what]
@@ -94,6 +108,8 @@ class Kind:
 
 
 MEASURING = Kind("measuring")
+METHOD = "method"
+"""Kind of the `Origin` of a method of Table III."""
 
 
 @dataclass(frozen=True)
@@ -117,11 +133,13 @@ def tables(profile: "Profile", sets: Mapping[str, SetSize] = OFFICIAL) -> dict[s
     """The work of each table and figure on photographs; Figure 1 shows maps of Table I.
 
     Raises:
-        PaperlibError: the profile runs on the micro-world, or on data whose pictures are not counted in `sets`.
+        PaperlibError: the profile runs on the micro-world, or on data whose pictures are not counted in `sets`; its
+            weighting model is none of `paperlib.experiments.photo_sources.ORIGINS`.
     """
     chosen = {
         "Table I": (profile.photographs.datasets, _table_1), "Figure 2": (profile.masking.opinions, _figure_2),
         "Table II": (_table_2_sets(profile), _table_2),
+        "Table III": (tuple(filter(None, [profile.compression.compression_set])), _table_3),
     }
     used = {title: names for title, (names, _) in chosen.items() if names}
     if not used:
@@ -135,7 +153,10 @@ def tables(profile: "Profile", sets: Mapping[str, SetSize] = OFFICIAL) -> dict[s
 
 
 def forward_passes(kind: Kind, profile: "Profile") -> int:
-    """Forward passes of one map or score; a map that asks for a score goes back through the network as often."""
+    """Forward passes of one map or score; a map that asks for a score goes back through the network as often.
+
+    A coded picture counts as one, however many crops of it are scored, and with its reference.
+    """
     if kind.what == "step" or not kind.on_device:
         return 0
     return smoothing_passes(profile) + 1 if kind.what == "map" and kind.origin.kind in SCORE_KINDS else 1
@@ -250,9 +271,7 @@ def _table_2(profile: "Profile", sets: Mapping[str, SetSize]) -> Iterator[Work]:
     settings = profile.dual_task
     repeats = list(_repeats(profile))
     gazes = {name: _gaze_size(profile, sets[name]) for name in settings.gaze_sets}
-    yield Work(f"dual_task/leaks/{settings.training_set}")
-    for target in dict.fromkeys(network.target for network, _ in repeats if network.target):
-        yield from _proxy(profile, target, settings.training_set, sets[settings.training_set])
+    yield from _before_training(profile, [network for network, _ in repeats], sets)
     for network, seed in repeats:
         yield from _repeat(profile, network, f"/seed{seed}", sets, gazes)
     for name, size in gazes.items():
@@ -271,6 +290,16 @@ def _repeats(profile: "Profile") -> Iterator[tuple[Network, int]]:
                 yield network, seed
 
 
+def _before_training(
+    profile: "Profile", trained: Sequence[Network], sets: Mapping[str, SetSize]
+) -> Iterator[Work]:
+    """The check of the pictures, and the proxy maps that `trained` learn from."""
+    name = profile.dual_task.training_set
+    yield Work(f"dual_task/leaks/{name}")
+    for target in dict.fromkeys(network.target for network in trained if network.target):
+        yield from _proxy(profile, target, name, sets[name])
+
+
 def _proxy(profile: "Profile", target: str, name: str, size: SetSize) -> Iterator[Work]:
     yield Work(f"dual_task/proxy/{target}")
     for part in PARTS:
@@ -283,9 +312,8 @@ def _repeat(
 ) -> Iterator[Work]:
     """A training with its two tests; maps of a decoder take a forward pass, like a score."""
     settings, origin = profile.dual_task, Origin("baseline", network.backbone)
-    decodes = network.variant == "sal_loss"
-    step, score = Kind("step", origin, network.variant), Kind("score", origin)
-    yield Work(f"dual_task/train/{network.name}{seed}", 1, step, settings.steps)
+    decodes, score = network.variant == "sal_loss", Kind("score", origin)
+    yield _training(profile, network, seed)
     yield Work(f"dual_task/losses/{network.name}{seed}")
     for name in settings.quality_sets:
         yield Work(f"dual_task/quality/{network.name}/{name}{seed}", 1, score, _test_size(sets[name]).pictures)
@@ -293,6 +321,64 @@ def _repeat(
         maps = f"dual_task/maps/{network.name}/{name}{seed}"
         yield Work(maps, _shards(profile, size.pictures), score if decodes else Kind("map", origin), size.pictures)
         yield _measured(f"dual_task/saliency/{network.name}", name, size, not decodes, seed)
+
+
+def _training(profile: "Profile", network: Network, seed: str) -> Work:
+    step = Kind("step", Origin("baseline", network.backbone), network.variant)
+    return Work(f"dual_task/train/{network.name}{seed}", 1, step, profile.dual_task.steps)
+
+
+# ----------------------------------------------------------------------------------------------------------- Table III
+
+
+def _table_3(profile: "Profile", sets: Mapping[str, SetSize]) -> Iterator[Work]:
+    """Weights and references are taken to be at hand for every method."""
+    settings = profile.compression
+    name = settings.compression_set
+    n = _drawn(sets[name].pictures // VERSIONS, settings.n_sequences)
+    yield Work(f"compression/pictures/{name}")
+    yield from _baselines(profile, sets)
+    if any(line.weights == settings.weighting_model for line in all_lines(profile)):
+        yield _reference_maps(profile, name, replace(sets[name], pictures=n))
+    for line, kind, seed in _judged(profile):
+        shards = math.ceil(n / settings.sequence_shard)
+        yield Work(f"compression/scores/{line.method}/seed{seed}", shards, kind, n * VERSIONS)
+    yield Work(f"compression/agreement/{name}")
+
+
+def _baselines(profile: "Profile", sets: Mapping[str, SetSize]) -> Iterator[Work]:
+    """Table II's trainings of the Baselines that are among the methods, with what they need."""
+    trained = list(_trained(profile))
+    if trained:
+        yield from _before_training(profile, [network for network, _ in trained], sets)
+    for network, seed in trained:
+        yield _training(profile, network, f"/seed{seed}")
+
+
+def _trained(profile: "Profile") -> Iterator[tuple[Network, int]]:
+    if profile.dual_task.training_set:
+        wanted = set(BASELINES).intersection(profile.compression.scored_methods)
+        yield from (repeat for repeat in _repeats(profile) if repeat[0].method in wanted)
+
+
+def _reference_maps(profile: "Profile", name: str, size: SetSize) -> Work:
+    """Maps of the photographs by another model, in one unit."""
+    method = profile.compression.weighting_model
+    if method not in ORIGINS:
+        raise PaperlibError(f"weighting_model={method!r} is not known; choose from: {', '.join(ORIGINS)}")
+    return replace(_maps(profile, f"compression/maps/{method}/{name}", ORIGINS[method], size), units=1)
+
+
+def _judged(profile: "Profile") -> Iterator[tuple[Line, Kind, int]]:
+    """The rows of Table III, once per seed; networks with official weights have seed 0 alone."""
+    trained = list(_trained(profile))
+    for line in all_lines(profile):
+        if line.judge in BASELINES:
+            for network, seed in trained:
+                if network.method == line.judge:
+                    yield line, Kind("judge", Origin("baseline", network.backbone)), seed
+        else:
+            yield line, Kind("judge", line.origin or Origin(METHOD, line.judge)), 0
 
 
 def together(works: Mapping[str, Sequence[Work]]) -> list[Work]:

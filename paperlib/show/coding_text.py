@@ -1,6 +1,10 @@
-"""A coded picture and the scores of votes, for a terminal."""
+"""Coded pictures and the scores of votes, for a terminal."""
 
+from shlex import quote
+
+from paperlib.datasets.sacid import TABLE
 from paperlib.experiments.coded_picture import CodedFiles
+from paperlib.experiments.own_study import OwnStudy
 from paperlib.experiments.own_votes import VoteScores
 
 
@@ -17,6 +21,24 @@ def coded_text(files: CodedFiles) -> str:
     )
     lines += [f"note      {note}" for note in told["notes"]]
     return "\n".join([*lines, *map(str, (files.picture, files.stream, files.json))]) + "\n"
+
+
+def study_text(study: OwnStudy) -> str:
+    """What was coded and left out, and how to go on."""
+    count = len(study.photographs) * len(study.versions)
+    made = f"{count} pictures of {len(study.photographs)} photographs, {study.fresh} coded now"
+    lines = [f"{made}; {study.assessors} assessors"]
+    lines += [f"left out  {name}: {reason}" for name, reason in study.left_out.items()]
+    lines += [f"note      {note}" for note in study.notes]
+    pairs, folder, table = (quote(str(path)) for path in (study.pairs, study.folder, study.folder / TABLE))
+    return "\n".join([
+        *lines,
+        f"Next: let people fill the column choice of {study.pairs} (left, right or tie; take lines without an answer",
+        "out), then",
+        f"  python -m paperlib votes {pairs} --moses {table}",
+        f"  python -m paperlib table 3 --profile own --data-root {folder}",
+        str(study.folder),
+    ]) + "\n"
 
 
 def votes_text(found: VoteScores) -> str:

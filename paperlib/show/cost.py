@@ -3,15 +3,14 @@
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from paperlib.experiments.cost import Cost, Rate, TableCost, hours_at
+from paperlib import paper
+from paperlib.experiments import workload
+from paperlib.experiments.cost import CROPS, Cost, Rate, TableCost, hours_at
 
 EXAMPLE_TFLOPS = 20.0
 """Of the one worked line in README; no device is meant."""
 
-_NOT_COUNTED = (
-    "Not in the hours: reading and decoding files, statistics over pictures, loading networks. Table III runs on other data "
-    "and is not counted here."
-)
+_NOT_COUNTED = "Not in the hours: reading, decoding and resizing files, statistics over pictures, loading networks."
 
 
 def cost_text(cost: Cost, tflops: float | None = None) -> str:
@@ -45,8 +44,30 @@ def how(cost: Cost) -> list[str]:
         f"the median of up to {sample.repetitions} repetitions.",
         f"Extrapolated in proportion to views, pictures (megapixels of a map for measuring) and steps, for {side}. "
         f"Precision: {cost.precision}.",
+        *([how_judged(sample.coded, sample.crops)] if any(table.name == "Table III" for table in cost.tables) else []),
         "Work that two tables share counts in both, in the last line once. Figure 1 shows maps of Table I. " + _NOT_COUNTED,
     ]
+
+
+def how_judged(coded: Sequence[int] | None, crops: int) -> str:
+    """How scores of the coded pictures of Table III were measured.
+
+    Args:
+        coded, crops: of `paperlib.experiments.cost.Sample`.
+    """
+    size = workload.OFFICIAL["sacid"]
+    taken = (f"Coded pictures of Table III: all are taken to have the mean size of SACID's, {size.megapixels:.2f} megapixels "
+             "before the profile's resizing, and all to have a reference. ")
+    if not coded:
+        return f"{taken}Methods were measured on such a picture, of noise, with all their crops."
+    height, width = coded
+    listed = ", ".join(f"{paper.look(name).label} {number}" for name, number in CROPS.items())
+    return (
+        f"{taken}Measured, on noise: networks that see the whole picture on {height} x {width} pixels, in proportion to "
+        f"pixels; networks that score crops on {crops} of them, in proportion to crops ({listed}); formulas, and SGDNet, "
+        "which resizes every picture, on a whole one. Large pictures may cost more than in proportion: attention grows with "
+        "the square of pixels (MUSIQ), few of PieAPP's patches fit a small picture, and memory is slower than cache."
+    )
 
 
 def _estimate(tflops: float) -> str:
@@ -107,6 +128,7 @@ def readme_cost(cost: Mapping[str, Any]) -> str:
         f"from short measurements: maps of {sample['pictures']} picture with {sample['passes']} views, {sample['batch']} of "
         f"the {cost['batch']} pictures of a training step. {_NOT_COUNTED}",
         "",
+        *([how_judged(sample["coded"], sample["crops"]), ""] if "Table III" in {one["name"] for one in tables} else []),
         "On a device that sustains T TFLOP/s on these networks: hours = PFLOP / (3.6 × T); T differs between networks and "
         "is far below a device's peak for EfficientNet. An example of the formula, not a measurement: "
         f"T = {EXAMPLE_TFLOPS:g} gives {_short(whole)} / (3.6 × {EXAMPLE_TFLOPS:g}) = "

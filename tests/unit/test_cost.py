@@ -1,22 +1,36 @@
 """What a profile costs: counts against the units themselves, operations against numbers by hand, and the way to README."""
 
+import inspect
 import json
 import re
 from collections import Counter
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 
 from paperlib import cli, experiments, profiles
 from paperlib.datasets.opinion_standins import write_clive, write_koniq, write_own_opinions
 from paperlib.datasets.opinions import open_opinions
+from paperlib.datasets.sacid_standins import write_sacid
 from paperlib.datasets.standins import write_cat2000, write_salicon
 from paperlib.errors import PaperlibError
-from paperlib.experiments import cost, extraction, masking, photo_maps, photo_masking, photo_training, workload
+from paperlib.experiments import (
+    cost,
+    extraction,
+    masking,
+    photo_compression,
+    photo_maps,
+    photo_masking,
+    photo_training,
+    workload,
+)
 from paperlib.experiments.photo_sources import ORIGINS, Origin, needed_files
-from paperlib.experiments.workload import Kind, SetSize
+from paperlib.experiments.workload import METHOD, Kind, SetSize
 from paperlib.models.inference import prepare
+from paperlib.models.iqa_methods import Method, Traits, describe
+from paperlib.paper import TABLE3
 from paperlib.show import summary
 from paperlib.show.cost import cost_text, readme_cost
 
@@ -48,6 +62,7 @@ def place(tmp_path_factory):
         patch.setenv("PAPERLIB_WORKERS", "1")
         for module in (photo_maps, photo_masking, photo_training):
             patch.setattr(module, "write_standins", lambda profile: None)
+        patch.setattr(photo_compression, "write_sacid_standins", lambda *_: None)
         yield
 
 
@@ -62,7 +77,11 @@ def data(tmp_path_factory):
     write_clive(root / "clive", 4, 0)
     write_salicon(root / "salicon", 5, 0)
     write_cat2000(root / "cat2000", 1, 0, categories=("Action", "Indoor", "Sketch"))
+    write_sacid(root / "sacid", 5, 0, size=(48, 64))
     (root / "weights").mkdir()
+    for row in TABLE3:
+        for file in describe(row.method).files if row.method not in photo_compression.BASELINES else ():
+            (root / "weights" / file.name).write_bytes(file.name.encode())
     for origin in [*ORIGINS.values(), *(Origin("activation", name) for name in ("efficientnet_b0", "resnet50"))]:
         for name, _ in needed_files(origin):
             (root / "weights" / name).write_bytes(name.encode())
@@ -87,13 +106,13 @@ def units_by_name(units):
 def test_counts_are_those_of_the_units(data, methods):
     options = {"methods": methods} if methods else {}
     profile = profiles.load("rehearsal", data_root=str(data), weights_root=str(data / "weights"), shard=2, seeds=[0, 1, 2],
-                            n_control_seeds=2, models=[MODEL], **options)
+                            n_control_seeds=2, models=[MODEL], sequence_shard=2, **options)
     koniq = open_opinions("koniq10k", data / "koniq10k", partial=True)
     assert koniq.splits["test"] > 2 and koniq.splits["validation"] > 1, "parts of more than one shard"
     sets = {"salicon": SetSize(5, 480, 640), "cat2000": SetSize(3, 1080, 1920), "clive": SetSize(4, 500, 500),
-            "koniq10k": SetSize(20, 384, 512, koniq.splits)}
+            "koniq10k": SetSize(20, 384, 512, koniq.splits), "sacid": SetSize(5 * 12, 48, 64)}
     works = workload.tables(profile, sets)
-    sections = {"Table I": extraction, "Figure 2": masking, "Table II": photo_training}
+    sections = {"Table I": extraction, "Figure 2": masking, "Table II": photo_training, "Table III": photo_compression}
     assert set(works) == set(sections)
     for title, module in sections.items():
         found = units_by_name(module.units(profile))
@@ -104,10 +123,41 @@ def test_counts_are_those_of_the_units(data, methods):
             given = [unit.arguments for unit in found[work.name]]
             if work.kind and work.kind.what == "step":
                 assert work.amount == sum(one["steps"] for one in given)
+            elif work.kind and work.kind.what == "judge":
+                assert work.amount == 12 * sum(one["last"] - one["first"] for one in given)
+                assert {one["backbone"] or one["judge"] for one in given} == {work.kind.origin.model}
+                assert (work.kind.origin.model == MODEL) == (work.kind.origin.kind == "quality")
+            elif work.name.startswith("compression/maps"):
+                assert work.amount == 5
             elif work.kind and work.kind.on_device and "last" in given[0]:
                 pictures = sum(one["last"] - one["first"] for one in given)
                 per_picture = 1 if title != "Figure 2" or work.kind.what == "map" else work.amount / pictures
                 assert work.amount == pictures * per_picture
+
+
+@pytest.mark.parametrize("values", [
+    {"scored_methods": ["psnr", "ew_psnr", "baseline", "baseline_gradcam_loss"], "weighting_model": "edge_energy",
+     "n_sequences": 3},
+    {"scored_methods": ["ew_ssim", "baseline"], "weighting_model": ""},
+    {"scored_methods": ["vif"], "weighting_model": "msinet"},
+], ids=["some", "no other model", "no EW metric"])
+def test_counts_of_table_3_follow_its_methods(data, values):
+    profile = profiles.load("rehearsal", data_root=str(data), weights_root=str(data / "weights"), seeds=[0, 1],
+                            sequence_shard=2, **values)
+    koniq = open_opinions("koniq10k", data / "koniq10k", partial=True)
+    sets = {**workload.OFFICIAL, "koniq10k": SetSize(20, 384, 512, koniq.splits), "sacid": SetSize(5 * 12, 48, 64)}
+    works = workload.tables(profile, sets)["Table III"]
+    assert {name: len(some) for name, some in units_by_name(photo_compression.units(profile)).items()} == {
+        work.name: work.units for work in works
+    }
+    amounts = {work.name.split("/")[1]: work.amount for work in works}
+    assert amounts["scores"] == 12 * (values.get("n_sequences") or 5)
+    assert amounts.get("maps") == (pytest.approx(3 * 48 * 64 / 1e6) if "n_sequences" in values else None)
+
+
+def test_an_unknown_weighting_model_is_one_sentence():
+    with pytest.raises(PaperlibError, match="weighting_model='eyes' is not known"):
+        workload.tables(profiles.load("paper", weighting_model="eyes"))
 
 
 def test_pictures_that_a_network_scores_are_counted(tmp_path):
@@ -127,11 +177,17 @@ def test_pictures_that_a_network_scores_are_counted(tmp_path):
 
 def test_official_numbers():
     assert {name: size.pictures for name, size in workload.OFFICIAL.items()} == {
-        "salicon": 5000, "cat2000": 2000, "koniq10k": 10073, "clive": 1162
+        "salicon": 5000, "cat2000": 2000, "koniq10k": 10073, "clive": 1162, "sacid": 720
     }
+    assert workload.OFFICIAL["sacid"].megapixels == pytest.approx(157.57 / 60, abs=0.001), "test pictures of CLIC 2021"
     profile = profiles.load("paper")
     steps = [work for work in workload.tables(profile)["Table II"] if work.kind and work.kind.what == "step"]
     assert len(steps) == 10 * 2 * 3 + 3 * 2 * 2 and {work.amount for work in steps} == {20_000}
+    together = workload.together(workload.tables(profile))
+    assert sum(work.amount for work in together if work.kind and work.kind.what == "step") == 72 * 20_000
+    judged = [work for work in together if work.kind and work.kind.what == "judge"]
+    assert {work.amount for work in judged} == {720} and {work.units for work in judged} == {3}
+    assert len(judged) == 22 + 2 * 4 + 3 * 10, "methods, controls of two EW metrics, Baselines with ten seeds"
     assert workload.scored_pictures(profile, 2015, True) == 2015 * (14 + (4 * 9 + 2 * 11) * 2 * 4) + 200 * 925
     assert workload.forward_passes(Kind("map", ORIGINS["baseline"]), profile) == 7
 
@@ -175,14 +231,15 @@ def test_operations_of_resnet50_are_the_published_ones():
 
 # ------------------------------------------------------------------------------------------------------------ estimate
 
-SAMPLE = cost.Sample(1, 2, 2, 2, steps=1, repetitions=1, seconds=1.0)
+SAMPLE = cost.Sample(1, 2, 2, 2, coded=(64, 96), crops=2, steps=1, repetitions=1, seconds=1.0)
 
 
 def small_paper():
     """The paper profile with a tiny backbone and small pictures."""
     return profiles.load("paper", methods=["noise_map"], models=[MODEL], input_height=48, input_width=64, batch_size=4,
                          backbones=["test_resnet"], targets=["center_only"], seeds=2, training_height=48, training_width=64,
-                         crop_height=32, crop_width=48)
+                         crop_height=32, crop_width=48, weighting_model="noise_map",
+                         scored_methods=["psnr", "ew_psnr", "brisque", *photo_compression.BASELINES])
 
 
 @pytest.fixture(scope="module")
@@ -192,7 +249,7 @@ def found():
 
 def test_hours_are_amounts_times_seconds(found):
     rates = {rate.kind: rate for rate in found.rates}
-    assert [table.name for table in found.tables] == ["Table I", "Figure 2", "Table II"]
+    assert [table.name for table in found.tables] == ["Table I", "Figure 2", "Table II", "Table III"]
     for table in (*found.tables, found.total):
         hours = sum(amount * rates[kind].seconds for kind, amount in table.amounts.items()) / 3600
         assert table.hours + table.processor_hours == pytest.approx(hours)
@@ -200,6 +257,13 @@ def test_hours_are_amounts_times_seconds(found):
         assert table.petaflop == pytest.approx(flops / 1e6) and table.petaflop > 0 and table.hours > 0
     assert found.tables[2].training_steps == 20_000 * 2 * 3 and found.tables[0].training_steps == 0
     assert found.total.hours < sum(table.hours for table in found.tables) + 1e-9
+    assert found.tables[3].training_steps == 20_000 * 2 * 3 and found.total.training_steps == 20_000 * 2 * 3
+    assert found.tables[3].forward_passes == 720 * (2 + 3 * 2), "BRISQUE, a model, three Baselines with two seeds"
+    formulas = 720 * (rates["judge: psnr"].seconds + 5 * rates["judge: ew_psnr"].seconds)
+    maps = 60 * 1324 * 1984 / 1e6 * rates["map: noise"].seconds
+    maps += found.tables[2].amounts["map: center_only"] * rates["map: center_only"].seconds
+    assert found.tables[3].processor_hours == pytest.approx((formulas + maps) / 3600)
+    assert rates["judge: psnr"].measured == 1.0 and rates["judge: brisque"].measured == 64 * 96 / (1324 * 1984)
     assert found.total.units < sum(table.units for table in found.tables), "gaze is read once for Tables I and II"
 
 
@@ -215,12 +279,89 @@ def test_two_processes_halve_the_hours(monkeypatch):
 def test_less_at_once_gives_the_same_operations(found):
     """Operations are in proportion to views and pictures; so a wrong factor of a sample shows."""
     kinds = [Kind("map", Origin("quality", MODEL)), Kind("step", Origin("baseline", "test_resnet"), "gradcam_loss"),
-             Kind("score", Origin("quality", MODEL))]
-    whole = cost.measure(kinds, small_paper(), replace(SAMPLE, pictures=2, passes=6, batch=4, masked=8, steps=2))
+             Kind("score", Origin("quality", MODEL)), Kind("judge", Origin("baseline", "test_resnet"))]
+    more = replace(SAMPLE, pictures=2, passes=6, batch=4, masked=8, coded=(512, 768), steps=2)
+    whole = cost.measure(kinds, small_paper(), more)
     rates = {rate.kind: rate for rate in found.rates}
     for kind, rate in whole.items():
         assert rates[kind.label].gigaflop == pytest.approx(rate.gigaflop, rel=0.02), kind.label
         assert rates[kind.label].measured < rate.measured
+
+
+OPENED = []
+"""(method, folder, device, crops) of every method that was opened, and the shapes that it scored."""
+
+
+@pytest.fixture
+def judges(monkeypatch):
+    """Methods whose network does 1e6 multiplications per crop, or one per value of the picture, and knows its pictures."""
+    def opened(name, folder, device, crops):
+        shapes = []
+        OPENED.append((name, folder, str(device), crops, shapes))
+
+        def compute(image, reference, saliency):
+            shapes.append((image.shape, image.dtype, reference.shape, saliency.shape))
+            if name == "large" and device.type == "cuda":
+                raise torch.OutOfMemoryError("CUDA out of memory")
+            n = crops * 1_000_000 if crops else image.size
+            return float(torch.ones(1, n) @ torch.ones(n, 1))
+
+        return Method(name, True, True, True, (), compute)
+
+    OPENED.clear()
+    monkeypatch.setattr(cost, "open_method", opened)
+    monkeypatch.setattr(cost, "random_files", lambda *_: [])
+    monkeypatch.setattr(cost, "describe", lambda name: Traits(name, True, True, True, ()))
+
+
+def judged(name, sample=SAMPLE, **values):
+    kind = Kind("judge", Origin(METHOD, name))
+    return cost.measure([kind], profiles.load("paper", **values), sample)[kind]
+
+
+def test_what_a_method_looks_at_is_extrapolated_to_a_whole_picture(judges):
+    whole = 1324 * 1984 * 3 * 2 / 1e9
+    assert judged("musiq").gigaflop == pytest.approx(whole) and OPENED[-1][4][0][0] == (64, 96, 3)
+    assert judged("musiq", replace(SAMPLE, coded=None)).gigaflop == pytest.approx(whole)
+    assert judged("sgdnet_none").measured == 1 and OPENED[-1][4][0][0] == (1324, 1984, 3)
+    assert judged("ew_psnr").measured == 1 and OPENED[-1][4][0][3] == (1324, 1984)
+    small = judged("musiq", size_mode="resize_384_512_or_512_384")
+    assert small.gigaflop == pytest.approx(384 * 512 * 3 * 2 / 1e9) and OPENED[-1][4][0][:2] == ((64, 96, 3), np.float32)
+
+
+@pytest.mark.parametrize("name", cost.CROPS)
+def test_crops_are_extrapolated_to_as_many_as_are_scored(judges, name):
+    from pyiqa.utils.registry import ARCH_REGISTRY
+
+    for crops, given in ((2, 2), (0, cost.CROPS[name])):
+        found = judged(name, replace(SAMPLE, crops=crops))
+        assert found.gigaflop == pytest.approx(2e-3 * cost.CROPS[name]) and OPENED[-1][3] == given
+        assert found.measured == given / cost.CROPS[name] and OPENED[-1][4][0][0] == (1324, 1984, 3)
+    assert judged(name, crops=6).gigaflop == pytest.approx(2e-3 * 6), "the profile's own number"
+    describe(name)
+    classes = {"ahiq": "AHIQ", "maniqa": "MANIQA", "tres": "TReS", "hyperiqa": "HyperNet"}
+    __import__(f"pyiqa.archs.{classes[name].lower()}_arch")
+    given = inspect.signature(ARCH_REGISTRY.get(classes[name]).__init__).parameters
+    assert [given[key].default for key in ("num_crop", "test_sample") if key in given] == [cost.CROPS[name]]
+
+
+def test_a_picture_too_large_for_the_gpu_is_scored_on_the_processor(judges, monkeypatch):
+    monkeypatch.setattr(cost, "device", lambda: torch.device("cuda"))
+    monkeypatch.setattr(torch.cuda, "empty_cache", lambda: None)
+    profile = profiles.load("paper")
+    for name, where in (("large", "cpu"), ("musiq", "cuda")):
+        cost._judge_probe(Kind("judge", Origin(METHOD, name)), profile, SAMPLE).run()
+        assert OPENED[-1][2] == where
+
+
+def test_the_text_says_how_coded_pictures_were_measured(found):
+    text = cost_text(found)
+    assert "64 x 96 pixels" in text and "2.63 megapixels" in text and "AHIQ 20" in text and "crops on 2 of them" in text
+    on_gpu = replace(found, sample=cost.sample_of(small_paper(), processor=False))
+    assert "with all their crops" in cost_text(on_gpu) and "proportion to crops" not in cost_text(on_gpu)
+    assert cost.sample_of(small_paper(), processor=True).coded == (384, 512)
+    without = replace(found, tables=found.tables[:3])
+    assert "Table III" in text and "Table III" not in cost_text(without)
 
 
 def test_text_and_readme_tell_the_same_numbers_and_how(found):

@@ -177,7 +177,7 @@ def test_a_shuffled_map_is_that_of_the_next_picture_of_the_same_format(data):
 def test_real_scores_give_the_known_controls(shared, monkeypatch):
     scores = read_scores(shared("sacid", "moses.csv"))
     monkeypatch.setattr(photo, "opened", lambda params: SimpleNamespace(scores=scores))
-    rows = photo.agree({"shards": (), "absent": (("musiq", "no file"),)}, {}, None).rows
+    rows = photo.agree({"dataset": "sacid", "shards": (), "absent": (("musiq", "no file"),)}, {}, None).rows
     means = {metric: photo.per_photograph(rows, metric).mean(axis=1) for metric in photo.METRICS}
     assert means["SROCC"]["bitrate_only"] == pytest.approx(0.9003, abs=5e-5)
     assert means["PLCC"]["bitrate_only"] == pytest.approx(0.8996, abs=5e-5)
@@ -336,7 +336,8 @@ def test_a_method_that_cannot_be_loaded_leaves_its_row(data, place, monkeypatch)
 def test_a_method_is_computed_once_its_weights_are_there(data, place, tmp_path):
     profile = replace(profile_of(data, ("sharpness", "musiq")), weights_root=str(tmp_path))
     notes = photo.table(rows_of(profile), profile).notes
-    assert "MUSIQ: not available: weights are missing: sharpness.pth (nowhere)" in notes
+    hint = "`python -m paperlib data fetch sharpness` gets them or says how"
+    assert f"MUSIQ: not available: weights are missing: sharpness.pth (nowhere); {hint}" in notes
     (tmp_path / FILE.name).write_bytes(b"some weights")
     found = rows_of(profile)
     assert photo.per_photograph(found, "SROCC").loc["musiq"].notna().all() and "failure" not in set(found["metric"])

@@ -1,0 +1,42 @@
+"""Which sections of the paper a folder of the user's own data can fill."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from paperlib.datasets.sacid import COMPRESSED
+
+if TYPE_CHECKING:
+    from paperlib.profiles import Profile
+
+_OWN = "own"
+
+
+def without_data(profile: "Profile") -> dict[str, str]:
+    """Notebooks of the profile's sections whose data are not in the folder, and a sentence on each: what is expected.
+
+    Empty for profiles without data of the user's own, and where no folder is named: that is told by those who open it.
+    """
+    if not profile.data_root:
+        return {}
+    root = Path(profile.data_root)
+    home = next((root / name for name in (_OWN, _OWN.upper()) if (root / name).is_dir()), root)
+    pictures = (home / "images").is_dir()
+    expected = {
+        "03a": (_OWN in profile.photographs.datasets, pictures,
+                "Table I is left out: it needs images/ and fixations.csv (columns image, subject, x, y)"),
+        "03b": (_OWN in profile.masking.opinions, pictures,
+                "Figure 2 is left out: it needs images/ and mos.csv (columns image, mos) or fixations.csv"),
+        "03d": (profile.compression.compression_set == _OWN, _is_coded(home),
+                f"Table III is left out: it needs the folder {COMPRESSED} with coded pictures and moses.csv, which "
+                "`python -m paperlib code FOLDER` and `python -m paperlib votes FILE --moses moses.csv` make"),
+    }
+    return {
+        notebook: f"{sentence}; {home} has none"
+        for notebook, (is_own, is_there, sentence) in expected.items()
+        if notebook in profile.sections and is_own and not is_there
+    }
+
+
+def _is_coded(home: Path) -> bool:
+    """Whether coded pictures lie here, or where `paperlib.datasets.sacid` looks for them as well."""
+    return any((folder / COMPRESSED).is_dir() for folder in (home, *(one for one in home.iterdir() if one.is_dir())))
