@@ -26,6 +26,9 @@ _FIGURES_OF = {"01": (1,), "03a": (1,), "03b": (2,)}
 _TABLES_OF = {"03a": (1,), "03c": (2,), "03d": (3,)}
 _CLAIMS_OF = {"03a": ("C1",), "03b": ("C2",), "03c": ("C3",), "03d": ("C4",), "04": ("C1", "C2", "C3", "C4")}
 
+_LAB_CONFIG = Path(__file__).with_name("show") / "jupyter"
+"""JupyterLab's settings: it asks the network for nothing, and greets no class with a question about news."""
+
 
 class Outcome(NamedTuple):
     """What a verb hands back: the text for stdout and the exit code."""
@@ -41,7 +44,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         arguments: the words after `python -m paperlib`; those of this process when None.
     """
     try:
-        options = _parser().parse_args(arguments)
+        options = _parsed(arguments)
     except SystemExit as stop:
         return int(stop.code or 0)
     try:
@@ -59,6 +62,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
         else:
             print(f"paperlib: {_sentence(error)}", file=sys.stderr)
         return error.exit_code if isinstance(error, PaperlibError) else 1
+
+
+def _parsed(arguments: Sequence[str] | None) -> argparse.Namespace:
+    """What the words mean; names of data may also stand behind options, where argparse does not look for them."""
+    parser = _parser()
+    options, rest = parser.parse_known_args(arguments)
+    if rest and hasattr(options, "names") and not any(word.startswith("-") for word in rest):
+        options.names += rest
+    elif rest:
+        parser.error(f"unrecognized arguments: {' '.join(rest)}")
+    return options
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -102,20 +116,26 @@ def _parser() -> argparse.ArgumentParser:
     sacid = verb("sacid", _sacid, "print what SACID's subjective scores say about bit-rate and preset alone")
     sacid.add_argument("--scores", type=Path, required=True, metavar="FILE", help="table of scores, such as moses.csv")
     sacid.add_argument("--json", action="store_true", help="bitrate_only, preset_order and preset_means")
-    code = verb("code", _code, "code a picture of your own at a bit-rate, with most of the bits where people look")
-    code.add_argument("image", type=Path, metavar="IMAGE", help="picture of any common type and size")
-    code.add_argument("--bpp", type=float, required=True, metavar="X", help="bits per pixel to reach, such as 0.12")
+    code = verb("code", _code, "code a picture or a folder of your own, with most of the bits where people look")
+    code.add_argument("image", type=Path, metavar="IMAGE", help="picture of any common type and size; of a folder of "
+                      "pictures a data set like SACID is made, with the paper's presets and a schedule of pairs")
+    code.add_argument("--bpp", type=_rates, required=True, metavar="X", help="bits per pixel to reach, such as 0.12; of a "
+                      "folder one or more, such as 0.08,0.12,0.16")
     code.add_argument("--saliency", metavar="MAP", help="picture of a saliency map, or center for a centre prior; "
-                      "plain coding without it")
+                      "plain coding without it; for a folder a folder of maps, or center")
     code.add_argument("--s0", type=float, metavar="P", help="the salient part lies above this percentile (default: 75)")
     code.add_argument("--share", type=float, metavar="P", help="per cent of the bits for that part (default: 80)")
     code.add_argument("--preset", default="medium", metavar="NAME", help="x264 preset up to slower (default: medium)")
+    code.add_argument("--assessors", type=_count, metavar="N", help="of a folder: how many the pairs are for (default: as "
+                      "many as give 9 votes per pair)")
     code.add_argument("--out", type=Path, metavar="DIR", help="folder for the files (default: coded/ in the results)")
     code.add_argument("--json", action="store_true", help="print the record that is written beside the picture")
     votes = verb("votes", _votes, "print scores from your own pairwise votes")
     votes.add_argument("file", type=Path, metavar="FILE", help="columns image, left, right, choice, assessor")
     votes.add_argument("--virtual-wins", type=float, default=0.1, metavar="X",
                        help="added to every ordered pair of versions (default: 0.1)")
+    votes.add_argument("--moses", type=Path, metavar="OUT.csv", help="write the scores as a table like SACID's, too")
+    votes.add_argument("--force", action="store_true", help="replace that table whoever wrote it")
     votes.add_argument("--json", action="store_true", help="scores and standard errors per image, counts and notes")
     export = verb("export", _export, "write the trained Baselines of Table II as weights for Table I and Figure 2")
     export.add_argument("--out", type=Path, metavar="DIR", help="folder for the files (default: the folder of weights)")
@@ -123,13 +143,19 @@ def _parser() -> argparse.ArgumentParser:
     cost.add_argument("--tflops", type=_speed, metavar="X", help="estimate for a device that sustains X TFLOP/s, too")
     cost.add_argument("--json", action="store_true", help="all counts and measurements")
     cost.add_argument("--save", action="store_true", help="for maintainers: keep the measurement for README in figures/")
+    data = verb("data", _data, "say which data sets and weights are there, get those that are missing, check them", "paper")
+    data.add_argument("task", choices=("status", "fetch", "verify", "where"), help="status: what is there (exit code 0: all); "
+                      "fetch: get what is missing; verify: read everything; where: folders and places")
+    data.add_argument("names", nargs="*", metavar="NAME", help="data sets, files of weights or methods "
+                      "(default: all that the profile needs)")
+    data.add_argument("--json", action="store_true", help="condition, fingerprint, size, terms and source of each")
     bench = verb("bench", _bench, "time our functions beside those of peer libraries")
     bench.add_argument("--json", action="store_true", help="name, peer, ratio, goal and met per benchmark")
     lab = verb("lab", _lab, "open JupyterLab, for this machine only, at the first notebook")
-    lab.add_argument("--port", type=int, help="port to listen on (default: the first free one from 8888)")
+    lab.add_argument("--port", type=_port, help="port to listen on (default: the first free one from 8888)")
     lab.add_argument("--no-browser", action="store_true", help="print the address instead of opening a browser")
     verb("promote", _promote, "for maintainers: put the outputs of the last demo run into notebooks/")
-    verb("readme", _readme, "for maintainers: rewrite the generated parts of README.md")
+    verb("readme", _readme, "for maintainers: rewrite the generated parts of README.md, and DATA.md")
     pretrain = verb("pretrain", _pretrain, "for maintainers: remake the tiny backbone that ships with the demo")
     for name, kind in (("images", _count), ("epochs", _count), ("seed", int), ("out", Path)):
         pretrain.add_argument(f"--{name}", type=kind, default=argparse.SUPPRESS)
@@ -156,6 +182,20 @@ def _count(text: str) -> int:
     number = int(text)
     if number < 1:
         raise argparse.ArgumentTypeError(f"expected a number of 1 or more, got {text}")
+    return number
+
+
+def _rates(text: str) -> list[float]:
+    try:
+        return [float(rate) for rate in text.split(",")]
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"expected bits per pixel such as 0.12 or 0.08,0.12,0.16, got {text}") from None
+
+
+def _port(text: str) -> int:
+    number = int(text)
+    if not 0 < number < 2**16:
+        raise argparse.ArgumentTypeError(f"expected a port from 1 to {2**16 - 1}, got {text}")
     return number
 
 
@@ -193,7 +233,8 @@ def _run(options: argparse.Namespace) -> Outcome:
     profile = _profile(options)
     from paperlib.show import notebooks
 
-    chosen = notebooks.find(paths.NOTEBOOKS, options.only)
+    only = options.only or _with_data(profile)
+    chosen = notebooks.find(paths.NOTEBOOKS, only)
     _require_sections(profile, chosen)
     values = notebooks.check_parameters(chosen, options.set)
     known = names(profile)
@@ -211,9 +252,9 @@ def _run(options: argparse.Namespace) -> Outcome:
     from paperlib.show.report import Run, write_report
     from paperlib.show.summary import text_summary
 
-    run = Run(profile.name, profile.evidence, settings=tuple(options.set))
+    run = Run(profile.name, profile.evidence, settings=tuple(options.set), values=names(profile))
     with _peak_memory(run):
-        _compute(run, profile, folder, options.only)
+        _compute(run, profile, folder, only)
         with run.timed("notebooks"):
             run.notebooks = notebooks.run_notebooks(
                 chosen,
@@ -225,6 +266,23 @@ def _run(options: argparse.Namespace) -> Outcome:
             )
     report = write_report(run, root / "report")
     return Outcome(text_summary(run, report), 1 if run.failures else 0)
+
+
+def _with_data(profile: "Profile") -> list[str]:
+    """The notebooks that the user's own data can fill, in a profile about them; what is left out is told. Empty: all.
+
+    Raises:
+        PaperlibError: they can fill none.
+    """
+    from paperlib.engine.progress import say
+    from paperlib.experiments.own_sections import without_data
+
+    absent = without_data(profile)
+    if absent.keys() >= set(profile.sections):
+        raise PaperlibError("; ".join(absent.values()))
+    for sentence in absent.values():
+        say(sentence)
+    return [section for section in profile.sections if section not in absent] if profile.name == "own" else []
 
 
 def _require_sections(profile: "Profile", notebooks: Sequence[Path]) -> None:
@@ -344,23 +402,45 @@ def _code(options: argparse.Namespace) -> Outcome:
     given = {name: getattr(options, name) for name in ("s0", "share") if getattr(options, name) is not None}
     if given and options.saliency is None:
         raise PaperlibError("--s0 and --share say what to do with a saliency map; add --saliency MAP or center")
+    if options.image.is_dir():
+        return _code_folder(options, given)
+    if len(options.bpp) > 1 or options.assessors:
+        raise PaperlibError(f"more than one --bpp, and --assessors, are for a folder of pictures; {options.image} is none")
     from paperlib.experiments.coded_picture import code_file
     from paperlib.show.coding_text import coded_text
     from paperlib.show.summary import to_json
 
     folder = options.out or paths.results_root() / "coded"
     given |= {"preset": options.preset, "out": folder.resolve()}
-    coded = code_file(options.image, options.saliency, options.bpp, **given)
+    coded = code_file(options.image, options.saliency, options.bpp[0], **given)
     return Outcome(to_json(coded.record) if options.json else coded_text(coded))
+
+
+def _code_folder(options: argparse.Namespace, given: Mapping[str, float]) -> Outcome:
+    if given:
+        raise PaperlibError("a folder is coded with the paper's three presets; leave --s0 and --share out")
+    if options.saliency is None:
+        raise PaperlibError("a folder of pictures needs --saliency FOLDER with a map for each, or --saliency center")
+    from paperlib.experiments.own_study import code_folder
+    from paperlib.show.coding_text import study_text
+    from paperlib.show.summary import to_json
+
+    out = (options.out or paths.results_root() / "coded" / options.image.resolve().name).resolve()
+    study = code_folder(options.image, options.saliency, options.bpp, out, options.preset, options.assessors)
+    return Outcome(to_json(study.record) if options.json else study_text(study))
 
 
 def _votes(options: argparse.Namespace) -> Outcome:
     from paperlib.datasets.votes_table import read_votes
-    from paperlib.experiments.own_votes import score_votes
+    from paperlib.engine.progress import say
+    from paperlib.experiments.own_votes import score_votes, write_moses
     from paperlib.show.coding_text import votes_text
     from paperlib.show.summary import to_json
 
     found = score_votes(read_votes(options.file), options.virtual_wins)
+    if options.moses:
+        for file in write_moses(found, options.moses.resolve(), options.force):
+            say(f"wrote {file}")
     return Outcome(to_json(found) if options.json else votes_text(found))
 
 
@@ -389,6 +469,31 @@ def _cost(options: argparse.Namespace) -> Outcome:
     return Outcome(to_json(cost) if options.json else cost_text(cost, options.tflops))
 
 
+def _data(options: argparse.Namespace) -> Outcome:
+    profile = _profile(options)
+    from paperlib.show import data_text
+
+    if sentence := data_text.own_supply(profile, options.names):
+        return Outcome(data_text.status_json([], profile, True) if options.json else sentence)
+    if options.task == "fetch":
+        from paperlib.supply.fetch import fetch
+
+        outcomes = fetch(profile, options.names)
+        told = data_text.fetch_json if options.json else data_text.fetch_text
+        return Outcome(told(outcomes, profile), 0 if all(one.found.is_there for one in outcomes) else 1)
+    from paperlib.supply.catalogue import chosen_items
+    from paperlib.supply.state import look_at, look_at_own
+
+    found = look_at(profile, chosen_items(profile, options.names), thorough=options.task == "verify")
+    usable, notes = look_at_own(profile) if profile.name == "own" and not options.names else (True, [])
+    ready = usable and all(one.is_there for one in found)
+    code = 0 if ready or options.task == "where" else 1
+    if options.json:
+        return Outcome(data_text.status_json(found, profile, ready, notes), code)
+    told = data_text.where_text if options.task == "where" else data_text.status_text
+    return Outcome(told(found, profile, notes), code)
+
+
 def _bench(options: argparse.Namespace) -> Outcome:
     sys.path.insert(0, str(paths.REPOSITORY))
     try:
@@ -406,14 +511,39 @@ def _lab(options: argparse.Namespace) -> Outcome:
     first = paths.NOTEBOOKS / "00_start_here.ipynb"
     if not first.is_file():
         raise PaperlibError(f"there is no notebook {first}; is the checkout complete?")
-    command = [sys.executable, "-m", "jupyterlab", "--ServerApp.ip=127.0.0.1"]
-    command += [f"--ServerApp.root_dir={paths.REPOSITORY}"]
+    if options.port is not None:
+        _require_free(options.port)
+    unseen = _without_display()
+    if unseen and not options.no_browser:
+        print("paperlib: there is no display here; open the address below in a browser", file=sys.stderr)
+    home = first.parent.parent
+    command = [sys.executable, "-m", "jupyterlab", "--ServerApp.ip=127.0.0.1", f"--ServerApp.root_dir={home}"]
     command += [f"--ServerApp.port={options.port}"] * (options.port is not None)
-    command += ["--no-browser"] * options.no_browser
+    command += ["--no-browser"] * (options.no_browser or unseen)
     command += ["--allow-root"] * (hasattr(os, "geteuid") and os.geteuid() == 0)
+    command += [f"--LabApp.default_url=/lab/tree/{first.relative_to(home).as_posix()}"]
     search_path = os.pathsep.join(filter(None, (str(paths.REPOSITORY), os.environ.get("PYTHONPATH"))))
-    environment = os.environ | {"PYTHONPATH": search_path, "JUPYTER_PREFER_ENV_PATH": "1"}
-    os.execve(sys.executable, [*command, str(first)], environment)
+    config = os.pathsep.join(filter(None, (os.environ.get("JUPYTER_CONFIG_PATH"), str(_LAB_CONFIG))))
+    environment = os.environ | {"PYTHONPATH": search_path, "JUPYTER_PREFER_ENV_PATH": "1", "JUPYTER_CONFIG_PATH": config}
+    os.execve(sys.executable, command, environment)
+
+
+def _require_free(port: int) -> None:
+    """Raises PaperlibError where nothing can listen on this port: Jupyter would take another one in silence."""
+    import socket
+
+    with socket.socket() as listener:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            listener.bind(("127.0.0.1", port))
+        except OSError as error:
+            advice = "choose another, or leave --port out to take the first free one"
+            raise PaperlibError(f"cannot listen on port {port} ({error.strerror}); {advice}") from error
+
+
+def _without_display() -> bool:
+    """Whether a browser could open in this terminal alone, where it would hide the server's messages."""
+    return sys.platform.startswith("linux") and not any(map(os.environ.get, ("DISPLAY", "WAYLAND_DISPLAY", "BROWSER")))
 
 
 def _promote(options: argparse.Namespace) -> Outcome:
@@ -426,15 +556,17 @@ def _promote(options: argparse.Namespace) -> Outcome:
 
 
 def _readme(options: argparse.Namespace) -> Outcome:
+    from paperlib.show.data_text import data_md
     from paperlib.show.summary import rewrite_readme
 
-    readme = paths.REPOSITORY / "README.md"
-    old = readme.read_text("utf-8")
-    new = rewrite_readme(old, paths.FIGURES)
-    if new != old:
-        with paths.atomic_write(readme, "w") as file:
-            file.write(new)
-    return Outcome(f"{readme}\n" if new != old else "")
+    readme, data = paths.REPOSITORY / "README.md", paths.REPOSITORY / "DATA.md"
+    old = {path: path.read_text("utf-8") if path.is_file() else "" for path in (readme, data)}
+    new = {readme: rewrite_readme(old[readme], paths.FIGURES), data: data_md()}
+    changed = [path for path in new if new[path] != old[path]]
+    for path in changed:
+        with paths.atomic_write(path, "w") as file:
+            file.write(new[path])
+    return Outcome("".join(f"{path}\n" for path in changed))
 
 
 def _pretrain(options: argparse.Namespace) -> Outcome:

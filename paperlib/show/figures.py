@@ -42,9 +42,12 @@ _SETTING = ["world", "network"]
 PROSE_INK, NAME_INK = 0.056, 0.063  # inches: width of a character of 7 points in prose, in names of files
 LINE, GAP, BAR = 0.13, 0.04, 0.6  # inches: a line of 7 points, between pictures, a colour bar with its labels
 PICTURE_HEIGHT = (0.5, 2.0)  # inches: lower rows of Figure 1 are broken, higher ones are a waste
+MOST_LINES = 8  # of a name beside a row of Figure 1
 INK = "#333333"
-MASKED, GAPS = "fraction of pixels masked", "Mean LeRF - MoRF"
+MASKED, GAPS = "fraction of pixels masked", "Mean LeRF − MoRF"
 MAX_QP = 51  # of H.264
+DODGE = 0.32  # of the space of a line of dots: how far its dots spread, so that none hides another
+READABLE_CONTRAST = 4.5  # of text on its ground (WCAG 2.2, AA)
 READABLE_GAP = 0.05  # in SROCC: closer curves are not named, the names would hide them
 
 
@@ -73,32 +76,34 @@ def _drawn(build: Callable[..., PaperFigure]) -> Callable[..., PaperFigure]:
 
 
 @_drawn
-def figure1(data: Figure1Data) -> PaperFigure:
-    """Figure 1: the images, and below them one row of overlaid maps per kind, with one colour bar for all maps.
+def figure1(data: Figure1Data, width: float = style.FULL_WIDTH) -> PaperFigure:
+    """Figure 1: the images, and below them one row of overlaid maps per kind, with one colour bar for all maps: beside
+    them, or below them where the figure is narrow.
 
     Pictures may differ in size and shape: all get one height, a row that would get too low is broken into several.
 
     Args:
         data: images (h, w, 3) uint8; per row label, a map (h, w) in [0, 1] for each image; a caption per image, or none
             at all.
+        width: of the figure in inches; `style.COLUMN_WIDTH` for one column, a slide or a telephone.
 
     Raises:
         ValueError: there are no images, or a row of maps or the captions do not fit them.
     """
     _require_fit(data)
     aspects = [image.shape[1] / image.shape[0] for image in data.images]
-    bands, height = _bands(aspects, style.FULL_WIDTH - 2 * BAR)
+    beside = width >= style.FULL_WIDTH
+    right = BAR if data.rows and beside else GAP
+    bands, height, labels, left = _rows_of_maps(aspects, ("Image", *data.rows), width - right)
     captions = [_wrapped(text, height * aspect, NAME_INK, whole_words=False)
                 for text, aspect in zip(data.captions, aspects, strict=False)]
-    labels = [_wrapped(label, height, whole_words=False) for label in ("Image", *data.rows)]
-    left = LINE * (1 + max(label.count("\n") for label in labels)) + 2 * GAP
-    right = BAR if data.rows else GAP
     above = [
         GAP + LINE * max((1 + captions[index].count("\n") for index in band if captions), default=0) for band in bands
     ]
     below = len(labels) * (height + GAP)
     used = max(sum(aspects[index] * height + GAP for index in band) for band in bands)
-    page = _Page(left + used + right, sum(above) + len(bands) * below + GAP)
+    under = 0 if beside or not data.rows else BAR
+    page = _Page(left + used + right, sum(above) + len(bands) * below + GAP + under)
     shown = None
     top = 0.0
     for band, head in zip(bands, above, strict=True):
@@ -119,8 +124,10 @@ def figure1(data: Figure1Data) -> PaperFigure:
         top += below
     if shown is not None:
         start = above[0] + height + GAP
-        bar = page.picture(left + used + GAP, start, 0.1, page.height - 2 * GAP - start)
-        page.figure.colorbar(shown, cax=bar, label="map value", ticks=[0, 0.5, 1])
+        bar = (page.picture(left + used + GAP, start, 0.1, page.height - 2 * GAP - start) if beside
+               else page.picture(left, page.height - BAR + 2 * GAP, used - GAP, 0.1))
+        page.figure.colorbar(shown, cax=bar, label="map value", ticks=[0, 0.5, 1],
+                             orientation="vertical" if beside else "horizontal")
     return page.figure
 
 
@@ -134,6 +141,19 @@ def _require_fit(data: Figure1Data) -> None:
                              "images")
     if len(data.captions) not in (0, len(sizes)):
         raise ValueError(f"expected no caption or one for each of {len(sizes)} images, got {len(data.captions)}")
+
+
+def _rows_of_maps(
+    aspects: Sequence[float], names: Sequence[str], width: float
+) -> tuple[list[list[int]], float, list[str], float]:
+    """As `_bands`, the names of the rows broken to that height, and the room that they take on the left."""
+    for lines in range(1, MOST_LINES + 1):
+        left = LINE * lines + 2 * GAP
+        bands, height = _bands(aspects, width - left)
+        labels = [_wrapped(name, height, whole_words=False) for name in names]
+        if lines > max(label.count("\n") for label in labels):
+            break
+    return bands, height, labels, left
 
 
 def _bands(aspects: Sequence[float], width: float) -> tuple[list[list[int]], float]:
@@ -286,18 +306,21 @@ def picture_grid(rows: Mapping[str, Sequence[np.ndarray]], captions: Sequence[st
 
 
 @_drawn
-def figure2(data: Figure2Data, world: str | None = None, network: str | None = None) -> PaperFigure:
+def figure2(
+    data: Figure2Data, world: str | None = None, network: str | None = None, width: float = style.FULL_WIDTH
+) -> PaperFigure:
     """Figure 2 in the paper's layout: SROCC on masked images, a row per fill, a column per map; LeRF solid, MoRF dashed.
 
     It draws the paper's fills and maps, as far as they are there; `figure2_extended` draws all. Several networks that
     are no controls get a block of panels each. Where the data hold more than one world or network, a last column, or
-    block, sets the mean distance LeRF - MoRF of all of them side by side: what the controls share with the network in
-    question is no evidence for the claim.
+    block, of a figure of full width sets the mean distance LeRF - MoRF of all of them side by side: what the controls
+    share with the network in question is no evidence for the claim.
 
     Args:
         data: the curves; `low` and `high` are drawn as bands where they are given.
         world: the world of the panels; the first in the data if None.
         network: the only network of the panels; if None all of that world, without the controls.
+        width: of the figure in inches; `style.COLUMN_WIDTH` for one column, a slide or a telephone: without that column.
 
     Raises:
         ValueError: there is no curve of that world and network.
@@ -306,15 +329,17 @@ def figure2(data: Figure2Data, world: str | None = None, network: str | None = N
     networks = list(dict.fromkeys(here["network"]))
     networks = [name for name in networks if look(name).group != "Control"] or networks[:1]
     here, gaps = papers_part(here[here["network"].isin(networks)]), papers_part(gap_frame(data))
-    controls = len(data.curves[_SETTING].drop_duplicates()) > 1
+    whole = width >= style.FULL_WIDTH
+    controls = whole and len(data.curves[_SETTING].drop_duplicates()) > 1
     if len(networks) > 1:
-        return _blocks(data, here, gaps, [(world, name) for name in networks])
+        return _blocks(data, here, gaps, [(world, name) for name in networks], width)
     fills, maps = _fills_and_maps(here)
-    figure = PaperFigure(figsize=(style.FULL_WIDTH, 0.35 + 1.75 * len(fills)), layout="constrained")
+    height = 0.35 + 1.75 * len(fills) if whole else 0.7 + 1.2 * len(fills)
+    figure = PaperFigure(figsize=(width, height), layout="constrained")
     columns = len(maps) + controls
     axes = figure.subplots(len(fills), columns, squeeze=False, width_ratios=[1] * len(maps) + [1.15] * controls)
     span = _span(here, data.unmasked)
-    _curve_panels(here, data.unmasked, axes[:, :len(maps)], 0.8 * style.FULL_WIDTH / columns, span)
+    _curve_panels(here, data.unmasked, axes[:, :len(maps)], 0.8 * width / columns, span)
     if controls:
         axes[0, -1].set_title(GAPS)
         _gap_panels(gaps, fills, axes[:, -1], (world, networks[0]))
@@ -371,17 +396,18 @@ def _fills_and_maps(curves: pd.DataFrame) -> tuple[list[str], list[str]]:
 
 
 def _blocks(
-    data: Figure2Data, curves: pd.DataFrame, gaps: pd.DataFrame, settings: Sequence[tuple[str, str]]
+    data: Figure2Data, curves: pd.DataFrame, gaps: pd.DataFrame, settings: Sequence[tuple[str, str]], width: float
 ) -> PaperFigure:
-    """The paper's layout once per (world, network), two blocks side by side, and a block of all their gaps."""
+    """The paper's layout once per (world, network) and a block of all their gaps, two side by side where there is room."""
     fills, maps = _fills_and_maps(curves)
-    bands = -(-(len(settings) + 1) // 2)
-    figure = PaperFigure(figsize=(style.FULL_WIDTH, 0.2 + bands * (0.65 + 0.95 * len(fills))), layout="constrained")
-    *blocks, last = figure.subfigures(bands, 2, squeeze=False).ravel()[:len(settings) + 1]
-    inches = 0.8 * style.FULL_WIDTH / (2 * len(maps))
+    across = 2 if width >= style.FULL_WIDTH else 1
+    bands = -(-(len(settings) + 1) // across)
+    figure = PaperFigure(figsize=(width, 0.2 + bands * (0.65 + 0.95 * len(fills))), layout="constrained")
+    *blocks, last = figure.subfigures(bands, across, squeeze=False).ravel()[:len(settings) + 1]
+    inches = 0.8 * width / (across * len(maps))
     for block, (_, network) in zip(blocks, settings, strict=True):
         block.supxlabel(MASKED, fontsize=8, color=INK)
-        block.suptitle(_wrapped(look(network).label, 0.45 * style.FULL_WIDTH, whole_words=False), fontsize=8.5)
+        block.suptitle(_wrapped(look(network).label, 0.9 * width / across, whole_words=False), fontsize=8.5)
         axes = block.subplots(len(fills), len(maps), squeeze=False)
         of_network = curves[curves["network"] == network]
         _curve_panels(of_network, data.unmasked, axes, inches, _span(curves, data.unmasked), titles=7)
@@ -432,7 +458,7 @@ def _span(curves: pd.DataFrame, unmasked: pd.DataFrame) -> tuple[float, float]:
     seen = unmasked.merge(curves[_SETTING].drop_duplicates())
     values = np.concatenate([curves[["srocc", "low", "high"]].to_numpy(float).ravel(), seen["srocc"].to_numpy(float)])
     low, high = np.nanmin(values), np.nanmax(values)
-    return low - 0.05 * (high - low), high + 0.05 * (high - low)
+    return low - 0.05 * (high - low), high + 0.12 * (high - low)
 
 
 def curve_panel(curves: pd.DataFrame, ax: Axes, colour: str) -> Axes:
@@ -460,7 +486,8 @@ def curve_panel(curves: pd.DataFrame, ax: Axes, colour: str) -> Axes:
 
 
 def gap_panel(gaps: pd.DataFrame, ax: Axes, first: tuple[str, str] | None = None) -> Axes:
-    """Draw the mean distance LeRF - MoRF, one line per world and network, one dot per map.
+    """Draw the mean distance LeRF - MoRF, one line per world and network, one dot per map, each a little lower than the
+    one before.
 
     Args:
         gaps: rows of `gap_frame` of one fill.
@@ -471,10 +498,11 @@ def gap_panel(gaps: pd.DataFrame, ax: Axes, first: tuple[str, str] | None = None
     settings.sort(key=lambda setting: setting != first)
     places = {setting: place for place, setting in enumerate(settings)}
     ax.axvline(0, color="#808080", linewidth=0.7)
-    for name, dots in gaps.groupby("map", sort=False):
-        known = style.map_look(name)
-        y = [places[setting] for setting in dots[_SETTING].itertuples(index=False, name=None)]
-        ax.plot(dots["gap"], y, "o", color=known.colour, label=known.label, markeredgecolor="white",
+    maps = list(dict.fromkeys(gaps["map"]))
+    for shift, name in zip(_spread(len(maps)), maps, strict=True):
+        known, dots = style.map_look(name), gaps[gaps["map"] == name]
+        y = [places[setting] + shift for setting in dots[_SETTING].itertuples(index=False, name=None)]
+        ax.plot(dots["gap"], y, known.marker, color=known.colour, label=known.label, markeredgecolor="white",
                 markeredgewidth=0.6, markersize=5.5)
     ax.set_yticks(range(len(settings)), [_setting_label(setting, settings[0]) for setting in settings], fontsize=7)
     ax.set_ylim(len(settings) - 0.5, -0.5)
@@ -483,6 +511,11 @@ def gap_panel(gaps: pd.DataFrame, ax: Axes, first: tuple[str, str] | None = None
     ax.spines["left"].set_visible(False)
     ax.tick_params(axis="y", length=0)
     return ax
+
+
+def _spread(count: int) -> np.ndarray:
+    """So many places around 0, `DODGE` from the first to the last of three."""
+    return DODGE / 2 * (np.arange(count) - (count - 1) / 2)
 
 
 def curve_frame(data: Figure2Data) -> pd.DataFrame:
@@ -586,7 +619,7 @@ def seed_panel(rows: pd.DataFrame, ax: Axes, methods: Sequence[str] | None = Non
     import seaborn
 
     methods = list(dict.fromkeys(rows["method"])) if methods is None else list(methods)
-    palette = {method: look(method).colour for method in methods}
+    palette = {method: style.method_look(method).colour for method in methods}
     seaborn.stripplot(rows, x="value", y="method", order=methods, hue="method", hue_order=methods, palette=palette,
                       jitter=False, alpha=0.75, size=4.5, linewidth=0, legend=False, ax=ax)
     means = rows.groupby("method")["value"].mean().reindex(methods)
@@ -662,8 +695,18 @@ def _wrapped(text: str, inches: float, ink: float = PROSE_INK, whole_words: bool
 
 
 def _ink(colour: str) -> str:
-    """The colour of a line as a colour for text; light ones would not be legible."""
-    return to_hex(0.75 * np.array(to_rgb(colour)))
+    """The colour of a line as a colour for text: as dark as it takes to be read on white."""
+    ink = 0.75 * np.array(to_rgb(colour))
+    while contrast_on_white(ink) < READABLE_CONTRAST:
+        ink = 0.95 * ink
+    return to_hex(ink)
+
+
+def contrast_on_white(colour: np.ndarray | str) -> float:
+    """Contrast ratio of a colour on white, 1 to 21 (WCAG 2.2)."""
+    rgb = np.array(to_rgb(colour))
+    linear = np.where(rgb <= 0.04045, rgb / 12.92, ((rgb + 0.055) / 1.055) ** 2.4)
+    return 1.05 / (float(linear @ [0.2126, 0.7152, 0.0722]) + 0.05)
 
 
 def _name_strategies(lerf: pd.Series, morf: pd.Series, ax: Axes, colour: str) -> None:

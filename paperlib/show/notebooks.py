@@ -26,6 +26,18 @@ from paperlib.paths import REPOSITORY, atomic_write
 _KERNELSPEC = {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"}
 _LANGUAGE = {"file_extension": ".py", "mimetype": "text/x-python", "name": "python", "pygments_lexer": "ipython3"}
 _RUN_METADATA = ("papermill", "execution", "collapsed", "scrolled")
+_PAGE = """
+{%- extends "lab/index.html.j2" -%}
+{% block codecell %}
+{%- if "solution" in cell.metadata.get("tags", []) -%}
+<details class="solution"><summary style="margin-left: 87px; font-family: var(--jp-content-font-family);
+  font-size: var(--jp-content-font-size1)">Solution</summary>{{ super() }}</details>
+{%- else -%}
+{{ super() }}
+{%- endif -%}
+{% endblock codecell %}
+"""
+"""The page of a notebook: as nbconvert makes it, solutions of exercises folded as in JupyterLab."""
 
 
 @dataclass(frozen=True)
@@ -139,11 +151,12 @@ def run_notebooks(
 def write_html(notebook: Path, names: Sequence[str] = ()) -> Path:
     """Write `notebook` as a page beside it, pictures inside the page, links to the notebooks `names` turned to pages.
 
-    Formulas need MathJax from the network and stay readable TeX without it; everything else is in the file.
+    Formulas need MathJax from the network and stay readable TeX without it; everything else is in the file. Code cells
+    tagged `solution` are folded.
     """
     from nbconvert import HTMLExporter
 
-    exporter = HTMLExporter(embed_images=True, require_js_url="", jquery_url="")
+    exporter = HTMLExporter(embed_images=True, require_js_url="", jquery_url="", raw_template=_PAGE)
     resources = {"metadata": {"name": notebook.stem, "path": str(notebook.parent)}}
     shown = _read(notebook)
     for output in chain.from_iterable(cell.get("outputs", []) for cell in shown.cells):

@@ -1,24 +1,30 @@
 """Tables, figures and claims of one run: computed, written to their folder, and shown on one self-contained page."""
 
 import base64
+import io
+import math
 import os
 import platform
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
+import numpy as np
+import pandas as pd
+from PIL import Image
 
 from paperlib import experiments
 from paperlib.experiments.artefacts import ClaimResult, Figure1Data, Figure2Data
-from paperlib.paper import look
+from paperlib.paper import DATASETS, look
 from paperlib.paths import atomic_write
 from paperlib.profiles import Profile
-from paperlib.show import figures, tables
+from paperlib.show import figures, style, tables
+from paperlib.show.pages import template
 from paperlib.show.summary import WARNINGS, number
 
 if TYPE_CHECKING:
@@ -26,14 +32,45 @@ if TYPE_CHECKING:
 
 TABLES = (1, 2, 3)
 FIGURES = (1, 2)
-_VERSIONS = ("numpy", "torch", "timm", "pyiqa", "av", "scikit-image", "scikit-learn", "matplotlib")
+GRID = 12
+"""Cells along the longer side of a map in the CSV file of Figure 1."""
+HEAVY_PICTURE = 300_000
+"""Bytes of a PNG above which the page holds it as JPEG."""
+_VERSIONS = ("numpy", "scipy", "pandas", "torch", "timm", "pyiqa", "av", "scikit-image", "scikit-learn", "matplotlib",
+             "nbconvert", "jinja2")
+_FOLDERS = ("data_root", "weights_root")
+"""Settings that the page leaves out: they tell about a machine, not about the numbers."""
+_GROUNDS = {
+    "simulation": (
+        ("Pictures", "Tables I and II and both figures: a generated micro-world. Table III: photographs that come with "
+                     "installed Python packages, coded here."),
+        ("People", "None. Observers, their gaze, opinion scores and votes are simulated."),
+        ("Networks", "Trained here on the simulated scores; before, their backbone learnt to name the subjects of the "
+                     "micro-world. Controls say what they do otherwise."),
+        ("The paper's numbers", "Published values on the paper's own data, copied from its tables. They stand beside ours for "
+                                "the order of the rows, not for the values."),
+    ),
+    "stand-ins": (
+        ("Pictures", "Generated stand-ins in the layouts of the official data sets."),
+        ("People", "None. Fixations and scores are generated."),
+        ("Networks", "The official architectures with random weights."),
+        ("The paper's numbers", "Published values, copied from its tables. Nothing here can be compared with them."),
+    ),
+    "data": (
+        ("Pictures", "The data sets that the captions name, read from the folder of this run."),
+        ("People", "Fixations, scores and votes as the data sets publish them."),
+        ("Networks", "Official weights, or trained in this run, as the captions say."),
+        ("The paper's numbers", "Published values, copied from its tables."),
+    ),
+}
 
 
 @dataclass(frozen=True)
 class Artefact:
     """A table or figure as it was written: `name` like "table1", its files, and what the page shows of it.
 
-    `html` is the markup of a table, or of the numbers behind a figure; `alt` is a figure's description in words.
+    `html` is the markup of a table, or of the numbers behind a figure; `alt` is a figure's description in words; `csv`
+    is the name of the file among `files` that holds the numbers.
     """
 
     name: str
@@ -41,13 +78,26 @@ class Artefact:
     files: tuple[Path, ...]
     html: str = ""
     alt: str = ""
+    csv: str = ""
+
+    @property
+    def data(self) -> Path | None:
+        """The file with the numbers."""
+        return next((file for file in self.files if file.name == self.csv), None)
+
+    @property
+    def pictures(self) -> list[tuple[Path, Path | None]]:
+        """The pictures that the page shows, each with its version for narrow screens if there is one."""
+        found = {file.stem: file for file in self.files if file.suffix == ".png"}
+        return [(file, found.get(f"{stem}_column")) for stem, file in found.items() if not stem.endswith("_column")]
 
 
 @dataclass
 class Run:
     """All that one run made: filled step by step, read by the page and by the text summary.
 
-    `evidence` is what the numbers rest on (`paperlib.profiles.Profile.evidence`).
+    `evidence` is what the numbers rest on (`paperlib.profiles.Profile.evidence`), `values` are all settings of the profile
+    (`paperlib.profiles.names`).
     """
 
     profile: str
@@ -56,6 +106,7 @@ class Run:
     claims: list[ClaimResult] = field(default_factory=list)
     notebooks: list["NotebookRun"] = field(default_factory=list)
     settings: tuple[str, ...] = ()
+    values: Mapping[str, Any] = field(default_factory=dict)
     seconds: dict[str, float] = field(default_factory=dict)
     peak_memory: int = 0
 
@@ -83,19 +134,30 @@ def write_table(number: int, profile: Profile, folder: Path) -> Artefact:
     """Compute table `number` and write it into `folder`."""
     data = experiments.table(number, profile)
     files = tuple(tables.save_table(data, folder))
-    return Artefact(f"table{number}", data.title, files, html=tables.to_html(data))
+    return Artefact(data.name, data.title, files, html=tables.to_sortable_html(data), csv=f"{data.name}.csv")
 
 
 def write_figure(number: int, profile: Profile, folder: Path) -> Artefact:
-    """Compute and draw figure `number` and write it into `folder`; Figure 2 also as `fig2_extended`, with all maps and
-    fills."""
+    """Compute and draw figure `number` and write it into `folder`, with its data as CSV.
+
+    `fig1` and `fig2` are as wide as two columns of the paper, `fig1_column` and `fig2_column` as wide as one;
+    `fig2_extended` has all maps and fills.
+    """
     data = experiments.figure(number, profile)
-    ways = {
-        1: {"fig1": figures.figure1}, 2: {"fig2": figures.figure2, "fig2_extended": figures.figure2_extended},
-    }[number]
-    files = tuple(file for name, draw in ways.items() for file in figures.save_figure(draw(data), name, folder))
+    files = [file for name, draw in _drawings(number).items() for file in figures.save_figure(draw(data), name, folder)]
+    csv = folder / f"fig{number}.csv"
+    with atomic_write(csv, "w") as file:
+        file.write(figure_frame(data).to_csv(index=False, float_format="%.6f", lineterminator="\n"))
     titles = {1: "Figure 1: images and their saliency maps", 2: "Figure 2: quality prediction on masked images"}
-    return Artefact(f"fig{number}", titles[number], files, html=_numbers(data), alt=describe(data))
+    return Artefact(f"fig{number}", titles[number], (*files, csv), html=_numbers(data), alt=describe(data), csv=csv.name)
+
+
+def _drawings(number: int) -> dict[str, Callable[[Any], figures.PaperFigure]]:
+    """Names of a figure's files, and what draws them."""
+    if number == 1:
+        return {"fig1": figures.figure1, "fig1_column": partial(figures.figure1, width=style.COLUMN_WIDTH)}
+    return {"fig2": figures.figure2, "fig2_column": partial(figures.figure2, width=style.COLUMN_WIDTH),
+            "fig2_extended": figures.figure2_extended}
 
 
 def describe(data: Figure1Data | Figure2Data) -> str:
@@ -110,15 +172,98 @@ def describe(data: Figure1Data | Figure2Data) -> str:
             f"{look(first['network'].iloc[0]).label}: {distances}.")
 
 
+def figure_frame(data: Figure1Data | Figure2Data) -> pd.DataFrame:
+    """The data that a figure draws, one row per value.
+
+    Figure 1: columns `picture` (from 1), `caption`, `map`, `row`, `column`, `value`: the mean of a map over the cells of a
+    grid of `GRID` cells along its longer side, in [0, 1]. Figure 2: the curves, and the SROCC without mask as rows of
+    `fraction` 0 without fill, map and strategy.
+    """
+    if isinstance(data, Figure2Data):
+        unmasked = data.unmasked.assign(fraction=0.0)
+        return pd.concat([unmasked, data.curves]).reindex(columns=data.curves.columns)
+    captions = data.captions or [""] * len(data.images)
+    rows = [
+        {"picture": place, "caption": caption, "map": name, "row": row, "column": column, "value": value}
+        for name, maps in data.rows.items()
+        for place, (caption, values) in enumerate(zip(captions, maps, strict=True), start=1)
+        for (row, column), value in np.ndenumerate(_coarse(np.asarray(values, float)))
+    ]
+    return pd.DataFrame(rows, columns=["picture", "caption", "map", "row", "column", "value"])
+
+
+def _coarse(values: np.ndarray) -> np.ndarray:
+    """Means over the cells of a grid with `GRID` cells along the longer side, fewer where there are fewer pixels."""
+    counts = [max(1, min(side, round(GRID * side / max(values.shape)))) for side in values.shape]
+    parts = [np.array_split(row, counts[1], axis=1) for row in np.array_split(values, counts[0], axis=0)]
+    return np.array([[cell.mean() for cell in row] for row in parts])
+
+
 def _numbers(data: Figure1Data | Figure2Data) -> str:
-    """The curves of a figure as a table; pictures have none."""
-    if isinstance(data, Figure1Data):
-        return ""
-    return figures.curve_frame(data).reset_index().to_html(index=False, border=0, justify="left", na_rep="–")
+    """The numbers behind a figure as a table."""
+    return _agreement_html(data) if isinstance(data, Figure1Data) else _curves_html(data)
+
+
+def _agreement_html(data: Figure1Data) -> str:
+    """Per picture the linear correlation of every row of maps with the first one."""
+    reference, *others = data.rows
+    captions = data.captions or [f"picture {place + 1}" for place in range(len(data.images))]
+    body = [
+        ([f"{place + 1}: {captions[place]}"], [
+            (value, number(value), "") for value in
+            (_correlation(data.rows[reference][place], data.rows[name][place]) for name in others)
+        ])
+        for place in range(len(data.images))
+    ]
+    return template("numbers").render(
+        caption=f"Linear correlation (CC) of the maps of each picture with its map “{reference}”, over its pixels.",
+        stub=["Picture"], heads=others, rows=body,
+        notes=["Each number is of one picture, n 1: there is no interval. Table I has the means over all pictures, with "
+               f"intervals. The CSV file holds each map as means over the cells of a grid, {GRID} along the longer side."],
+    )
+
+
+def _correlation(one: np.ndarray, other: np.ndarray) -> float:
+    one, other = (np.asarray(values, float).ravel() for values in (one, other))
+    return float(np.corrcoef(one, other)[0, 1]) if one.std() and other.std() else float("nan")
+
+
+def _curves_html(data: Figure2Data) -> str:
+    """Per world, network, fill, map and strategy, SROCC at every masked share with its interval."""
+    keys = ["world", "network", "fill", "map", "strategy"]
+    curves = data.curves
+    shares = sorted(curves["fraction"].unique())
+    counts = sorted(curves["n"].dropna().astype(int).unique())
+    n = str(counts[0]) if len(counts) == 1 else f"{counts[0]} to {counts[-1]}" if counts else "not given"
+    body = []
+    for (world, network, fill, name, strategy), part in curves.groupby(keys, sort=False):
+        cells = {row.fraction: (row.srocc, number(row.srocc), _interval(row.low, row.high)) for row in part.itertuples()}
+        names = [DATASETS.get(world, world), look(network).label, style.fill_label(fill), style.map_look(name).label, strategy]
+        body.append((names, [cells.get(share, (float("nan"), tables.MISSING, "")) for share in shares]))
+    notes = [f"n, the masked pictures of all repeats that a number is over: {n}."]
+    bare = curves["low"].isna() & curves["srocc"].notna()
+    notes.append("No intervals: these curves were not resampled." if bare.all()
+                 else "Small: 95 % bootstrap interval over pictures, mean over repeats.")
+    if len(data.unmasked):
+        whole = "; ".join(f"{look(row.network).label} in {DATASETS.get(row.world, row.world)} {number(row.srocc)}"
+                          for row in data.unmasked.itertuples())
+        notes.append(f"Without mask: {whole}.")
+    if any(cell[1] == tables.MISSING for _, cells in body for cell in cells):
+        notes.append(f"A dash ({tables.MISSING}): this map is not masked at that share; maps of 12 cells lose whole cells.")
+    return template("numbers").render(
+        caption="SROCC of predicted and true scores by the share of masked pixels.",
+        stub=["World", "Network", "Fill", "Map", "Strategy"], heads=[f"{share:.0%}" for share in shares], rows=body,
+        notes=notes,
+    )
+
+
+def _interval(low: float, high: float) -> str:
+    return f"[{number(low)}, {number(high)}]" if math.isfinite(low) and math.isfinite(high) else ""
 
 
 def write_report(run: Run, folder: Path) -> Path:
-    """Write `folder`/index.html: claims, tables, figures, links to the executed notebooks; nothing comes from outside.
+    """Write `folder`/index.html: claims, figures, tables, links to the executed notebooks, what the numbers rest on, and
+    the run itself; nothing comes from outside, and the data of tables and figures are inside the page as well.
 
     Returns:
         The page's path.
@@ -126,28 +271,50 @@ def write_report(run: Run, folder: Path) -> Path:
     Raises:
         OSError: the folder cannot be written.
     """
-    environment = Environment(
-        loader=PackageLoader("paperlib.show"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters |= {"data_uri": _data_uri, "number": number, "relative": lambda path: _link(path, folder)}
     page = folder / "index.html"
-    text = environment.get_template("report.html.jinja").render(
+    text = template("report").render(
         run=run,
+        claims=[(claim, _claim_interval(claim)) for claim in run.claims],
         tables=[artefact for artefact in run.artefacts if not artefact.alt],
         figures=[artefact for artefact in run.artefacts if artefact.alt],
-        versions={"Python": platform.python_version()} | {name: version(name) for name in _VERSIONS},
+        grounds=_GROUNDS.get(run.evidence, _GROUNDS["data"]),
+        settings={name: _shown(value) for name, value in run.values.items() if name not in _FOLDERS},
+        versions={"Python": platform.python_version(), "System": f"{platform.system()} {platform.machine()}"}
+        | {name: version(name) for name in _VERSIONS},
+        picture=_picture_uri, csv=_csv_uri, number=number, link=lambda path: _link(path, folder),
     )
     with atomic_write(page, "w") as file:
         file.write(text)
     return page
 
 
-def _data_uri(picture: Path) -> str:
-    return "data:image/png;base64," + base64.b64encode(picture.read_bytes()).decode()
+def _claim_interval(claim: ClaimResult) -> str:
+    """The interval in words, or why there is none."""
+    if math.isfinite(claim.low) and math.isfinite(claim.high):
+        return f"{number(claim.low)} to {number(claim.high)}"
+    return f"none: n {claim.n}" if math.isfinite(claim.value) else "none: no value"
+
+
+def _shown(value: Any) -> str:
+    """A setting in short words, lists within lists in brackets; nothing for an empty one."""
+    if isinstance(value, Sequence) and not isinstance(value, str):
+        return ", ".join(f"({_shown(one)})" if isinstance(one, tuple | list) else _shown(one) for one in value)
+    return str(value)
+
+
+def _picture_uri(path: Path) -> str:
+    """A PNG as it is, or as JPEG where that spares much of a heavy one."""
+    content, kind = path.read_bytes(), "png"
+    if len(content) > HEAVY_PICTURE:
+        with Image.open(io.BytesIO(content)) as picture:
+            light = io.BytesIO()
+            picture.convert("RGB").save(light, "JPEG", quality=88, subsampling=0, optimize=True)
+        content, kind = min((content, "png"), (light.getvalue(), "jpeg"), key=lambda one: len(one[0]))
+    return f"data:image/{kind};base64,{base64.b64encode(content).decode()}"
+
+
+def _csv_uri(path: Path) -> str:
+    return f"data:text/csv;charset=utf-8;base64,{base64.b64encode(path.read_bytes()).decode()}"
 
 
 def _link(path: Path, folder: Path) -> str:

@@ -9,11 +9,11 @@ table's notes say to what.
 
 from __future__ import annotations
 
+import re
 import textwrap
-from collections.abc import Iterable, Iterator
-from functools import cache
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import accumulate, groupby, pairwise
-from math import isfinite, nan
+from math import isfinite, nan, sqrt
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -21,10 +21,9 @@ import pandas as pd
 
 from paperlib.paper import DATASETS, look
 from paperlib.paths import atomic_write
+from paperlib.show.pages import template
 
 if TYPE_CHECKING:
-    from jinja2 import Template
-
     from paperlib.experiments.artefacts import TableData
 
 DECIMALS = 3
@@ -35,12 +34,14 @@ WIDTH = 110
 _KEY = ["section", "method", "dataset", "metric"]
 _NUMBERS = ["value", "sd", "low", "high", "published"]
 _CELL_COLUMNS = {*_KEY, *_NUMBERS, "n", "ranked"}
+_PLACES = ("", "best", "second", "third")
 _NO_MARKS = (("", ""),) * 4
 _MARKDOWN_MARKS = (("", ""), ("**", "**"), ("<ins>", "</ins>"), ("*", "*"))
 
 
 class Cell(NamedTuple):
-    """One cell: numbers as computed, `rank` 1, 2 or 3 when it takes a mark, else 0, and whether it takes a dagger."""
+    """One cell: numbers as computed, `rank` 1, 2 or 3 when it takes a mark, else 0, whether it takes a dagger, and what the
+    mean is over."""
 
     value: float
     sd: float
@@ -49,6 +50,7 @@ class Cell(NamedTuple):
     published: float
     rank: int
     alike: bool = False
+    n: int = 0
 
     @property
     def mean(self) -> str:
@@ -69,6 +71,21 @@ class Cell(NamedTuple):
     def interval(self) -> str:
         """"[low, high]", empty without."""
         return f"[{_decimals(self.low)}, {_decimals(self.high)}]" if _finite(self.value, self.low, self.high) else ""
+
+    @property
+    def place(self) -> str:
+        """"best", "second", "third" or empty."""
+        return _PLACES[self.rank]
+
+    @property
+    def over_repeats(self) -> str:
+        """"[low, high]" of Student's 95 % t interval from the spread over `n` repeats, for a cell without another one."""
+        if self.interval or self.n < 2 or not _finite(self.value, self.sd):
+            return ""
+        from scipy.stats import t
+
+        half = t.ppf(0.975, self.n - 1) * self.sd / sqrt(self.n)
+        return f"[{_decimals(self.value - half)}, {_decimals(self.value + half)}]"
 
     @property
     def paper(self) -> str:
@@ -211,7 +228,8 @@ def to_markdown(table: TableData) -> str:
 def to_latex(table: TableData) -> str:
     r"""A `table*` for a paper; needs the packages booktabs and graphicx.
 
-    A method with published numbers takes a second line with them. \textbf best, \underline second, \textit third.
+    A method with published numbers takes a second line with them, or a single one if it has no others. A table that is
+    too wide or too high for the page is scaled down. \textbf best, \underline second, \textit third.
 
     Raises:
         ValueError: see `to_frame`.
@@ -220,13 +238,15 @@ def to_latex(table: TableData) -> str:
     rows = _rows(table)
     typed = any(row.section for row in rows)
     spans = _spans(table)
+    caption = " ".join(filter(None, [_tex_title(table.title), table.caption]))
     stub = ["Type", "Method"] if typed else ["Method"]
     heads = [rf"\multicolumn{{{span}}}{{c}}{{{_tex(name)}}}" for name, span in spans]
     lines = [
         r"\begin{table*}[t]",
         r"\centering",
-        rf"\caption{{{_tex(table.title)} {_tex(table.caption)}}}",
+        rf"\caption{{{_tex(caption)}}}",
         rf"\label{{tab:{table.name}}}",
+        r"\resizebox*{!}{\ifdim\totalheight>.68\textheight .68\textheight\else\totalheight\fi}{%",
         r"\resizebox{\ifdim\width>\textwidth\textwidth\else\width\fi}{!}{%",
         rf"\begin{{tabular}}{{{'l' * len(stub)}{'r' * len(table.columns)}}}",
         r"\toprule",
@@ -238,11 +258,15 @@ def to_latex(table: TableData) -> str:
         lines.append(r"\midrule")
         for place, row in enumerate(members):
             first = [_tex(section) if place == 0 else ""] if typed else []
-            lines.append(_tex_line([*first, _tex(row.label), *map(_tex_cell, row.cells)]))
-            if _any_published(row.cells):
-                paper = [rf"\footnotesize {_tex(cell.paper)}" for cell in row.cells]
+            paper = [rf"\footnotesize {_tex(cell.paper)}" for cell in row.cells]
+            ours, theirs = any(_finite(cell.value) for cell in row.cells), _any_published(row.cells)
+            if ours or not theirs:
+                lines.append(_tex_line([*first, _tex(row.label), *map(_tex_cell, row.cells)]))
+            if ours and theirs:
                 lines.append(_tex_line([""] * len(first) + [r"\quad\footnotesize paper", *paper]))
-    lines += [r"\bottomrule", r"\end{tabular}}"]
+            elif theirs:
+                lines.append(_tex_line([*first, rf"{_tex(row.label)}, {{\footnotesize paper}}", *paper]))
+    lines += [r"\bottomrule", r"\end{tabular}}}"]
     notes = [_tex(note) for note in table.notes]
     if _any_mark(table):
         notes.append(r"Best in \textbf{bold}, second \underline{underlined}, third in \textit{italics}.")
@@ -259,8 +283,46 @@ def to_html(table: TableData) -> str:
     """
     _validate(table)
     sections = [(name, list(rows)) for name, rows in groupby(_rows(table), key=lambda row: row.section)]
-    return _template().render(table=table, sections=sections, spans=_spans(table), tags=("span", "b", "u", "i"),
+    return template("table").render(table=table, sections=sections, spans=_spans(table), tags=("span", "b", "u", "i"),
                               missing=MISSING, marked=_any_mark(table))
+
+
+def to_sortable_html(table: TableData) -> str:
+    """HTML for a page that sorts its tables: one body, the type below the method's name, and in each cell the number to
+    sort by, mean, spread, interval, n, and the paper's number.
+
+    The page brings style and script; without them the table is whole. Where a cell has no interval over pictures, the one
+    over repeats is given (`Cell.over_repeats`), and the notes say so.
+
+    Raises:
+        ValueError: see `to_frame`.
+    """
+    _validate(table)
+    rows = _rows(table)
+    cells = [cell for row in rows for cell in row.cells if _finite(cell.value)]
+    return template("sortable_table").render(
+        table=table, rows=rows, spans=_spans(table), tags=("span", "b", "u", "i"), missing=MISSING,
+        notes=[*table.notes, *_number_notes(rows, cells)], marked=_any_mark(table),
+    )
+
+
+def _number_notes(rows: Sequence[_Row], cells: Sequence[Cell]) -> list[str]:
+    """What the parts of a cell are, and why some have fewer."""
+    notes = ["± is the standard deviation over repeats"] if any(cell.spread for cell in cells) else []
+    if any(cell.interval for cell in cells):
+        notes.append("brackets hold the 95 % interval that the caption names")
+    if any(cell.over_repeats for cell in cells):
+        where = ", where nothing was resampled," if any(cell.interval for cell in cells) else ""
+        notes.append(f"brackets{where} hold Student's 95 % interval of the mean over the n repeats")
+    notes.append("n is the number of repeats or pictures that the mean is over")
+    sentences = [f"How to read a cell: {'; '.join(notes)}."]
+    if any(not cell.spread for cell in cells):
+        sentences.append("Without ±: computed in one repeat only, so that there is no spread over repeats.")
+    if any(not (cell.interval or cell.over_repeats) for cell in cells):
+        sentences.append("Without brackets: a single value, over which nothing can be resampled.")
+    if any(not _finite(cell.value) for row in rows for cell in row.cells):
+        sentences.append(f"A dash ({MISSING}): this run did not compute the number, or the method has none.")
+    return sentences
 
 
 def save_table(table: TableData, folder: str | Path) -> tuple[Path, Path, Path]:
@@ -309,11 +371,12 @@ def _cells(table: TableData) -> dict[tuple[str, str, str, str], Cell]:
         ranked = group[group["ranked"].astype(bool)]
         ranks.update(_ranks(ranked["value"], directions[column]))
     numbers = table.cells[_NUMBERS].astype(float).itertuples(index=False, name=None)
+    counts = table.cells["n"].fillna(0).astype(int)
     keys = table.cells[_KEY].itertuples(index=False, name=None)
     alike = table.cells["alike"].astype(bool) if "alike" in table.cells else [False] * len(table.cells)
     return {
-        key: Cell(*values, int(rank), bool(same))
-        for key, values, rank, same in zip(keys, numbers, ranks, alike, strict=True)
+        key: Cell(*values, int(rank), bool(same), n)
+        for key, values, rank, same, n in zip(keys, numbers, ranks, alike, counts, strict=True)
     }
 
 
@@ -428,6 +491,12 @@ def _tex(text: str) -> str:
     return text.translate(_TEX)
 
 
+def _tex_title(title: str) -> str:
+    """The title as a sentence; LaTeX numbers its tables itself, so that the paper's number goes to the end."""
+    words = re.sub(r"^(Table [IVX]+): (.)(.*)$", lambda m: f"{m[2].upper()}{m[3]} ({m[1]} of the paper)", title)
+    return words if words.endswith((".", "!", "?")) or not words else f"{words}."
+
+
 def _tex_line(fields: list[str]) -> str:
     return " & ".join(fields) + r" \\"
 
@@ -444,62 +513,3 @@ def _tex_cell(cell: Cell) -> str:
     spread = rf"\,{{\footnotesize {_tex(cell.spread)}}}" if cell.spread else ""
     interval = rf" {{\scriptsize {cell.interval}}}" if cell.interval else ""
     return mean + _tex(cell.dagger) + spread + interval
-
-
-_HTML = """\
-<style>
-.paperlib-table { border-collapse: collapse; font-variant-numeric: tabular-nums; }
-.paperlib-table caption { caption-side: top; text-align: left; padding-bottom: 0.6em; }
-.paperlib-table th, .paperlib-table td { padding: 0.25em 0.7em; text-align: right; vertical-align: top; }
-.paperlib-table th[scope="row"], .paperlib-table th[scope="rowgroup"] { text-align: left; }
-.paperlib-table th[scope="row"] { font-weight: normal; }
-.paperlib-table th[scope="rowgroup"] { padding-top: 0.7em; }
-.paperlib-table th[scope="colgroup"] { text-align: center; }
-.paperlib-table thead { border-bottom: 1px solid; }
-.paperlib-table td { white-space: nowrap; }
-.paperlib-table small { opacity: 0.75; }
-</style>
-<table class="paperlib-table">
-<caption><strong>{{ table.title }}</strong> {{ table.caption }}</caption>
-<colgroup></colgroup>
-{% for name, span in spans %}
-<colgroup span="{{ span }}"></colgroup>
-{% endfor %}
-<thead>
-<tr><td></td>{% for name, span in spans %}<th scope="colgroup" colspan="{{ span }}">{{ name }}</th>{% endfor %}</tr>
-<tr><th scope="col">Method</th>
-{%- for column in table.columns %}<th scope="col">{{ column.heading }}</th>{% endfor %}</tr>
-</thead>
-{% for section, rows in sections %}
-<tbody>
-{% if section %}
-<tr><th scope="rowgroup" colspan="{{ table.columns | length + 1 }}">{{ section }}</th></tr>
-{% endif %}
-{% for row in rows %}
-<tr><th scope="row">{{ row.label }}</th>
-{%- for cell in row.cells %}
-<td><{{ tags[cell.rank] }}>{{ cell.mean }}</{{ tags[cell.rank] }}>
-{%- if cell.dagger %}<sup>{{ cell.dagger }}</sup>{% endif %}
-{%- if cell.spread %} {{ cell.spread }}{% endif %}
-{%- if cell.interval %}<br><small>{{ cell.interval }}</small>{% endif %}
-{%- if cell.paper != missing %}<br><small>paper {{ cell.paper }}
-{%- if cell.difference != missing %} ({{ cell.difference }}){% endif %}</small>{% endif %}</td>
-{%- endfor %}</tr>
-{% endfor %}
-</tbody>
-{% endfor %}
-</table>
-{% for note in table.notes %}
-<p><small>{{ note }}</small></p>
-{% endfor %}
-{% if marked %}
-<p><small>Best in <b>bold</b>, second <u>underlined</u>, third in <i>italics</i>.</small></p>
-{% endif %}
-"""
-
-
-@cache
-def _template() -> Template:
-    from jinja2 import Environment
-
-    return Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True).from_string(_HTML)

@@ -10,15 +10,23 @@ from matplotlib.figure import Figure
 from paperlib.errors import PaperlibError
 from paperlib.experiments import coding_explorer as coding_explorers
 from paperlib.experiments import mask_explorer
+from paperlib.experiments import metric_playground as playgrounds
+from paperlib.experiments import training_explorer as films
 from paperlib.experiments.coding_explorer import CodingChoice
 from paperlib.experiments.explorer import Choice, Material, explore
 from paperlib.experiments.mask_explorer import MaskChoice
+from paperlib.experiments.metric_playground import PREDICTION, PRIOR, STARTS, TRANSFORMED, PlayChoice
+from paperlib.experiments.training_explorer import NO_FILM, FilmChoice
 from paperlib.maps.hirescam import SIGNS
-from paperlib.show import figures, style
+from paperlib.paper import look
+from paperlib.show import figures, playground, style
 from paperlib.vocabulary import FILLS, SMOOTHINGS, STRATEGIES
 
 MOST_PASSES = 12
 FRACTION_STEP = 0.05
+WIDEST_BLUR = 16.0  # pixels
+FRAME = 1000  # milliseconds: of the training film
+AS_GOOD = 0.02  # in CC: closer to the centre prior than this, nothing of the map is left
 
 
 def saliency_explorer(material: Material) -> ipywidgets.Widget:
@@ -61,9 +69,7 @@ def masking_explorer(material: mask_explorer.Material) -> ipywidgets.Widget:
             options=list(STRATEGIES), value=first.strategy, description="order",
             tooltips=["least relevant first", "most relevant first"],
         ),
-        "fraction": ipywidgets.FloatSlider(
-            first.fraction, min=0, max=1, step=FRACTION_STEP, description="masked", continuous_update=False
-        ),
+        "fraction": _slider("masked", first.fraction, 0, 1, FRACTION_STEP),
         "fill": _dropdown("fill", [(style.fill_label(name), name) for name in FILLS], first.fill),
     }
 
@@ -76,24 +82,93 @@ def masking_explorer(material: mask_explorer.Material) -> ipywidgets.Widget:
 
 def coding_explorer(material: coding_explorers.Material) -> ipywidgets.Widget:
     """Slide between the presets of a photograph of `material` at equal bit-rate; below the controls what
-    `paperlib.show.figures.coded` draws: both versions, their errors, the encoder's map and its quantiser."""
+    `paperlib.show.figures.coded` draws: both versions, their errors, the encoder's map and its quantiser. Below that
+    the photograph once more, plain before and chosen after a line that a slider moves."""
     first = material.standard
     names = [photograph.name for photograph in material.photographs]
     controls = {
         "image": _dropdown("picture", [(name, index) for index, name in enumerate(names)], first.image),
         "bpp": ipywidgets.SelectionSlider(
-            options=[(f"{bpp:g}", bpp) for bpp in material.bpps], value=first.bpp, description="bpp", continuous_update=False
+            options=[(f"{bpp:g}", bpp) for bpp in material.bpps], value=first.bpp, description="bpp",
+            continuous_update=False,
         ),
         "preset": ipywidgets.SelectionSlider(
             options=list(material.presets), value=first.preset, description="preset", continuous_update=False
         ),
     }
+    split = ipywidgets.FloatSlider(0.5, min=0, max=1, step=0.01, description="split", readout=False)
+    names_of_halves, halves = ipywidgets.HTML(), ipywidgets.Image(format="png", layout=_LARGE)
+    seen: list[coding_explorers.View] = []
+
+    def divide(change: Any = None) -> None:
+        view = seen[-1]
+        halves.value = playground.png(playground.before_after(view, split.value))
+        names_of_halves.value = escape(f"left: {coding_explorers.PLAIN}, right: {view.choice.preset}")
 
     def draw(**values: Any) -> tuple[Figure, str]:
         view = coding_explorers.explore(material, CodingChoice(**values))
+        seen[:] = [view]
+        divide()
         return figures.coded(view), _gain_in_words(view)
 
-    return _live(controls, [["image"], ["bpp", "preset"]], draw)
+    live = _live(controls, [["image"], ["bpp", "preset"]], draw)
+    split.observe(divide, "value")
+    return ipywidgets.VBox([live, ipywidgets.HBox([split, names_of_halves], layout=_WRAPPING), halves])
+
+
+def metric_playground(material: playgrounds.Material) -> ipywidgets.Widget:
+    """Blur, move, brighten and mix a map of `material` by hand; below the controls what
+    `paperlib.show.playground.playground` draws: four metrics before and after the map transform, and the transform."""
+    first = material.standard
+    height, width = material.world.density.shape[1:]
+    controls = {
+        "image": _dropdown("picture", [(name, index) for index, name in enumerate(material.captions)], first.image),
+        "start": _dropdown("map", [(words, name) for name, words in STARTS.items()], first.start),
+        "blur": _slider("blur", first.blur, 0, WIDEST_BLUR, 0.5),
+        "shift_x": ipywidgets.IntSlider(
+            first.shift_x, -width // 2, width // 2, description="move right", continuous_update=False
+        ),
+        "shift_y": ipywidgets.IntSlider(
+            first.shift_y, -height // 2, height // 2, description="move down", continuous_update=False
+        ),
+        "power": ipywidgets.FloatLogSlider(
+            first.power, base=2, min=-2, max=2, step=0.25, description="power", readout_format=".2f",
+            continuous_update=False,
+        ),
+        "prior_weight": _slider("centre prior", first.prior_weight, 0, 1, FRACTION_STEP),
+    }
+
+    def draw(**values: Any) -> tuple[Figure, str]:
+        view = playgrounds.play(material, PlayChoice(**values))
+        return playground.playground(view), _lift_in_words(view)
+
+    return _live(controls, [["image", "start"], ["blur", "shift_x", "shift_y"], ["power", "prior_weight"]], draw)
+
+
+def training_explorer(material: films.Material | None) -> ipywidgets.Widget:
+    """Watch the map of a network of section III-C while it is trained: picture, network and epoch by controls, or by
+    itself; below them what `paperlib.show.playground.watched` draws. Without a film the reason in one line."""
+    if material is None:
+        return ipywidgets.HTML(escape(NO_FILM))
+    first = material.standard
+    controls = {
+        "image": _dropdown("picture", [(name, index) for index, name in enumerate(material.captions)], first.image),
+        "variant": _dropdown("network", [(look(name).label, name) for name in material.variants], first.variant),
+        "epoch": ipywidgets.SelectionSlider(
+            options=[(f"{epoch:g}", epoch) for epoch in material.epochs], value=first.epoch, description="epoch",
+            continuous_update=False,
+        ),
+    }
+
+    def draw(**values: Any) -> tuple[Figure, str]:
+        view = films.watch(material, FilmChoice(**values))
+        return playground.watched(view), _progress_in_words(view)
+
+    live = _live(controls, [["image", "variant"], ["epoch"]], draw)
+    last = len(material.epochs) - 1
+    play = ipywidgets.Play(value=last, min=0, max=last, interval=FRAME)
+    ipywidgets.jslink((play, "value"), (controls["epoch"], "index"))
+    return ipywidgets.VBox([play, live])
 
 
 def _live(
@@ -125,10 +200,17 @@ _MEANING = {
     "absolute": "Absolute evidence moves the score, either way.",
 }
 _WRAPPING = {"flex_flow": "row wrap"}
+_LARGE = {"width": "100%", "max_width": "720px", "object_fit": "contain"}
 
 
 def _dropdown(description: str, options: list[Any], value: Any) -> ipywidgets.Dropdown:
     return ipywidgets.Dropdown(options=options, value=value, description=description)
+
+
+def _slider(description: str, value: float, low: float, high: float, step: float) -> ipywidgets.FloatSlider:
+    return ipywidgets.FloatSlider(
+        value, min=low, max=high, step=step, description=description, continuous_update=False
+    )
 
 
 def _in_words(choice: Choice) -> str:
@@ -149,3 +231,17 @@ def _gain_in_words(view: coding_explorers.View) -> str:
     gains = {name: view.chosen.measures[name] - view.plain.measures[name] for name in ("PSNR", "EW-PSNR", "score")}
     return escape(f"{view.choice.preset} against the plain version at the same bit-rate: PSNR {gains['PSNR']:+.2f} dB, "
                   f"EW-PSNR {gains['EW-PSNR']:+.2f} dB, subjective score {gains['score']:+.2f}.")
+
+
+def _lift_in_words(view: playgrounds.View) -> str:
+    before, after, prior = (view.mean.loc[name, "CC"] for name in (PREDICTION, TRANSFORMED, PRIOR))
+    moral = " Nothing of the map is left: any map that tells nothing about gaze ends here."
+    return escape(f"Mean CC over all pictures: {before:.3f} before the map transform, {after:.3f} after it; the centre "
+                  f"prior alone has {prior:.3f}.{moral if abs(after - prior) < AS_GOOD else ''}")
+
+
+def _progress_in_words(view: films.View) -> str:
+    cc, quality = view.curves.loc[(view.choice.variant, view.choice.epoch)]
+    when = f"after {view.choice.epoch:g} of {view.trained:g} epochs" if view.choice.epoch else "before training"
+    return escape(f"{view.label} {when}: raw maps and gaze of the first test pictures agree with a mean CC of {cc:.3f}"
+                  f", scores and MOS of all test pictures with an SROCC of {quality:.3f}.")

@@ -3,8 +3,10 @@
 import importlib
 import json
 import os
+import socket
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 
@@ -60,7 +62,7 @@ def fake_notebooks(monkeypatch: Patch, tmp_path: Path) -> dict:
 
     monkeypatch.setattr(notebooks, "run_notebooks", run)
     for name in ("figure1", "figure2", "figure2_extended"):
-        monkeypatch.setattr(figures, name, lambda data: Figure(figsize=(1, 1)))
+        monkeypatch.setattr(figures, name, lambda data, **_: Figure(figsize=(1, 1)))
     return given
 
 
@@ -156,11 +158,13 @@ def test_stdout_holds_data_alone(monkeypatch: Patch, capfd: Capture) -> None:
 def test_figure_writes_and_prints_the_paths(tmp_path: Path, capsys: Capture) -> None:
     assert cli.main(["figure", "2"]) == 0
     assert capsys.readouterr().out.split() == [
-        str(tmp_path / "figures" / f"{name}.{kind}") for name in ("fig2", "fig2_extended") for kind in ("png", "pdf")
+        *(str(tmp_path / "figures" / f"{name}.{kind}")
+          for name in ("fig2", "fig2_column", "fig2_extended") for kind in ("png", "pdf")),
+        str(tmp_path / "figures" / "fig2.csv"),
     ]
     assert cli.main(["figure", "1", "--out", str(tmp_path / "else")]) == 0
     printed = [Path(line) for line in capsys.readouterr().out.split()]
-    assert [path.parent for path in printed] == [tmp_path / "else"] * 2
+    assert [path.parent for path in printed] == [tmp_path / "else"] * 5
     assert all(path.stat().st_size > 1000 for path in printed)
 
 
@@ -210,7 +214,8 @@ def test_run_does_everything(fake_notebooks: dict, prepared: list, tmp_path: Pat
     assert fake_notebooks["environment"]["PAPERLIB_FIGURES"] == str(tmp_path / "figures")
     assert fake_notebooks["workers"] == 2
     assert not any(fake_notebooks["values"].values())
-    names = {"fig1.png", "fig1.pdf", "fig2.png", "fig2.pdf", "fig2_extended.png", "fig2_extended.pdf"}
+    drawn = ("fig1", "fig1_column", "fig2", "fig2_column", "fig2_extended")
+    names = {f"{name}.{kind}" for name in drawn for kind in ("png", "pdf")} | {"fig1.csv", "fig2.csv"}
     names |= {f"table{number}.{kind}" for number in (1, 2, 3) for kind in ("csv", "md", "tex")}
     assert {path.name for path in (tmp_path / "figures").iterdir()} == names
     out = capsys.readouterr().out
@@ -230,7 +235,9 @@ def test_run_twice_gives_the_same_bytes(fake_notebooks: dict, tmp_path: Path) ->
     ("only", "names", "files", "claims"),
     [
         ("03c", ["03c_dual"], {"table2.csv", "table2.md", "table2.tex"}, set()),
-        ("03a_ex", ["03a_extracting"], {"table1.csv", "table1.md", "table1.tex", "fig1.png", "fig1.pdf"}, {"C1"}),
+        ("03a_ex", ["03a_extracting"], {
+            "table1.csv", "table1.md", "table1.tex", "fig1.png", "fig1.pdf", "fig1_column.png", "fig1_column.pdf", "fig1.csv",
+        }, {"C1"}),
         ("04", ["04_discussion"], set(), {"C1", "C2"}),
     ],
 )
@@ -387,19 +394,74 @@ def test_bench(fake_benchmarks: list[dict], capsys: Capture) -> None:
     assert third.split(maxsplit=2) == ["no", "peer", "CC / not installed"]
 
 
-def test_lab_listens_on_this_machine_only(fake_notebooks: dict, monkeypatch: Patch) -> None:
-    started = {}
+@pytest.fixture
+def lab(fake_notebooks: dict, monkeypatch: Patch) -> Callable[..., dict]:
+    """`lab("--port", "9000")` is what the verb would start: its words and environment; with a display."""
+    started: dict = {}
     monkeypatch.setattr(os, "execve", lambda path, words, env: started.update(words=words, environment=env))
+    monkeypatch.setenv("DISPLAY", ":0")
     (paths.NOTEBOOKS / "00_start_here.ipynb").write_text("{}")
-    options = cli._parser().parse_args(["lab", "--port", "9000", "--no-browser"])
-    options.verb(options)
+
+    def start(*words: str) -> dict:
+        started["code"] = cli.main(["lab", *words])
+        return started
+
+    return start
+
+
+def test_lab_listens_on_this_machine_only(lab: Callable[..., dict]) -> None:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    started = lab("--port", str(port), "--no-browser")
     words = started["words"]
     assert words[:3] == [sys.executable, "-m", "jupyterlab"]
     assert "--ServerApp.ip=127.0.0.1" in words
-    assert "--ServerApp.port=9000" in words
+    assert f"--ServerApp.port={port}" in words and "--no-browser" in words
     assert not any("token" in word or "password" in word for word in words), "Jupyter's own random token must stay on"
-    assert words[-1].endswith("00_start_here.ipynb")
+    assert words[-1] == "--LabApp.default_url=/lab/tree/notebooks/00_start_here.ipynb"
+    assert f"--ServerApp.root_dir={paths.NOTEBOOKS.parent}" in words
     assert str(paths.REPOSITORY) in started["environment"]["PYTHONPATH"].split(os.pathsep)
+    assert started["environment"]["JUPYTER_PREFER_ENV_PATH"] == "1", "a kernel python3 of the user must not win"
+
+
+def test_lab_opens_a_browser_where_there_is_a_display(lab: Callable[..., dict], monkeypatch: Patch, capsys: Capture) -> None:
+    words = lab()["words"]
+    assert "--no-browser" not in words and not any("port" in word for word in words)
+    assert "no display" not in capsys.readouterr().err
+    for name in ("DISPLAY", "WAYLAND_DISPLAY", "BROWSER"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(sys, "platform", "linux")
+    assert "--no-browser" in lab()["words"]
+    assert "there is no display here" in capsys.readouterr().err
+    monkeypatch.setenv("BROWSER", "lynx")
+    assert "--no-browser" not in lab()["words"]
+    monkeypatch.delenv("BROWSER")
+    monkeypatch.setattr(sys, "platform", "darwin")
+    assert "--no-browser" not in lab()["words"]
+
+
+def test_lab_settings_ask_the_network_for_nothing(lab: Callable[..., dict], monkeypatch: Patch) -> None:
+    from jupyterlab_server.settings_utils import _get_overrides
+
+    monkeypatch.setenv("JUPYTER_CONFIG_PATH", "/of/the/user")
+    environment = lab()["environment"]
+    assert environment["JUPYTER_CONFIG_PATH"].split(os.pathsep)[0] == "/of/the/user"
+    monkeypatch.setenv("JUPYTER_CONFIG_PATH", environment["JUPYTER_CONFIG_PATH"])
+    settings, _ = _get_overrides("/nowhere")
+    told = settings["@jupyterlab/apputils-extension:notification"]
+    assert told == {"checkForUpdates": False, "fetchNews": "false"}
+
+
+def test_lab_without_its_first_notebook(fake_notebooks: dict, capsys: Capture) -> None:
+    assert cli.main(["lab"]) == 2
+    assert "there is no notebook" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("port", ["0", "65536", "-1", "high"])
+def test_lab_takes_real_ports_alone(port: str, lab: Callable[..., dict], capsys: Capture) -> None:
+    assert lab("--port", port)["code"] == 2
+    assert "--port" in capsys.readouterr().err
 
 
 def test_pretrain_hands_over_only_what_was_said(monkeypatch: Patch, capsys: Capture) -> None:
@@ -419,7 +481,7 @@ def test_readme_is_rewritten_once(monkeypatch: Patch, tmp_path: Path, capsys: Ca
     readme.write_text("before\n<!-- generated:table1 -->\nstale words\n<!-- /generated:table1 -->\nafter\n")
     tables.save_table(cli_samples.table(1, profiles.load()), tmp_path / "figures")
     assert cli.main(["readme"]) == 0
-    assert capsys.readouterr().out == f"{readme}\n"
+    assert capsys.readouterr().out == f"{readme}\n{tmp_path / 'DATA.md'}\n"
     text = readme.read_text("utf-8")
     assert "stale words" not in text
     assert text.startswith("before\n<!-- generated:table1 -->\n### Table I.")

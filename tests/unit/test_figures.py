@@ -1,10 +1,12 @@
 """Figures: what they draw is read from their artists, never from pixels; files are the same bytes twice."""
 
+import contextlib
 import itertools
 import os
 import re
 import subprocess
 import sys
+import zlib
 from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
@@ -14,16 +16,17 @@ import numpy as np
 import pandas as pd
 import pytest
 from matplotlib.axes import Axes
-from matplotlib.colors import to_hex
+from matplotlib.colors import to_hex, to_rgb
 from matplotlib.text import Annotation, Text
 from PIL import Image
+from skimage.color import rgb2lab
 
 from paperlib.datasets.records import ImageSet
 from paperlib.experiments.artefacts import Figure1Data, Figure2Data
 from paperlib.experiments.explorer import Choice, View
 from paperlib.experiments.mask_explorer import MaskChoice
 from paperlib.experiments.mask_explorer import View as MaskView
-from paperlib.paper import look
+from paperlib.paper import METHODS, look
 from paperlib.show import figures, style
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -86,6 +89,11 @@ def records() -> ImageSet:
         {"saliency": mos, "uniform": mos[::-1]}, np.zeros((n, 2), np.float32), np.array(["blur", "noise"] * 10),
         np.zeros(n, np.int16),
     )
+
+
+@pytest.fixture(scope="module")
+def narrow() -> figures.PaperFigure:
+    return figures.figure2(curves(), width=style.COLUMN_WIDTH)
 
 
 def texts(ax: Axes) -> list[str]:
@@ -334,7 +342,10 @@ def test_figure2_sets_the_controls_beside_the_network(figure2: figures.PaperFigu
             (name,) = [name for name in PAPER_MAPS if style.map_look(name).label == line.get_label()]
             expected = gaps.query("fill == @fill and map == @name")["gap"]
             np.testing.assert_array_equal(line.get_xdata(), expected)
-            np.testing.assert_array_equal(line.get_ydata(), [0, 1, 2])
+            np.testing.assert_array_equal(line.get_ydata().round(), [0, 1, 2])
+            assert line.get_marker() == style.map_look(name).marker
+        heights = [line.get_ydata()[0] for line in ax.lines[1:]]
+        assert sorted(heights) == heights and len(set(heights)) == len(PAPER_MAPS), "no dot lies on another"
     assert len(figures.figure2(curves(SETTINGS[:1])).axes) == len(PAPER_FILLS) * len(PAPER_MAPS)
 
 
@@ -446,10 +457,11 @@ def shown_labels(ax: Axes) -> list[Text]:
 
 def test_text_stays_inside_the_figure_and_off_its_neighbours(
     figure1_data: Figure1Data, figure2: figures.PaperFigure, extended: figures.PaperFigure,
-    five_networks: figures.PaperFigure, records: ImageSet, view: View, mask_view: MaskView
+    five_networks: figures.PaperFigure, narrow: figures.PaperFigure, records: ImageSet, view: View, mask_view: MaskView
 ) -> None:
     shapes = mixed([WIDE, TALL, SQUARE, TALL])
-    for figure in (figures.figure1(figure1_data), figures.figure1(shapes), figures.explored(view), figure2,
+    for figure in (figures.figure1(figure1_data), figures.figure1(shapes), figures.explored(view), figure2, narrow,
+                   figures.figure1(figure1_data, width=style.COLUMN_WIDTH),
                    extended, five_networks, figures.masked(mask_view), figures.world_sheet(records),
                    figures.seed_plot(seeds())):
         width, height = figure.bbox.size
@@ -481,12 +493,109 @@ def test_files_are_the_same_bytes_in_another_process(figure2: figures.PaperFigur
     assert once == twice == other and set(once) == {"fig2.png", "fig2.pdf"}
 
 
-def test_files_embed_their_fonts_and_no_date(figure2: figures.PaperFigure, tmp_path: Path) -> None:
-    png, pdf = figures.save_figure(figure2, "fig2", tmp_path)
-    assert b"/FontFile2" in pdf.read_bytes()
-    assert b"/Type3" not in pdf.read_bytes()
-    assert b"CreationDate" not in pdf.read_bytes() and b"Software" not in png.read_bytes()
-    assert {path.name for path in tmp_path.iterdir()} == {"fig2.png", "fig2.pdf"}
+def kinds_of_fonts(path: Path) -> set[bytes]:
+    """What the font dictionaries of a PDF say of their kind, streams unpacked as far as they are packed."""
+    content = path.read_bytes()
+    for stream in re.findall(rb"stream\r?\n(.*?)endstream", content, flags=re.DOTALL):
+        with contextlib.suppress(zlib.error):
+            content += zlib.decompress(stream)
+    return set(re.findall(rb"/Subtype /(Type\d|TrueType|MMType1|CIDFontType\d)\b", content))
+
+
+def test_files_embed_their_fonts_and_no_date(
+    figure2: figures.PaperFigure, narrow: figures.PaperFigure, figure1_data: Figure1Data, tmp_path: Path
+) -> None:
+    for name, figure in (("fig1", figures.figure1(figure1_data)), ("fig2", figure2), ("narrow", narrow)):
+        png, pdf = figures.save_figure(figure, name, tmp_path)
+        content = pdf.read_bytes()
+        assert kinds_of_fonts(pdf) == {b"Type0", b"CIDFontType2"}, "TrueType, not Type 3 (pdf.fonttype 42)"
+        assert b"/FontFile2" in content and b"DejaVuSans" in content
+        assert b"Date" not in content and b"Software" not in png.read_bytes()
+
+
+def test_one_column_holds_figure2_without_the_controls(narrow: figures.PaperFigure) -> None:
+    data = curves()
+    panels = np.array(narrow.axes).reshape(len(PAPER_FILLS), len(PAPER_MAPS))
+    for (row, fill), (column, name) in itertools.product(enumerate(PAPER_FILLS), enumerate(PAPER_MAPS)):
+        assert_draws(panels[row, column], data, SETTINGS[0], fill, name)
+    assert narrow.get_size_inches()[0] == style.COLUMN_WIDTH
+    several = figures.figure2(curves(NETWORKS[:2]), width=style.COLUMN_WIDTH)
+    assert several.get_size_inches()[0] == style.COLUMN_WIDTH and len(several.subfigs) == 3
+
+
+def test_one_column_holds_figure1_with_its_colour_bar_below(figure1_data: Figure1Data) -> None:
+    figure = figures.figure1(figure1_data, width=style.COLUMN_WIDTH)
+    *panels, bar = figure.axes
+    assert len(panels) == 9 and 2.5 < figure.get_size_inches()[0] <= style.COLUMN_WIDTH
+    assert bar.get_xlabel() == "map value" and bar.get_window_extent().y1 < min(ax.get_window_extent().y0 for ax in panels)
+
+
+def test_every_text_is_readable_in_print(
+    figure1_data: Figure1Data, figure2: figures.PaperFigure, extended: figures.PaperFigure, narrow: figures.PaperFigure,
+    five_networks: figures.PaperFigure, view: View, records: ImageSet
+) -> None:
+    for figure in (figure2, extended, narrow, five_networks, figures.figure1(figure1_data), figures.explored(view),
+                   figures.figure1(figure1_data, width=style.COLUMN_WIDTH), figures.seed_plot(seeds()),
+                   figures.world_sheet(records)):
+        shown = [text for text in figure.findobj(Text) if text.get_text() and text.get_visible()]
+        assert len(shown) > 5 and min(text.get_fontsize() for text in shown) >= 7, "points"
+        for text in shown:
+            assert figures.contrast_on_white(text.get_color()) >= 4.5, text
+
+
+# Machado, Oliveira and Fernandes 2009, table 1, severity 1.0; for linear RGB
+COLOUR_BLINDNESS = {
+    "protanopia": [[0.152286, 1.052583, -0.204868], [0.114503, 0.786281, 0.099216], [-0.003882, -0.048116, 1.051998]],
+    "deuteranopia": [[0.367322, 0.860646, -0.227968], [0.280085, 0.672501, 0.047413], [-0.011820, 0.042940, 0.968881]],
+    "none": [[1, 0, 0], [0, 1, 0], [0, 0, 1]],
+}
+
+
+def seen(colour: str, blindness: str) -> np.ndarray:
+    """CIELAB of a colour as somebody sees it."""
+    rgb = np.array(to_rgb(colour))
+    linear = np.where(rgb <= 0.04045, rgb / 12.92, ((rgb + 0.055) / 1.055) ** 2.4)
+    linear = np.clip(COLOUR_BLINDNESS[blindness] @ linear, 0, 1)
+    return rgb2lab(np.where(linear <= 0.0031308, 12.92 * linear, 1.055 * linear ** (1 / 2.4) - 0.055))
+
+
+@pytest.mark.parametrize("blindness", COLOUR_BLINDNESS)
+def test_maps_differ_in_colour_for_everybody(blindness: str) -> None:
+    colours = [known.colour for known in (*style.MAPS.values(), style.OTHER_MAP)]
+    with style.use():
+        assert sorted(matplotlib.rcParams["axes.prop_cycle"].by_key()["color"]) == sorted(colours)
+    for one, other in itertools.combinations(colours, 2):
+        assert np.linalg.norm(seen(one, blindness) - seen(other, blindness)) >= 20, (one, other)
+        assert np.linalg.norm(seen(one, blindness) - seen("white", blindness)) >= 25, one
+
+
+def test_maps_differ_in_marker_too() -> None:
+    markers = [known.marker for known in (*style.MAPS.values(), style.OTHER_MAP)]
+    assert len(set(markers)) == len(markers)
+    assert style.map_look("new_kind").label == "New kind" and style.map_look("new_kind").colour == style.OTHER_MAP.colour
+
+
+WEIGHTED = ("EW-PSNR, uniform", "EW-PSNR, MSINet", "EW-SSIM, uniform", "EW-SSIM, MSINet")
+
+
+def test_every_method_has_a_look_of_its_own() -> None:
+    looks = [style.method_look(method) for method in (*METHODS, *WEIGHTED)]
+    assert all(style.method_look(method) == look(method) for method in METHODS)
+    assert len({(one.colour, one.marker) for one in looks}) == len(looks)
+    for one in looks[-len(WEIGHTED):]:
+        assert one.label == one.key and one.group == "Control"
+        assert one.colour == look("ew_psnr_center" if one.key.startswith("EW-PSNR") else "ew_ssim_center").colour
+    own = style.method_look("own, network")
+    assert own == look("own, network") and own.group == "Own"
+
+
+@pytest.mark.parametrize("profile", ["demo", "rehearsal", "paper"])
+def test_every_row_of_table_3_has_a_look(profile: str) -> None:
+    from paperlib import profiles
+    from paperlib.experiments.photo_compression import lines
+
+    methods = [line.method for line in lines(profiles.load(profile))]
+    assert len(methods) > 25 and {style.method_look(method).group for method in methods}.isdisjoint({"Own"})
 
 
 def test_a_notebook_shows_a_figure_and_a_table_once() -> None:

@@ -3,6 +3,8 @@
 import csv
 import io
 import re
+import shutil
+import subprocess
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -11,6 +13,7 @@ import pandas as pd
 import pytest
 
 from paperlib.experiments.artefacts import Column, TableData
+from paperlib.paths import FIGURES
 from paperlib.show import tables
 
 NAN = float("nan")
@@ -152,6 +155,47 @@ def test_latex_is_balanced_escaped_and_even(table: TableData) -> None:
     assert r"\textbf{0.700}" in text and r"\underline{0.600}" in text and r"\textit{0.541}" in text
     assert r"$-$0.120" in text and "0.990" in text and r"{0.990}" not in text
     assert re.search(r"quad\\footnotesize paper & \\footnotesize 0\.637", text)
+    assert r"TranSalNet, {\footnotesize paper} & \footnotesize 0.903" in text and text.count("TranSalNet") == 1
+
+
+def test_latex_numbers_the_table_itself() -> None:
+    text = tables.to_latex(make(title="Table II: two tasks", caption="Ours."))
+    assert r"\caption{Two tasks (Table II of the paper). Ours.}" in text and r"\label{tab:table9}" in text
+    assert r"\caption{Table IX. Ours" in tables.to_latex(make())
+
+
+KNOWN_COMMANDS = {
+    "begin", "end", "centering", "caption", "label", "resizebox", "ifdim", "width", "textwidth", "totalheight", "textheight",
+    "else", "fi", "toprule", "midrule", "bottomrule", "cmidrule", "multicolumn", "textbf", "underline", "textit", "footnotesize", "scriptsize", "quad",
+    "par", "smallskip", "uparrow", "downarrow", "pm", "times", "cdot", "leq", "geq", "to", "Delta", "beta", "dagger",
+    "textasciitilde", "textasciicircum", "textbackslash", "dots",
+}
+PREAMBLE = "\\documentclass[twocolumn]{article}\\usepackage{booktabs,graphicx}\\begin{document}\n"
+
+
+@pytest.mark.parametrize("number", [1, 2, 3])
+def test_the_committed_latex_is_whole(number: int) -> None:
+    text = (FIGURES / f"table{number}.tex").read_text("utf-8")
+    assert text.isascii() and set(re.findall(r"\\([A-Za-z]+)", text)) <= KNOWN_COMMANDS
+    columns = re.search(r"\\begin{tabular}{([lr]+)}", text)[1]
+    body = text[text.index(r"\toprule") + 8:text.index(r"\bottomrule")]
+    for line in (line for line in body.splitlines() if line.endswith(r"\\")):
+        spans = [int(span) - 1 for span in re.findall(r"\\multicolumn{(\d+)}", line)]
+        assert len(unescaped(line, "&")) + 1 + sum(spans) == len(columns), line
+    assert text.count("\\begin{") == text.count("\\end{") == 2
+    for rule in (r"\toprule", r"\midrule", r"\bottomrule"):
+        assert rule in text
+    assert r"\hline" not in text and "|" not in columns, "booktabs"
+
+
+def test_latex_compiles(table: TableData, tmp_path: Path) -> None:
+    if not (latex := shutil.which("pdflatex")):
+        pytest.skip("pdflatex is not installed")
+    tex = [(FIGURES / f"table{number}.tex").read_text("utf-8") for number in (1, 2, 3)] + [tables.to_latex(table)]
+    (tmp_path / "all.tex").write_text(PREAMBLE + "\\clearpage\n".join(tex) + "\\end{document}\n", "utf-8")
+    command = [latex, "-interaction=nonstopmode", "-halt-on-error", "all.tex"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, check=False)
+    assert done.returncode == 0, done.stdout.decode("latin-1")[-2000:]
 
 
 def test_latex_of_a_table_without_types_has_no_type_column() -> None:
@@ -175,6 +219,53 @@ def test_html_is_well_formed_and_names_its_headers(table: TableData) -> None:
     assert body["Baseline"][0] == "0.700 ± 0.012\n[0.650, 0.750]\npaper 0.637 (+0.063)"
     assert body["TranSalNet"][0] == "–\npaper 0.903"
     assert "<b>0.700</b>" in html and "<u>0.600</u>" in html and "<i>0.541</i>" in html
+
+
+def sortable(cells: list[dict] = CELLS, **more: str) -> tuple[Html, str]:
+    html = tables.to_sortable_html(make(cells, **more))
+    return Html(html), html
+
+
+def test_sortable_html_has_one_body_and_the_number_of_every_cell() -> None:
+    page, html = sortable()
+    assert html.count("<tbody>") == html.count('<table class="sortable">') == 1 and "<style" not in html
+    body = [row for row in page.rows if row[0][1].get("scope") == "row"]
+    assert [row[0][2] for row in body] == [
+        "Center Prior Dummy", "Baseline GradCAM from IQA", "my_50%_{net}|x GradCAM from IQA", "Saliency net SOTA SP",
+        "TranSalNet SOTA SP", "Noise map Control"]
+    (direct,) = [row for row in page.rows if row[0][2] == "Method"]
+    assert len(direct) == 1 + len(COLUMNS) and all(attrs["scope"] == "col" for _, attrs, _ in direct)
+    kld = {row[0][2].split()[0]: row[2][1].get("data-value") for row in body}
+    assert {name: value and float(value) for name, value in kld.items()} == {
+        "Center": 0.784, "Baseline": 0.3, "my_50%_{net}|x": None, "Saliency": 0.25, "TranSalNet": None, "Noise": 0.01}
+    assert {row[2][2] for row in body if "data-value" not in row[2][1]} == {tables.MISSING}
+
+
+def test_sortable_html_gives_interval_and_n_with_every_number() -> None:
+    page, html = sortable()
+    body = {row[0][2].split()[0]: [text for _, _, text in row[1:]] for row in page.rows[1:]}
+    assert body["Baseline"][0] == "0.700, best ± 0.012[0.650, 0.750] n 3paper 0.637 (+0.063)"
+    # Student's t: 0.3 ± 4.302653 * 0.02 / sqrt(3)
+    assert body["Baseline"][1] == "0.300, second ± 0.020[0.250, 0.350] n 3paper 0.700 (-0.400)"
+    assert body["Baseline"][2] == "-0.120n 1"
+    for words in ("where nothing was resampled, hold Student", "Without ±", "Without brackets", "A dash", "n counts repeats."):
+        assert words in html
+    only = [cell("", "baseline", "world", "CC", 0.5, sd=0.1, low=0.4, high=0.6, n=3)]
+    _, complete = sortable(only)
+    assert not any(words in complete for words in ("Student", "Without", "Best in")), "no word on what does not occur"
+
+
+def test_sortable_html_says_the_marks_in_words_by_the_direction_of_the_column() -> None:
+    page, _ = sortable()
+    kld = {row[0][2].split()[0]: row[2][2] for row in page.rows if row[0][1].get("scope") == "row"}
+    places = {name: [place for place in ("best", "second", "third") if place in text] for name, text in kld.items()}
+    assert places == {"Saliency": ["best"], "Baseline": ["second"], "Center": ["third"], "TranSalNet": [], "Noise": [],
+                      "my_50%_{net}|x": []}
+
+
+def test_sortable_html_is_safe_and_sets_names_as_code() -> None:
+    _, html = sortable(caption="Ours: `world_2` & <b>bold</b>.", title="T <x>")
+    assert "<code>world_2</code> &amp; &lt;b&gt;bold&lt;/b&gt;." in html and "T &lt;x&gt;" in html
 
 
 def test_display_shows_html_and_plain_text_that_never_change(table: TableData) -> None:

@@ -1,0 +1,241 @@
+"""Drawings of the metric playground (notebook 02), of the training film (03c), and pictures before and after (03d)."""
+
+from io import BytesIO
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+from matplotlib.patheffects import withStroke
+from PIL import Image
+
+from paperlib.experiments.metric_playground import PREDICTION, PRIOR, TRANSFORMED, TRUTH
+from paperlib.experiments.training_explorer import FilmChoice, watch
+from paperlib.paper import look
+from paperlib.show import style
+from paperlib.show.figures import GAP, INK, LINE, PaperFigure, _drawn, _ink, _Page, overlay
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from numpy.typing import NDArray
+
+    from paperlib.experiments.coding_explorer import View as CodingView
+    from paperlib.experiments.metric_playground import View
+    from paperlib.experiments.training_explorer import Material as Film
+    from paperlib.experiments.training_explorer import View as FilmView
+
+COLOURS = {
+    PREDICTION: look("baseline").colour, TRANSFORMED: look("baseline_gradcam_loss").colour,
+    PRIOR: look("center_prior").colour, TRUTH: look("saliency_net").colour,
+}
+_LOWER_IS_BETTER = ("KLD",)
+_NAMES, _NUMBERS, _TRANSFORM = 1.3, 0.35, 1.75  # inches: names of the maps, numbers at the right, the transform
+_HEAD, _PLOT, _FOOT = 0.35, 1.1, 0.45  # inches: above, of and below the plots
+
+
+@_drawn
+def playground(view: "View") -> PaperFigure:
+    """One state of the playground: above gaze, the prediction, the prediction after the map transform and the centre
+    prior on the picture; below what the metrics say of them, a dot for this picture and a bar for the mean over all
+    pictures, and the transform itself."""
+    height, width = view.image.shape[:2]
+    panel = (style.FULL_WIDTH - 5 * GAP) / 4
+    tall = panel * height / width
+    page = _Page(style.FULL_WIDTH, LINE + 2 * GAP + tall + _HEAD + _PLOT + _FOOT)
+    for place, name in enumerate((TRUTH, PREDICTION, TRANSFORMED, PRIOR)):
+        ax = page.picture(GAP + place * (panel + GAP), LINE + GAP, panel, tall)
+        overlay(view.image, view.maps[name], ax)
+        ax.set_title(name, color=_ink(COLOURS[name]), fontsize=8, pad=3)
+        if name == TRUTH:
+            ax.plot(view.fixations[:, 1], view.fixations[:, 0], ".", color="white", markersize=2, markeredgewidth=0)
+    top = LINE + 2 * GAP + tall + _HEAD
+    share = (style.FULL_WIDTH - _NAMES - _TRANSFORM) / len(view.here.columns)
+    for place, metric in enumerate(view.here.columns):
+        ax = _plot(page, _NAMES + place * share, top, share - 2 * GAP, _PLOT)
+        _compare(view, metric, ax)
+        ax.tick_params(labelleft=place == 0)
+    page.figure.text(_NAMES / page.width, 0.02, "dot: this picture, bar: mean over all", fontsize=7, color=INK)
+    _transform(view, _plot(page, style.FULL_WIDTH - _TRANSFORM + 3 * GAP, top, _TRANSFORM - 3 * GAP - _NUMBERS, _PLOT))
+    return page.figure
+
+
+def _plot(page: _Page, x: float, y: float, width: float, height: float) -> "Axes":
+    """Axes whose upper left corner lies at (x, y), in inches."""
+    return page.figure.add_axes((
+        x / page.width, 1 - (y + height) / page.height, width / page.width, height / page.height
+    ))
+
+
+def _compare(view: "View", metric: str, ax: "Axes") -> None:
+    """A line per map: a dot for this picture with its number, a bar for the mean over all pictures."""
+    names = list(view.here.index)
+    for place, name in enumerate(names):
+        value = view.here.loc[name, metric]
+        ax.plot(value, place, "o", color=COLOURS[name], markersize=5)
+        ax.plot(view.mean.loc[name, metric], place, "|", color=COLOURS[name], markersize=9, markeredgewidth=1.2)
+        ax.annotate(f"{value:.2f}", (value, place), xytext=(0, 4), textcoords="offset points", ha="center", va="bottom",
+                    fontsize=6.5, color=INK)
+    ax.set_yticks(range(len(names)), names)
+    for label, name in zip(ax.get_yticklabels(), names, strict=True):
+        label.set_color(_ink(COLOURS[name]))
+    ax.set_ylim(len(names) - 0.5, -0.8)
+    ax.margins(x=0.25)
+    ax.locator_params(axis="x", nbins=3)
+    ax.set_title(f"{metric} {'↓' if metric in _LOWER_IS_BETTER else '↑'}", fontsize=8)
+    ax.spines["left"].set_visible(False)
+    ax.tick_params(axis="y", length=0)
+
+
+def _transform(view: "View", ax: "Axes") -> None:
+    """The brightness curve, and beside it how much of the centre prior is added."""
+    ax.plot(np.linspace(0, 1, len(view.curve)), view.curve, color=COLOURS[TRANSFORMED])
+    ax.axhline(view.beta, color=COLOURS[PRIOR], linewidth=1, linestyle=(0, (4, 2)))
+    ax.annotate(f"centre prior × {view.beta:.2f}", (1, view.beta), xytext=(0, 2), textcoords="offset points",
+                ha="right", va="bottom", fontsize=6.5, color=COLOURS[PRIOR],
+                path_effects=[withStroke(linewidth=2, foreground="white")])
+    top = max(float(view.curve.max()), view.beta, 0.1)
+    low = min(float(view.curve.min()), view.beta, 0.0)
+    ax.set(xlim=(0, 1), ylim=(low - 0.05, top + 0.2 * (top - low)), xlabel="brightness of the map")
+    ax.set_xticks([0, 1], ["0", "1"])
+    ax.yaxis.tick_right()
+    ax.set_title("map transform: curve", fontsize=8, color=_ink(COLOURS[TRANSFORMED]))
+
+
+# --------------------------------------------------------------------------------------------------- the training film
+
+_CURVES = 1.5  # inches: height of the lower half
+
+
+@_drawn
+def film(material: "Film", image: int = 0) -> PaperFigure:
+    """The maps of one picture by epoch, a row per network, beside the picture and where people look; below them how
+    well maps and scores of many test pictures agree with people.
+
+    Raises:
+        ValueError: no such picture.
+    """
+    frames = [[watch(material, FilmChoice(image, name, epoch)) for epoch in material.epochs]
+              for name in material.variants]
+    first = frames[0][0]
+    columns = len(frames[0]) + 1
+    panel = (style.FULL_WIDTH - (columns + 1) * GAP) / columns
+    tall = panel * first.image.shape[0] / first.image.shape[1]
+    band = tall + 2 * LINE + 2 * GAP
+    page = _Page(style.FULL_WIDTH, LINE + len(frames) * band + _CURVES)
+    for row, views in enumerate(frames):
+        top = LINE + row * band
+        for column, view in enumerate(views, start=1):
+            ax = page.picture(GAP + column * (panel + GAP), top + LINE + GAP, panel, tall)
+            overlay(view.image, view.saliency, ax)
+            ax.set_xlabel(f"CC {view.agreement:.2f}", fontsize=6.5, labelpad=2)
+            if row == 0:
+                page.figure.text((GAP + column * (panel + GAP) + panel / 2) / page.width, 1 - LINE / page.height,
+                                 _after(view.choice.epoch), fontsize=7, ha="center", va="baseline")
+        page.figure.text((2 * GAP + panel + GAP) / page.width, 1 - (top + LINE) / page.height, _name(views[0]),
+                         fontsize=7, va="baseline", color=_ink(look(views[0].choice.variant).colour))
+        _reference(first, row, page.picture(GAP, top + LINE + GAP, panel, tall))
+    _agreement(material.curves, page, page.height - _CURVES)
+    return page.figure
+
+
+def _name(view: "FilmView") -> str:
+    return f"{view.label}: {view.map_of}"
+
+
+def _reference(view: "FilmView", row: int, ax: "Axes") -> None:
+    """The first column: the picture, below it where people look."""
+    if row == 0:
+        ax.imshow(view.image)
+        ax.set_title(view.caption, fontsize=7, pad=3)
+    elif row == 1:
+        overlay(view.image, view.density, ax)
+        ax.set_xlabel("gaze density", fontsize=6.5, labelpad=2)
+
+
+@_drawn
+def watched(view: "FilmView") -> PaperFigure:
+    """One state of the training explorer: picture, where people look and the network's map after so many epochs; below
+    them the course of the training, with a line at this epoch."""
+    height, width = view.image.shape[:2]
+    panel = (style.FULL_WIDTH - 4 * GAP) / 3
+    tall = panel * height / width
+    page = _Page(style.FULL_WIDTH, 2 * LINE + tall + LINE + _CURVES)
+    image, gaze, found = (page.picture(GAP + place * (panel + GAP), 1.5 * LINE, panel, tall) for place in range(3))
+    image.imshow(view.image)
+    overlay(view.image, view.density, gaze)
+    overlay(view.image, view.saliency, found)
+    labels = (view.caption, "gaze density", f"{_name(view)}, {_after(view.choice.epoch)}")
+    for ax, label in zip((image, gaze, found), labels, strict=True):
+        ax.set_title(label, fontsize=7, pad=3)
+    found.set_xlabel(f"CC {view.agreement:.3f}", fontsize=7, labelpad=2, loc="right")
+    _agreement(view.curves, page, page.height - _CURVES, view.choice)
+    return page.figure
+
+
+def _after(epoch: float) -> str:
+    return f"epoch {epoch:g}" if epoch else "start"
+
+
+def _agreement(curves: pd.DataFrame, page: _Page, top: float, choice: FilmChoice | None = None) -> None:
+    """A panel per metric, a named line per network."""
+    titles = {"CC": "CC of raw maps and gaze", "SROCC": "SROCC of scores and MOS"}
+    inner = style.FULL_WIDTH / 2 - 1.75
+    for place, metric in enumerate(curves.columns):
+        ax = _plot(page, 0.45 + place * style.FULL_WIDTH / 2, top + 0.3, inner, _CURVES - 0.75)
+        wide = curves[metric].unstack("method")[list(dict.fromkeys(curves.index.get_level_values("method")))]
+        for name, level in zip(wide, _spread(wide.iloc[-1].to_list(), np.ptp(wide.to_numpy()) / 5), strict=True):
+            known = look(name)
+            ax.plot(wide.index, wide[name], marker=known.marker, markersize=3.5, color=known.colour)
+            ax.annotate(known.label, (wide.index[-1], level), xytext=(6, 0), textcoords="offset points", va="center",
+                        fontsize=6.5, color=_ink(known.colour), annotation_clip=False)
+        if choice is not None:
+            ax.axvline(choice.epoch, color=INK, linewidth=0.8, linestyle=(0, (2, 2)))
+        ax.set_title(titles[metric], fontsize=8)
+        ax.set_xlabel("epoch", labelpad=1)
+        ax.set_xticks(range(round(wide.index[-1]) + 1))
+
+
+def _spread(levels: list[float], apart: float) -> list[float]:
+    """Heights for names beside the ends of lines: in the order of the lines, none closer than `apart` to the next."""
+    order = np.argsort(levels, kind="stable")
+    placed = np.array(levels, float)[order]
+    for _ in range(len(placed)):
+        for low in range(len(placed) - 1):
+            if (missing := apart - (placed[low + 1] - placed[low])) > 0:
+                placed[low] -= missing / 2
+                placed[low + 1] += missing / 2
+    found = np.empty(len(placed))
+    found[order] = placed
+    return found.tolist()
+
+
+# -------------------------------------------------------------------------------------------------- before and after
+
+
+def before_after(view: "CodingView", split: float) -> "NDArray[np.uint8]":
+    """The plain version to the left of `split`, the chosen one to its right, a white line of two pixels between them.
+
+    Args:
+        view: of the coding explorer.
+        split: where the line stands, 0 (left edge: all is the chosen version) to 1 (all is the plain one).
+
+    Returns:
+        (h, w, 3), of the photograph's size.
+
+    Raises:
+        ValueError: `split` outside [0, 1].
+    """
+    if not 0 <= split <= 1:
+        raise ValueError(f"split={split}: expected 0 to 1")
+    joined = view.chosen.picture.copy()
+    at = round(split * joined.shape[1])
+    joined[:, :at] = view.plain.picture[:, :at]
+    if 0 < split < 1:
+        joined[:, max(at - 1, 0):at + 1] = 255
+    return joined
+
+
+def png(picture: "NDArray[np.uint8]") -> bytes:
+    """A picture (h, w, 3) as a PNG file."""
+    buffer = BytesIO()
+    Image.fromarray(picture).save(buffer, "png")
+    return buffer.getvalue()
