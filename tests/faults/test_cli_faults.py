@@ -4,6 +4,7 @@ import errno
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -189,3 +190,14 @@ def test_promoting_a_damaged_copy_leaves_the_committed_notebook(tmp_path: Path) 
     with pytest.raises(cli.PaperlibError, match=r"executed/01_a\.ipynb is not a readable notebook"):
         notebooks.promote(executed, committed)
     assert path.read_bytes() == before
+
+
+def test_lab_refuses_a_port_that_is_taken(capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "execve", lambda *started: pytest.fail("started on another port"))
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        assert cli.main(["lab", "--port", str(port), "--no-browser"]) == 2
+    error = capsys.readouterr().err
+    assert f"cannot listen on port {port}" in error and "choose another" in error

@@ -565,3 +565,36 @@ def test_ci_fails_when_either_part_fails(machine: Machine, failing: str) -> None
     assert run.returncode == 1
     assert run.stdout.splitlines()[-1] == "1 passed in 1.00s"
     assert len(machine.called()) == 2
+
+
+APT_GET = """#!/usr/bin/env bash
+echo "apt-get $*" >>"$FAKE_LOG"
+echo 'E: no route to the archive' >&2
+exit "${FAKE_APT:-0}"
+"""
+
+
+@pytest.mark.parametrize("status", ["0", "100"])
+@pytest.mark.parametrize("there", [True, False])
+def test_ci_gets_a_browser_where_it_can_and_goes_on_without(machine: Machine, there: bool, status: str) -> None:
+    machine.program("run_all.sh", RUN_ALL, machine.root)
+    machine.program("apt-get", APT_GET)
+    if there:
+        machine.program("chromium-browser", "#!/bin/sh")
+    run = subprocess.run(
+        [machine.root / ".ci" / "run"],
+        env=machine.variables(TOTALS="== 1 passed in 1.00s ==", FAKE_APT=status),
+        capture_output=True,
+        text=True,
+    )
+    assert run.returncode == 0
+    assert run.stdout.splitlines()[-1] == "1 passed in 1.00s"
+    asked = [call for call in machine.called() if call.startswith("apt-get")]
+    if there:
+        assert asked == [] and "no browser" not in run.stderr
+    elif os.geteuid() == 0:
+        assert asked[0].endswith("update")
+        assert (len(asked) == 2 and asked[1].endswith("chromium")) if status == "0" else len(asked) == 1
+        assert ("no route to the archive" in run.stderr) == (status != "0")
+    else:
+        assert asked == [] and "no browser" in run.stderr

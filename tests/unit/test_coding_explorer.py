@@ -1,9 +1,11 @@
 """The coding explorer: what it shows of a version is what the stream holds."""
 
 from dataclasses import replace
+from io import BytesIO
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from paperlib import profiles
 from paperlib.coding.x264 import decode, macroblock_mean
@@ -11,7 +13,7 @@ from paperlib.datasets.photographs import PHOTOGRAPHS, open_photographs
 from paperlib.experiments import world_compression
 from paperlib.experiments.coding_explorer import CodingChoice, Material, explore
 from paperlib.metrics.weighted import psnr
-from paperlib.show import figures, widgets
+from paperlib.show import figures, playground, widgets
 
 PROFILE = profiles.load("demo", n_photographs=2, bpps=[0.3, 0.4], presets=[("none", None), ("strong", (75, 80))])
 
@@ -53,7 +55,7 @@ def test_what_is_not_there_is_refused(material, change):
 
 def test_sliding_between_presets_changes_picture_and_words(material):
     widget = widgets.coding_explorer(material)
-    *rows, picture, words = widget.children
+    *rows, picture, words = widget.children[0].children
     controls = {control.description: control for row in rows for control in row.children}
     assert picture.value == figures.for_screen(figures.coded(explore(material, material.standard)))[1]
     before = picture.value
@@ -66,3 +68,38 @@ def test_sliding_between_presets_changes_picture_and_words(material):
         shown = picture.value
         controls[control].value = value
         assert picture.value != shown
+
+
+@pytest.mark.parametrize(("split", "at"), [(0.0, 0), (0.25, None), (0.7, None), (1.0, None)])
+def test_before_and_after_meet_at_the_line(material, split, at):
+    view = explore(material, material.standard)
+    width = view.chosen.picture.shape[1]
+    at = round(split * width) if at is None else at
+    joined = playground.before_after(view, split)
+    np.testing.assert_array_equal(joined[:, :max(at - 1, 0)], view.plain.picture[:, :max(at - 1, 0)])
+    np.testing.assert_array_equal(joined[:, at + 1:], view.chosen.picture[:, at + 1:])
+    line = joined[:, at - 1:at + 1]
+    assert (line == 255).all() if 0 < split < 1 else np.isin(joined, [view.plain.picture, view.chosen.picture]).all()
+    with pytest.raises(ValueError, match="expected 0 to 1"):
+        playground.before_after(view, 1.01)
+
+
+def test_the_split_moves_by_itself_and_follows_the_preset(material):
+    live, row, halves = (widget := widgets.coding_explorer(material)).children
+    split, names = row.children
+
+    def shown():
+        with Image.open(BytesIO(halves.value)) as picture:
+            return np.asarray(picture)
+
+    view = explore(material, material.standard)
+    np.testing.assert_array_equal(shown(), playground.before_after(view, 0.5))
+    figure = live.children[-2].value
+    split.value = 0.2
+    np.testing.assert_array_equal(shown(), playground.before_after(view, 0.2))
+    assert live.children[-2].value == figure and names.value == "left: none, right: strong"
+    controls = {control.description: control for box in live.children[:-2] for control in box.children}
+    controls["preset"].value = "none"
+    assert names.value == "left: none, right: none"
+    np.testing.assert_array_equal(shown()[:, 100:], view.plain.picture[:, 100:])
+    assert widget.children[2] is halves

@@ -7,12 +7,14 @@ import pytest
 from PIL import Image
 from test_explorer import make_material
 from test_mask_explorer import make_material as make_mask_material
+from test_training_film import make_film
 
+from paperlib.datasets import microworld
 from paperlib.errors import PaperlibError
-from paperlib.experiments import mask_explorer
+from paperlib.experiments import mask_explorer, metric_playground, training_explorer
 from paperlib.experiments.explorer import Material, explore
 from paperlib.experiments.mask_explorer import MaskChoice
-from paperlib.show import figures, widgets
+from paperlib.show import figures, playground, widgets
 from paperlib.vocabulary import FILLS
 
 
@@ -104,3 +106,76 @@ def test_every_control_changes_the_mask_and_the_score_and_back(to_mask, control,
     assert f"{view.score:.3f}" in words.value and words.value != said
     controls[control].value = standard
     assert picture.value == before and words.value == said
+
+
+@pytest.fixture(scope="module")
+def to_play():
+    return metric_playground.Material(microworld.generate(30, seed=5, height=32, width=48), 2)
+
+
+def test_the_first_play_is_the_static_picture(to_play):
+    controls, picture, words = parts(widgets.metric_playground(to_play))
+    view = metric_playground.play(to_play, to_play.standard)
+    assert (picture.format, picture.value) == figures.for_screen(playground.playground(view))
+    assert list(controls) == [
+        "picture", "map", "blur", "move right", "move down", "power", "centre prior"
+    ]
+    assert controls["move right"].value == 12 and controls["picture"].value == 2
+    for name in ("prediction", "after map transform", "centre prior"):
+        assert f"{view.mean.loc[name, 'CC']:.3f}" in words.value
+
+
+@pytest.mark.parametrize(
+    ("control", "value", "change"),
+    [("picture", 0, {"image": 0}), ("map", "noise", {"start": "noise"}), ("map", "shuffled", {"start": "shuffled"}),
+     ("map", "edges", {"start": "edges"}), ("blur", 3.5, {"blur": 3.5}), ("move right", -4, {"shift_x": -4}),
+     ("move down", 5, {"shift_y": 5}), ("power", 0.5, {"power": 0.5}), ("centre prior", 0.6, {"prior_weight": 0.6})],
+)
+def test_every_control_changes_the_metrics_and_back(to_play, control, value, change):
+    controls, picture, words = parts(widgets.metric_playground(to_play))
+    before, standard = picture.value, controls[control].value
+    controls[control].value = value
+    choice = metric_playground.PlayChoice(**{**vars(to_play.standard), **change})
+    view = metric_playground.play(to_play, choice)
+    assert picture.value == figures.for_screen(playground.playground(view))[1] != before
+    assert f"{view.mean.loc['after map transform', 'CC']:.3f}" in words.value
+    controls[control].value = standard
+    assert picture.value == before
+
+
+def test_noise_is_told_to_end_at_the_centre_prior(to_play):
+    controls, _, words = parts(widgets.metric_playground(to_play))
+    controls["map"].value = "noise"
+    assert "Nothing of the map is left" in words.value
+    controls["map"].value, controls["move right"].value = "truth", 0
+    assert "Nothing" not in words.value
+
+
+def test_the_film_goes_by_hand_and_by_itself():
+    film = make_film()
+    play, live = widgets.training_explorer(film).children
+    controls, picture, words = parts(live)
+    view = training_explorer.watch(film, film.standard)
+    assert (picture.format, picture.value) == figures.for_screen(playground.watched(view))
+    assert list(controls) == ["picture", "network", "epoch"]
+    assert (play.min, play.max, play.value) == (0, 3, controls["epoch"].index) == (0, 3, 3)
+    seen = {picture.value}
+    for place, epoch in enumerate(film.epochs[:-1]):
+        controls["epoch"].index = place
+        view = training_explorer.watch(film, training_explorer.FilmChoice(0, "baseline_gradcam_loss", epoch))
+        assert picture.value == figures.for_screen(playground.watched(view))[1]
+        assert f"{film.curves.loc[('baseline_gradcam_loss', epoch), 'CC']:.3f}" in words.value
+        seen.add(picture.value)
+    assert len(seen) == 4
+    assert "before training" not in words.value
+    controls["epoch"].value = 0
+    assert "before training" in words.value
+    for control, value in (("network", "baseline_sal_loss"), ("picture", 1)):
+        before = picture.value
+        controls[control].value = value
+        assert picture.value != before
+
+
+def test_without_a_film_its_reason_stands_in_one_line():
+    note = widgets.training_explorer(None)
+    assert note.value == training_explorer.NO_FILM and "\n" not in note.value

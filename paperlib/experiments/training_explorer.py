@@ -1,0 +1,153 @@
+"""One picture, one network of section III-C, after some epochs of training: what the training explorer of notebook 03c
+shows of `paperlib.experiments.training_film`.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from paperlib import experiments
+from paperlib.experiments.networks import baseline_units, load_world, world_unit
+from paperlib.experiments.training_film import METRICS, N_PICTURES, film_unit
+from paperlib.metrics.saliency import evaluate
+from paperlib.paper import look
+
+if TYPE_CHECKING:
+    from paperlib.profiles import Profile
+
+NO_FILM = (
+    "The film of the training is made in the micro-world alone: networks of photographs train for hours, and their "
+    "states between the epochs are not kept."
+)
+
+
+@dataclass(frozen=True)
+class FilmChoice:
+    """One state of the explorer: number of the picture, variant, epochs trained so far."""
+
+    image: int
+    variant: str
+    epoch: float
+
+
+@dataclass(frozen=True)
+class Material:
+    """What there is to watch.
+
+    Attributes:
+        images: (n, h, w, 3) uint8.
+        density: (n, h, w) gaze density.
+        maps: variant -> (looks, n, h, w) in [0, 1].
+        rows: of `paperlib.experiments.training_film.film`.
+    """
+
+    images: NDArray[np.uint8]
+    density: NDArray[np.float32]
+    maps: Mapping[str, NDArray]
+    rows: pd.DataFrame
+
+    @property
+    def variants(self) -> list[str]:
+        """Methods of `paperlib.paper.METHODS`."""
+        return list(self.maps)
+
+    def map_of(self, variant: str) -> str:
+        """Where the map of a variant comes from, as in Table II."""
+        return "decoder" if variant == "baseline_sal_loss" else "GradCAM"
+
+    @property
+    def epochs(self) -> list[float]:
+        """After how many epochs the networks were looked at, 0 first."""
+        return list(dict.fromkeys(_epochs(self.rows)))
+
+    @property
+    def captions(self) -> Sequence[str]:
+        """A different name for each picture."""
+        return [f"picture {number}" for number in range(1, len(self.images) + 1)]
+
+    @property
+    def standard(self) -> FilmChoice:
+        """The first state: the last variant at the end, on the first picture."""
+        return FilmChoice(0, self.variants[-1], self.epochs[-1])
+
+    @property
+    def curves(self) -> pd.DataFrame:
+        """`METRICS` by epoch: a row per method and epoch."""
+        wide = self.rows.set_index(["method", _epochs(self.rows), "metric"])["value"].unstack("metric")
+        return wide.loc[self.variants, list(METRICS)]
+
+
+@dataclass(frozen=True)
+class View:
+    """What the explorer shows of a choice.
+
+    Attributes:
+        choice: what was asked for.
+        caption, label: names of the picture and of the network.
+        map_of: where its map comes from.
+        image: (h, w, 3) uint8.
+        density: (h, w) gaze density, stretched to a maximum of 1.
+        saliency: (h, w) in [0, 1].
+        agreement: CC of this map with gaze.
+        curves: `Material.curves`.
+    """
+
+    choice: FilmChoice
+    caption: str
+    label: str
+    map_of: str
+    image: NDArray[np.uint8]
+    density: NDArray[np.float32]
+    saliency: NDArray[np.float32]
+    agreement: float
+    curves: pd.DataFrame
+
+    @property
+    def trained(self) -> float:
+        """How many epochs the networks were trained in all."""
+        return self.curves.index.get_level_values("epoch").max()
+
+
+def watch(material: Material, choice: FilmChoice) -> View:
+    """One picture, one network, after so many epochs.
+
+    Raises:
+        ValueError: no such picture, variant or epoch.
+    """
+    known = {"image": range(len(material.images)), "variant": material.variants, "epoch": material.epochs}
+    for name, values in known.items():
+        if getattr(choice, name) not in values:
+            raise ValueError(f"{name}={getattr(choice, name)!r}; expected one of: {', '.join(map(str, values))}")
+    image, variant = choice.image, choice.variant
+    density = material.density[image]
+    saliency = material.maps[variant][material.epochs.index(choice.epoch), image].astype(np.float32)
+    agreement = float(evaluate(saliency[None], density[None])["CC"][0])
+    return View(choice, material.captions[image], look(variant).label, material.map_of(variant),
+                material.images[image], density / density.max(), saliency, agreement, material.curves)
+
+
+def _epochs(rows: pd.DataFrame) -> pd.Series:
+    return rows["variant"].str.removeprefix("epoch ").astype(float).rename("epoch")
+
+
+def material(profile: "Profile") -> Material | None:
+    """The film of the first repeat; it is made where the store has none, in less than two minutes on one core.
+
+    None for a profile whose section III-C is not made in the micro-world; `NO_FILM` says why.
+    """
+    if profile.dual_task.training_set:
+        return None
+    seed = profile.seeds[0]
+    units = {variant: film_unit(profile, variant, seed) for variant in baseline_units(profile, seed)}
+    test = world_unit(profile, "world/test", seed)
+    results = experiments.compute([test, *units.values()], profile, "film of the training")
+    shown = load_world(results[test.name]).head(min(N_PICTURES, profile.world.n_test))
+    films = {variant: results[unit.name] for variant, unit in units.items()}
+    return Material(
+        shown.images, shown.density, {variant: result.arrays["maps"] for variant, result in films.items()},
+        pd.concat([result.rows for result in films.values()], ignore_index=True),
+    )

@@ -1,0 +1,131 @@
+"""The report as people meet it: on a laptop, on a phone, in the dark, by ear."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from paperlib import experiments, paper, profiles
+from paperlib.experiments.artefacts import Column, TableData
+from paperlib.profiles import Profile
+from paperlib.show import report
+from paperlib.show.notebooks import NotebookRun
+from tests.browser.conftest import LAPTOP, PHONE
+from tests.unit import cli_samples
+
+SCHEMES = ("light", "dark")
+
+
+def table(number: int, profile: Profile) -> TableData:
+    """A table of the paper's shape, whose numbers are the published ones and about them."""
+    lines = paper.TABLES[number]
+    names = list(dict.fromkeys(column for line in lines for column in line.values))
+    cells = pd.DataFrame([
+        {"section": line.section, "method": line.method, "dataset": dataset, "metric": metric, "value": value + 0.01,
+         "sd": 0.004, "low": value - 0.02, "high": value + 0.03, "n": 500, "published": value, "ranked": True}
+        for line in lines for (dataset, metric), value in line.values.items()
+    ])
+    columns = tuple(
+        Column(dataset, metric, -1 if metric == "KLD" else 1, f"{metric} {'↓' if metric == 'KLD' else '↑'}")
+        for dataset, metric in names
+    )
+    note = "A note under the table, long enough that it takes more than one line on a narrow screen."
+    caption = "Published numbers, moved a little."
+    return TableData(f"table{number}", f"Table {'I' * number}: made up", caption, columns, cells, (note,))
+
+
+@pytest.fixture(scope="module")
+def address(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """Where the page of a whole run lies; one notebook of it failed."""
+    root = tmp_path_factory.mktemp("report")
+    profile = profiles.load()
+    run = report.Run("demo", seconds={"computing": 61.0}, peak_memory=2**30, values=profiles.names(profile))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(experiments, "table", table)
+        patch.setattr(experiments, "figure", cli_samples.figure)
+        run.artefacts = [report.write_table(number, profile, root / "figures") for number in report.TABLES]
+        run.artefacts += [report.write_figure(number, profile, root / "figures") for number in report.FIGURES]
+    run.claims = [replace(claim, text=paper.CLAIMS[claim.id].text) for claim in cli_samples.claims(profile)]
+    notebooks = root / "notebooks"
+    notebooks.mkdir()
+    for name, error in (("03a_extracting", None), ("03b_masking", "03b_masking: cell [3] failed with <ValueError>")):
+        files = [notebooks / f"{name}.{kind}" for kind in ("ipynb", "html")]
+        for file in files:
+            file.write_text("{}")
+        run.notebooks.append(NotebookRun(name, *files, 2.0, error))
+    return report.write_report(run, root / "report").as_uri()
+
+
+def test_titles_tables_pictures_and_links(address: str, watch: Any) -> None:
+    page = (watched := watch()).page
+    page.goto(address)
+    assert page.title() and page.locator("html").get_attribute("lang") == "en"
+    assert page.locator("h1").count() == 1
+    levels = [int(name[1]) for name in page.eval_on_selector_all("h1,h2,h3,h4", "all => all.map(one => one.localName)")]
+    assert levels[0] == 1 and max(np.diff(levels)) <= 1, "no level of headings is left out"
+    tables = page.locator("table")
+    assert tables.count() >= len(report.TABLES)
+    for one in tables.all():
+        name = one.evaluate("one => (one.caption?.textContent ?? one.closest('[aria-label]')?.ariaLabel ?? '').trim()")
+        assert name and one.locator("th[scope=col], th[scope=colgroup]").count(), one.inner_text()[:200]
+    for picture in page.locator("img").all():
+        assert len(picture.get_attribute("alt")) > 20
+        assert picture.evaluate("one => one.decode().then(() => one.naturalWidth)") > 300
+    links = page.eval_on_selector_all("a", "all => all.map(one => one.href)")
+    local = [link for link in links if link.startswith("file:")]
+    for link in local:
+        inside = "#" in link and page.locator(f"[id='{link.partition('#')[2]}']").count()
+        assert inside or Path(link.removeprefix("file://").partition("#")[0]).is_file(), link
+    assert any(link.endswith("03a_extracting.html") for link in local)
+    assert watched.complaints == [] and watched.requests == [address]
+
+
+def test_a_click_on_a_heading_sorts_the_table(address: str, watch: Any) -> None:
+    page = watch().page
+    page.goto(address)
+    shown = page.locator("table", has=page.locator("thead button"), has_text="FracCP")
+    head = shown.locator("thead tr").last.locator("th").nth(1)
+
+    def column() -> list[float]:
+        cells = shown.locator("tbody tr td:nth-child(2)").all_inner_texts()
+        return [float(text.split()[0].rstrip("†")) for text in cells]
+
+    first = column()
+    assert len(first) == len(paper.TABLE3) and first != sorted(first)
+    head.locator("button").click()
+    assert head.get_attribute("aria-sort") == "ascending" and column() == sorted(first)
+    head.locator("button").focus()
+    page.keyboard.press("Enter")
+    assert head.get_attribute("aria-sort") == "descending" and column() == sorted(first, reverse=True)
+
+
+@pytest.mark.parametrize("scheme", SCHEMES)
+@pytest.mark.parametrize("size", [LAPTOP, PHONE], ids=["laptop", "phone"])
+def test_everybody_can_read_it(address: str, watch: Any, size: tuple[int, int], scheme: str, tmp_path: Path) -> None:
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="axe-playwright-python is not installed")
+    page = watch(size, color_scheme=scheme).page
+    page.goto(address)
+    page.screenshot(path=tmp_path / f"report-{scheme}-{size[0]}.png", full_page=True)
+    found = axe.Axe().run(page).response["violations"]
+    serious = [one for one in found if one["impact"] in ("serious", "critical")]
+    bad = {one["id"]: [node["html"][:120] for node in one["nodes"]] for one in serious}
+    assert bad == {}
+    wider = page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
+    assert wider <= 0, f"the page itself scrolls sideways by {wider} pixels"
+    light = sum(map(int, page.evaluate("getComputedStyle(document.body).backgroundColor.match(/\\d+/g).slice(0, 3)")))
+    assert (light > 600) == (scheme == "light")
+
+
+def test_what_the_checks_would_find(watch: Any) -> None:
+    """A page without any care: the checks above are no decoration."""
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="axe-playwright-python is not installed")
+    watched = watch(PHONE)
+    careless = "<img src='data:,'><p style='width: 900px; color: #ddd'>pale</p><script>nothing()</script>"
+    watched.page.set_content(careless)
+    impacts = {one["impact"] for one in axe.Axe().run(watched.page).response["violations"]}
+    assert impacts & {"serious", "critical"}
+    assert watched.page.evaluate("document.documentElement.scrollWidth") > PHONE[0]
+    assert any("nothing is not defined" in complaint for complaint in watched.complaints)

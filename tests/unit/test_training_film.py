@@ -1,0 +1,205 @@
+"""The film of the training: the very training of Table II, watched without touching it."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from paperlib import profiles
+from paperlib.engine.local import run
+from paperlib.engine.store import ResultStore
+from paperlib.engine.units import Result, code_version
+from paperlib.experiments import training_explorer, world_training
+from paperlib.experiments.networks import baseline_units, load_network, load_world, world_unit
+from paperlib.experiments.training_explorer import NO_FILM, FilmChoice, Material, watch
+from paperlib.experiments.training_film import EARLY, N_PICTURES, film_unit
+from paperlib.experiments.world_maps import smoothed_maps, smoothing_params
+from paperlib.metrics.saliency import cc
+from paperlib.models.dual_task import DualTask
+from paperlib.paper import look
+from paperlib.show import playground
+
+VARIANTS = ("baseline", "baseline_sal_loss", "baseline_gradcam_loss")
+WORLD = {"n_train": 160, "n_test": 12, "n_fit": 4, "height": 32, "width": 48}
+SMALL = WORLD | {"epochs": 2, "hidden": (16, 8), "n_passes": 2}
+
+
+@pytest.fixture(scope="module")
+def profile():
+    return profiles.load("demo", **SMALL)
+
+
+@pytest.fixture(scope="module")
+def results(profile, tmp_path_factory) -> dict[str, Result]:
+    films = {f"film/{name}": film_unit(profile, name, 0) for name in VARIANTS}
+    networks = {f"network/{name}": unit for name, unit in baseline_units(profile, 0).items()}
+    quality = {f"quality/{name}": world_training.score_unit(profile, name, 0) for name in VARIANTS}
+    units = films | networks | quality | {"test": world_unit(profile, "world/test", 0)}
+    done = run(list(units.values()), ResultStore(tmp_path_factory.mktemp("film")), workers=1, title="film")
+    return {role: done[unit.name] for role, unit in units.items()}
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_it_ends_with_the_network_of_table_2(results, variant):
+    film, network = results[f"film/{variant}"], results[f"network/{variant}"]
+    assert set(film.arrays) == {*network.arrays, "maps"}
+    for name, values in network.arrays.items():
+        np.testing.assert_array_equal(film.arrays[name], values, err_msg=name)
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_its_last_quality_is_that_of_table_2(results, variant):
+    rows = results[f"film/{variant}"].rows
+    last = rows[(rows["variant"] == f"epoch {SMALL['epochs']}") & (rows["metric"] == "SROCC")]
+    table = results[f"quality/{variant}"].rows
+    table = table[(table["dataset"] == "world") & (table["metric"] == "SROCC")]
+    assert last["value"].item() == table["value"].item() and last["n"].item() == SMALL["n_test"]
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_the_last_maps_are_those_of_the_trained_network(results, profile, variant):
+    network, world = load_network(results[f"network/{variant}"]), load_world(results["test"]).head(N_PICTURES)
+    if variant == "baseline_sal_loss":
+        with torch.no_grad():
+            grid = network.decode(network.features(torch.from_numpy(world.images).permute(0, 3, 1, 2).float() / 255))
+        expected = torch.nn.functional.interpolate(grid[:, None], (32, 48), mode="bilinear")[:, 0].numpy()
+    else:
+        expected = smoothed_maps(smoothing_params(profile), network, world.images)
+    maps = results[f"film/{variant}"].arrays["maps"]
+    assert maps.shape == (1 + len(EARLY) + SMALL["epochs"], N_PICTURES, 32, 48)
+    np.testing.assert_allclose(maps[-1], expected, atol=2e-3)
+    steps = np.abs(np.diff(maps.astype(float), axis=0)).max((1, 2, 3))
+    assert (steps > 1e-3).all(), "every look sees another map"
+
+
+def test_before_training_the_networks_differ_in_nothing_that_scores(results):
+    first = {
+        name: results[f"film/{name}"].rows.set_index(["variant", "metric"])["value"]["epoch 0"] for name in VARIANTS
+    }
+    assert first["baseline"].to_dict() == first["baseline_gradcam_loss"].to_dict()
+    assert first["baseline"]["SROCC"] == first["baseline_sal_loss"]["SROCC"]
+
+
+def test_nobody_watches_afterwards(results):
+    from torch.nn.modules import module
+
+    assert results and not module._global_forward_pre_hooks
+
+
+def test_a_second_look_from_a_killed_run_needs_no_checkpoint(results, profile, tmp_path: Path):
+    """Its training starts afresh, whatever lies in the folder of an earlier attempt."""
+    from paperlib.experiments.training_film import film
+
+    unit = film_unit(profile, "baseline", 0)
+    inputs = {need.name: results["test"] for need in unit.needs}
+    train = next(name for name in inputs if name.startswith("world/train"))
+    (tmp_path / "checkpoint.pt").write_bytes(b"of somebody else")
+    params = unit.arguments | {"epochs": 1, "batch_size": 4, "n_test": 6}
+    found = film(params, {**inputs, train: results["test"]}, tmp_path)
+    assert found.rows["variant"].unique().tolist() == ["epoch 0", "epoch 0.25", "epoch 0.5", "epoch 1"]
+    assert [file.name for file in tmp_path.iterdir()] == ["checkpoint.pt"]
+
+
+def test_the_code_behind_a_film_is_no_more_than_it_needs():
+    behind = code_version("paperlib.experiments.training_film:film")
+    assert "paperlib.experiments.networks" in behind
+    assert not {"paperlib.show", "paperlib.experiments.judging", "paperlib.experiments.training_explorer"} & set(behind)
+
+
+def test_watching_counts_batches_of_the_training_alone():
+    from paperlib.experiments.training_film import _watched
+    from paperlib.models.backbones import create_tiny_backbone
+    from paperlib.models.baseline import Baseline
+
+    network = Baseline(create_tiny_backbone(), (8,))
+    task, images = DualTask(network, "baseline"), torch.zeros(2, 32, 48, 3, dtype=torch.uint8)
+    with _watched([1]) as states:
+        network(torch.zeros(2, 3, 32, 48))
+        task(images, torch.zeros(2))
+        assert not states
+        with torch.no_grad():
+            network.head[0].bias.fill_(7)
+        task(images, torch.zeros(2))
+        with torch.no_grad():
+            network.head[0].bias.fill_(9)
+    task(images, torch.zeros(2))
+    assert list(states) == [1] and (states[1]["head.0.bias"] == 7).all()
+
+
+# ----------------------------------------------------------------------------------------------------- what is shown
+
+
+def make_film() -> Material:
+    rng = np.random.default_rng(3)
+    epochs = (0.0, 0.5, 1.0, 2.0)
+    density = rng.random((2, 24, 36), dtype=np.float32)
+    rows = pd.DataFrame([
+        {"method": name, "metric": metric, "variant": f"epoch {epoch:g}", "value": rng.random()}
+        for name in VARIANTS for epoch in epochs for metric in ("CC", "SROCC")
+    ])
+    maps = {name: rng.random((len(epochs), 2, 24, 36)).astype(np.float16) for name in VARIANTS}
+    images = rng.integers(0, 256, (2, 24, 36, 3), dtype=np.uint8)
+    return Material(images, density / density.sum((1, 2), keepdims=True), maps, rows)
+
+
+@pytest.fixture(scope="module")
+def material() -> Material:
+    return make_film()
+
+
+def test_a_view_is_the_stored_frame(material):
+    assert material.epochs == [0, 0.5, 1, 2] and material.standard == FilmChoice(0, VARIANTS[-1], 2)
+    view = watch(material, FilmChoice(1, "baseline_sal_loss", 0.5))
+    np.testing.assert_array_equal(view.saliency, material.maps["baseline_sal_loss"][1, 1])
+    assert view.agreement == pytest.approx(cc(view.saliency, material.density[1]), abs=1e-6)
+    assert (view.caption, view.label, view.map_of, view.trained) == ("picture 2", "Baseline-Sal-Loss", "decoder", 2)
+    rows = material.rows
+    one = rows[(rows["method"] == "baseline") & (rows["variant"] == "epoch 2") & (rows["metric"] == "SROCC")]
+    assert material.curves.loc[("baseline", 2.0), "SROCC"] == one["value"].item()
+
+
+@pytest.mark.parametrize("change", [{"image": 2}, {"image": -1}, {"variant": "saliency_net"}, {"epoch": 3}])
+def test_what_is_not_there_is_refused(material, change):
+    with pytest.raises(ValueError, match="expected one of"):
+        watch(material, replace(material.standard, **change))
+
+
+def test_without_micro_world_there_is_no_film():
+    assert training_explorer.material(profiles.load("rehearsal")) is None and "micro-world" in NO_FILM
+
+
+def test_the_sheet_has_a_row_per_network_and_a_column_per_look(material):
+    figure = playground.film(material, 1)
+    shown = [ax for ax in figure.axes if ax.get_xlabel().startswith("CC ")]
+    assert len(shown) == 3 * 4
+    for place, ax in enumerate(shown):
+        variant, look_ = VARIANTS[place // 4], place % 4
+        np.testing.assert_array_equal(ax.images[-1].get_array(), material.maps[variant][look_, 1])
+    words = [text.get_text() for text in figure.texts]
+    assert [word for word in words if word in ("start", "epoch 0.5", "epoch 1", "epoch 2")] == [
+        "start", "epoch 0.5", "epoch 1", "epoch 2"
+    ]
+    assert [word for word in words if ":" in word] == [
+        f"{look(name).label}: {found}" for name, found in zip(VARIANTS, ("GradCAM", "decoder", "GradCAM"), strict=True)
+    ]
+
+
+def test_the_course_of_the_training_is_drawn_with_a_line_at_the_chosen_epoch(material):
+    view = watch(material, FilmChoice(0, "baseline", 0.5))
+    figure = playground.watched(view)
+    for ax, metric in zip(figure.axes[3:], ("CC", "SROCC"), strict=True):
+        *curves, now = ax.lines
+        assert list(now.get_xdata()) == [0.5, 0.5]
+        for line, name in zip(curves, VARIANTS, strict=True):
+            np.testing.assert_array_equal(line.get_ydata(), material.curves.loc[name, metric])
+        assert {text.get_text() for text in ax.texts} == {look(name).label for name in VARIANTS}
+
+
+@pytest.mark.parametrize("levels", [[0.5, 0.5, 0.5], [0.9, 0.88, 0.1], [0.0, 1.0, 2.0]])
+def test_names_beside_lines_keep_apart_and_in_order(levels):
+    placed = playground._spread(levels, 0.2)
+    assert min(np.diff(sorted(placed))) > 0.19
+    assert list(np.argsort(placed, kind="stable")) == list(np.argsort(levels, kind="stable"))
