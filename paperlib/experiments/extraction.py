@@ -213,6 +213,20 @@ def side_by_side(
     return wide.loc[sorted(wide.index, key=place), sorted(wide.columns, key=place)]
 
 
+def above_the_prior(rows: pd.DataFrame, methods: Iterable[str], metric: str = "CC", variant: str = "plain") -> str:
+    """One sentence: whose maps lie above the centre prior on the first data set of the rows, by means over repeats."""
+    first = rows[(rows["dataset"] == rows["dataset"].iloc[0]) & (rows["metric"] == metric)]
+    means = first.groupby(["method", "variant"])["value"].mean()
+    prior = means.get(("center_prior", "raw"), math.nan)
+    known = {paper.look(method).label: means[method, variant] for method in methods if (method, variant) in means.index}
+    words = {
+        side: ", ".join(f"{label} {mean:.3f}" for label, mean in known.items() if (mean > prior) == above) or "none"
+        for side, above in (("above", True), ("not above", False))
+    }
+    return (f"{metric} of the centre prior: {prior:.3f}. {variant} maps above it: {words['above']}. "
+            f"Not above it: {words['not above']}.")
+
+
 # ------------------------------------------------------------------------------------------------------ live examples
 
 

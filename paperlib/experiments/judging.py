@@ -115,6 +115,31 @@ def headline(id: str, parts: Parts) -> str:
     return next((label for label, value in slack.items() if value <= 0), next(iter(slack)))
 
 
+def against_needs(id: str, parts: Parts) -> pd.DataFrame:
+    """Per part of a claim `mean`, `sd` and `n` over repeats, and `needed`, what the mean must exceed (NaN for controls)."""
+    frame = spread({id: parts}).set_index("quantity")[["mean", "sd", "n"]]
+    slack = pd.Series(_slack(id, parts), dtype=float)
+    return frame.assign(needed=frame["mean"] - slack.reindex(frame.index))
+
+
+NOTABLE = 0.02
+"""A control shows the effect of a claim when its mean lies above."""
+
+
+def controls_in_words(parts: dict[str, Parts]) -> list[str]:
+    """One sentence per claim that has controls: which of them show the claim's effect as well, and which do not."""
+    sentences = []
+    for id, quantities in parts.items():
+        means = {label.removeprefix("control, "): series.mean() for label, series in quantities.items()
+                 if label.startswith("control")}
+        shown = [label for label, mean in means.items() if mean > NOTABLE]
+        others = [label for label in means if label not in shown]
+        if means:
+            sentences.append(f"{id}. Shown by these controls as well: {'; '.join(shown) or 'none'}. "
+                             f"Not shown by: {'; '.join(others) or 'none'}.")
+    return sentences
+
+
 PARTS: dict[str, tuple[str, Callable[[pd.DataFrame], Parts]]] = {
     "C1": ("extraction", extraction_parts), "C2": ("masking", masking_parts), "C3": ("dual_task", dual_task_parts),
     "C4": ("compression", compression.claim_parts),
