@@ -95,7 +95,9 @@ def _parser() -> argparse.ArgumentParser:
     repeated = {"action": "append", "default": []}
     run.add_argument("--only", **repeated, metavar="PREFIX", help="only notebooks like 03a (repeatable)")
     run.add_argument("--set", **repeated, metavar="NAME=VALUE", help="a notebook parameter (repeatable)")
-    verb("prepare", _prepare, "compute all that the profile needs, without notebooks")
+    prepare = verb("prepare", _prepare, "compute all that the profile needs, without notebooks")
+    prepare.add_argument("--lecture", action="store_true", help="also what the notebooks show when a lecturer changes their "
+                         "parameters, so that this takes seconds in class")
     table = verb("table", _table, "print Table I, II or III")
     table.add_argument("number", type=int, choices=(1, 2, 3))
     table.add_argument("--seeds", type=_count, metavar="N", help="number of repeats (default: the profile's)")
@@ -137,6 +139,9 @@ def _parser() -> argparse.ArgumentParser:
     votes.add_argument("--moses", type=Path, metavar="OUT.csv", help="write the scores as a table like SACID's, too")
     votes.add_argument("--force", action="store_true", help="replace that table whoever wrote it")
     votes.add_argument("--json", action="store_true", help="scores and standard errors per image, counts and notes")
+    example = verb("example", _example, "write a folder of data as your own could be, and say what to do with it", "own")
+    example.add_argument("folder", type=Path, metavar="DIR", help="new or empty folder")
+    example.add_argument("--json", action="store_true", help="files, what is simulated, and commands to go on with")
     export = verb("export", _export, "write the trained Baselines of Table II as weights for Table I and Figure 2")
     export.add_argument("--out", type=Path, metavar="DIR", help="folder for the files (default: the folder of weights)")
     cost = verb("cost", _cost, "estimate what the tables cost on this device, from short measurements, without data", "paper")
@@ -219,6 +224,8 @@ def _set_folders(options: argparse.Namespace) -> None:
         os.environ["PAPERLIB_RAY_ADDRESS"] = options.ray_address
     if options.model:
         os.environ["PAPERLIB_MODELS"] = "\n".join(map(_with_whole_path, options.model))
+        homes = [str(Path.cwd()), os.environ.get("PAPERLIB_DATA_ROOT", "")]
+        os.environ["PAPERLIB_MODEL_PATH"] = os.pathsep.join(filter(None, homes))  # kernels run in another folder
 
 
 def _with_whole_path(model: str) -> str:
@@ -325,9 +332,12 @@ def _about(notebook: str, only: Sequence[str]) -> bool:
 def _prepare(options: argparse.Namespace) -> Outcome:
     profile = _profile(options)
     _require_writable(profile.store_root)
-    from paperlib import experiments
+    if options.lecture:
+        from paperlib.experiments.lectures import prepare
+    else:
+        from paperlib.experiments import prepare
 
-    experiments.prepare(profile)
+    prepare(profile)
     return Outcome(f"{profile.store_root}\n")
 
 
@@ -442,6 +452,15 @@ def _votes(options: argparse.Namespace) -> Outcome:
         for file in write_moses(found, options.moses.resolve(), options.force):
             say(f"wrote {file}")
     return Outcome(to_json(found) if options.json else votes_text(found))
+
+
+def _example(options: argparse.Namespace) -> Outcome:
+    from paperlib.experiments.own_example import write_example
+    from paperlib.show.example_text import example_json, example_text
+    from paperlib.show.summary import to_json
+
+    example = write_example(options.folder.resolve())
+    return Outcome(to_json(example_json(example)) if options.json else example_text(example))
 
 
 def _export(options: argparse.Namespace) -> Outcome:

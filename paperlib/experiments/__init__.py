@@ -74,7 +74,8 @@ def prepare(profile: "Profile") -> None:
         raise PaperlibError("; ".join(absent.values()))
     for sentence in absent.values():
         say(sentence)
-    compute((unit for name in sections for unit in _module(name).units(profile)), profile, profile.name)
+    films = _module("training_explorer").film_units(profile).values()
+    compute([*(unit for name in sections for unit in _module(name).units(profile)), *films], profile, profile.name)
 
 
 def table(number: int, profile: "Profile") -> "TableData":

@@ -15,6 +15,7 @@ from torch import nn
 from paperlib.datasets.gaze import GazeRecord
 from paperlib.datasets.own import load_map, map_folders
 from paperlib.errors import PaperlibError
+from paperlib.experiments.user_modules import find_module
 from paperlib.maps.hirescam import extract
 from paperlib.maps.controls import center_only, edge_energy_maps
 from paperlib.models.backbones import create_backbone, imagenet_file, load_weights
@@ -76,7 +77,7 @@ def own_origins(models: Sequence[str]) -> dict[str, Origin]:
     them), or `timm:MODEL` for a backbone before quality training, which gives two controls.
 
     Raises:
-        PaperlibError: a text of another form, or two models of one name.
+        PaperlibError: a text of another form, two models of one name, or a module that cannot be found.
     """
     origins: dict[str, Origin] = {}
     for text in models:
@@ -92,6 +93,7 @@ def own_origins(models: Sequence[str]) -> dict[str, Origin]:
                    for what, kind in (("activations", "activation"), ("random head", "random_head"))}
         else:
             new = {name: Origin("quality", name, layer, weights)}
+            _source_files(new[name])
         if known := origins.keys() & new.keys():
             raise PaperlibError(f"two models are called {', '.join(sorted(known))}; give each once")
         origins |= new
@@ -167,17 +169,15 @@ def weights_fingerprint(origin: Origin, root: Path) -> str:
 
 
 def _source_files(origin: Origin) -> list[Path]:
-    """The module of a network that is named `package.module:factory`; empty for the others."""
-    import importlib.util
+    """The module of a network that is named `package.module:factory`; empty for the others.
 
+    Raises:
+        PaperlibError: it cannot be found.
+    """
     module, colon, _ = origin.model.partition(":")
     if not colon or origin.kind != "quality":
         return []
-    try:
-        found = importlib.util.find_spec(module)
-    except ImportError:
-        return []  # loading it says what is wrong
-    return [Path(found.origin)] if found and found.origin else []
+    return [file for file in [find_module(module)] if file]
 
 
 # ---------------------------------------------------------------------------------------------------------------- maps

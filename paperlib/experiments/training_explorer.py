@@ -11,6 +11,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from paperlib import experiments
+from paperlib.engine.units import Unit
 from paperlib.experiments.networks import baseline_units, load_world, world_unit
 from paperlib.experiments.training_film import METRICS, N_PICTURES, film_unit
 from paperlib.metrics.saliency import evaluate
@@ -134,16 +135,23 @@ def _epochs(rows: pd.DataFrame) -> pd.Series:
     return rows["variant"].str.removeprefix("epoch ").astype(float).rename("epoch")
 
 
+def film_units(profile: "Profile") -> dict[str, Unit]:
+    """Variant -> the film of its training in the first repeat; empty where section III-C is not made in the micro-world."""
+    if profile.dual_task.training_set or "03c" not in profile.sections:
+        return {}
+    seed = profile.seeds[0]
+    return {variant: film_unit(profile, variant, seed) for variant in baseline_units(profile, seed)}
+
+
 def material(profile: "Profile") -> Material | None:
     """The film of the first repeat; it is made where the store has none, in less than two minutes on one core.
 
     None for a profile whose section III-C is not made in the micro-world; `NO_FILM` says why.
     """
-    if profile.dual_task.training_set:
+    units = film_units(profile)
+    if not units:
         return None
-    seed = profile.seeds[0]
-    units = {variant: film_unit(profile, variant, seed) for variant in baseline_units(profile, seed)}
-    test = world_unit(profile, "world/test", seed)
+    test = world_unit(profile, "world/test", profile.seeds[0])
     results = experiments.compute([test, *units.values()], profile, "film of the training")
     shown = load_world(results[test.name]).head(min(N_PICTURES, profile.world.n_test))
     films = {variant: results[unit.name] for variant, unit in units.items()}
