@@ -27,6 +27,7 @@ Usage: ./run_all.sh [VERB] [OPTIONS]
   ./run_all.sh sacid           what SACID's scores say about bit-rate and preset alone
   ./run_all.sh code IMAGE      your picture, coded with saliency   (--saliency MAP --bpp X)
   ./run_all.sh votes FILE      scores from your own pairwise votes
+  ./run_all.sh example DIR     a folder of data as your own could be, and what to do with it
   ./run_all.sh data status     data sets and weights: what is there, what is missing (also fetch, verify, where)
   ./run_all.sh cost            what the tables cost on this device
   ./run_all.sh export          the Baselines of Table II as weights for Table I and Figure 2

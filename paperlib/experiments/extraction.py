@@ -322,6 +322,8 @@ CAMS = ("hirescam", "gradcam", "gradcam++", "layercam", "eigengradcam", "scoreca
 
 
 LARGE_IMAGE = 100_000
+LARGE_LAYER = 10_000
+"""Places (h x w) of a feature layer; EigenGradCAM of pytorch-grad-cam takes a matrix of all places by all places."""
 
 
 def compare_cams(shown: Examples, methods: tuple[str, ...] | None = None) -> tuple[Figure1Data, pd.DataFrame]:
@@ -334,13 +336,15 @@ def compare_cams(shown: Examples, methods: tuple[str, ...] | None = None) -> tup
 
     Returns:
         The maps, and per method the mean CC and NSS over the images, raw maps. A method that needs more memory than
-        there is has NaN and no map: EigenGradCAM of pytorch-grad-cam takes a matrix of all places by all places.
+        there is, and EigenGradCAM on a layer of more than `LARGE_LAYER` places, have NaN and no map.
     """
     if methods is None:
         large = shown.images[0].size > LARGE_IMAGE
         methods = tuple(method for method in CAMS if not (large and method == "scorecam"))
     maps = {}
     for method in methods:
+        if method == "eigengradcam" and _places(shown) > LARGE_LAYER:
+            continue
         ours = {} if method in other_cams.METHODS else {"principal_component": False}
         with suppress(MemoryError):
             maps[method] = shown.extract(method=method, smoothing="none", **ours)
@@ -350,3 +354,15 @@ def compare_cams(shown: Examples, methods: tuple[str, ...] | None = None) -> tup
     }
     agreement = pd.DataFrame(found).loc[["CC", "NSS"]].T.reindex(methods)
     return Figure1Data(shown.images, maps, ()), agreement.rename_axis("method")
+
+
+def _places(shown: Examples) -> int:
+    """Height times width of the feature layer's output for the largest image."""
+    found: list[int] = []
+    hook = shown.layer.register_forward_hook(lambda module, given, output: found.append(output.shape[-2:].numel()))
+    try:
+        largest = max(shown.images, key=lambda image: image.size)
+        extract(shown.network, largest[None], layer=shown.layer, method="gradcam", smoothing="none", principal_component=False)
+    finally:
+        hook.remove()
+    return max(found)

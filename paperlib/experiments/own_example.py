@@ -30,7 +30,11 @@ from PIL import Image, ImageFilter
 from paperlib.coding import votes
 from paperlib.datasets import own, own_opinions
 from paperlib.datasets.files import listing, read_rgb
-from paperlib.datasets.photographs import Photograph, open_photographs, predicted_saliency
+from paperlib.datasets.photographs import (
+    Photograph,
+    open_photographs,
+    predicted_saliency,
+)
 from paperlib.datasets.sacid import COMPRESSED, PARTS, REFERENCE, TABLE
 from paperlib.datasets.votes_table import SIDES, read_votes
 from paperlib.engine.progress import say
@@ -65,6 +69,7 @@ _MODEL_FILE, _README = "my_model.py", "README.txt"
 _INPUTS, _MAPS, _IMAGES = "photographs", "maps", "images"
 _MARK, _LOCK = ".example.json", ".example.lock"
 _MAKER, _FORMAT = "python -m paperlib example", 1
+_ADVICE = "it is left as it is; give a new or empty folder"
 
 COMMANDS = (
     "table 1 --profile own --data-root {folder} --model {model}",
@@ -112,6 +117,7 @@ def write_example(folder: Path) -> Example:
             is writing; it cannot be written.
         ComputationError: no photograph could be coded.
     """
+    _require_ours(folder)
     try:
         make_writable(folder)
     except OSError as error:
@@ -150,7 +156,8 @@ def _alone(folder: Path) -> Iterator[None]:
         with FileLock(folder / _LOCK, timeout=0):
             yield
     except Timeout as error:
-        raise PaperlibError(f"another process is writing an example into {folder}; wait for it, or give another folder") from error
+        advice = "wait for it, or give another folder"
+        raise PaperlibError(f"another process is writing an example into {folder}; {advice}") from error
 
 
 def _claimed(folder: Path) -> dict[str, str]:
@@ -159,29 +166,38 @@ def _claimed(folder: Path) -> dict[str, str]:
     Raises:
         PaperlibError: it holds something else.
     """
-    advice = "it is left as it is; give a new or empty folder"
-    there = _there(folder)
-    try:
-        mark = json.loads((folder / _MARK).read_text("utf-8"))
-    except FileNotFoundError:
-        mark = None
-    except (OSError, ValueError):
-        mark = {}
-    if mark is None and not there:
+    if not (folder / _MARK).exists():
+        _require_ours(folder)
         _mark(folder, {})
-        return {}
-    if not isinstance(mark, dict) or mark.get("made_by") != _MAKER or not isinstance(mark.get("files"), dict):
-        raise PaperlibError(f"{folder} holds {listing(there)} that `example` did not write; {advice}")
+    mark = _require_ours(folder)
     known: dict[str, str] = mark["files"]
-    if mark.get("format") != _FORMAT:
-        raise PaperlibError(f"{folder} holds an example of another version of this program; {advice}")
+    if mark["format"] != _FORMAT:
+        raise PaperlibError(f"{folder} holds an example of another version of this program; {_ADVICE}")
+    there = _there(folder)
     foreign = [name for name in there if name not in known] if known else [name for name in there if not _planned(name)]
     if foreign:
-        raise PaperlibError(f"{folder} holds an example and besides {listing(foreign)}; {advice}")
+        raise PaperlibError(f"{folder} holds an example and besides {listing(foreign)}; {_ADVICE}")
     changed = [name for name in known if (folder / name).is_file() and _sha256(folder / name) != known[name]]
     if changed:
-        raise PaperlibError(f"{folder} holds an example that was changed since ({listing(changed)}); {advice}")
+        raise PaperlibError(f"{folder} holds an example that was changed since ({listing(changed)}); {_ADVICE}")
     return known
+
+
+def _require_ours(folder: Path) -> dict[str, Any]:
+    """What the mark of a folder says; empty for a folder that is new or empty.
+
+    Raises:
+        PaperlibError: it holds files and no mark of ours.
+    """
+    mark: object = None
+    with suppress(OSError, ValueError):
+        mark = json.loads((folder / _MARK).read_text("utf-8"))
+    if isinstance(mark, dict) and mark.get("made_by") == _MAKER and isinstance(mark.get("files"), dict):
+        return {"format": None} | mark
+    there = _there(folder) or [_MARK] * (folder / _MARK).exists()
+    if there:
+        raise PaperlibError(f"{folder} holds {listing(there)} that `example` did not write; {_ADVICE}")
+    return {}
 
 
 def _there(folder: Path) -> list[str]:
@@ -337,7 +353,7 @@ def _responses(folder: Path, name: str, files: Sequence[str]) -> NDArray[np.floa
 # ----------------------------------------------------------------------------------------------------------- the texts
 
 _MODEL_TEXT = '''\
-"""An IQA network of one's own: how much local contrast fixed gradient filters see. Nothing in it is trained."""
+"""An IQA network of one's own: fine detail as a share of all contrast, by fixed filters. Nothing in it is trained."""
 
 import torch
 from torch import nn
@@ -346,14 +362,16 @@ from torch import nn
 class Sharpness(nn.Module):
     def __init__(self):
         super().__init__()
-        sobel = torch.tensor([[-1.0, 0.0, 1.0], [-2.0, 0.0, 2.0], [-1.0, 0.0, 1.0]]) / 8
-        filters = nn.Conv2d(3, 4, 3, padding=1, padding_mode="replicate", bias=False)
-        both_ways = torch.stack([sobel, -sobel, sobel.T, -sobel.T])
-        filters.weight.data = both_ways[:, None].repeat(1, 3, 1, 1) / 3
-        self.contrast = nn.Sequential(filters, nn.ReLU())
+        slope = torch.tensor([[-1.0, 0.0, 1.0], [-2.0, 0.0, 2.0], [-1.0, 0.0, 1.0]]) / 8
+        detail = torch.tensor([[0.0, -1.0, 0.0], [-1.0, 4.0, -1.0], [0.0, -1.0, 0.0]]) / 4
+        kernels = torch.stack([slope, -slope, slope.T, -slope.T, detail, -detail])
+        filters = nn.Conv2d(3, len(kernels), 3, padding=1, padding_mode="replicate", bias=False)
+        filters.weight.data = kernels[:, None].repeat(1, 3, 1, 1) / 3
+        self.contrast = nn.Sequential(filters, nn.ReLU(), nn.AvgPool2d(8))
 
-    def forward(self, images):  # (n, 3, height, width), RGB in [0, 1]
-        return torch.log(0.01 + self.contrast(images)).mean((1, 2, 3))  # higher is better
+    def forward(self, images):  # (n, 3, height, width), RGB in [0, 1], to one score per image, higher is better
+        mean = self.contrast(images).mean((2, 3))
+        return mean[:, 4:].sum(1) / (mean[:, :4].sum(1) + 1e-6)
 
 
 def sharpness():
@@ -369,13 +387,16 @@ def _readme() -> str:
 An example of "your own data" for the profile `own`, written by `{_MAKER} DIR`.
 Put your own files in the place of these, or make a folder like this one. DIR stands for this folder.
 
-Photographs: real, from the installed packages scikit-image and scikit-learn. Everything that people would give is SIMULATED:
+Photographs: real, from the installed packages scikit-image and scikit-learn.
+Everything that people would give is SIMULATED:
 {chr(10).join(f"  * {sentence}" for sentence in SIMULATED)}
 So the numbers show that the commands work, and nothing about people.
 
 For Table I and Figure 2
-  images/           {len(PHOTOGRAPHS)} photographs in 3 versions: good (JPEG quality {GOOD_QUALITY}), blurNN (Gaussian of N.N pixels), jpegNN (quality NN)
-  fixations.csv     image, subject, x, y; pixels of the picture, counted from 0; {SUBJECTS} subjects, {FIXATIONS} fixations each
+  images/           {len(PHOTOGRAPHS)} photographs in 3 versions: good (JPEG quality {GOOD_QUALITY}), blurNN (Gaussian of N.N
+                    pixels), jpegNN (quality NN)
+  fixations.csv     image, subject, x, y; pixels of the picture, counted from 0; {SUBJECTS} subjects,
+                    {FIXATIONS} fixations each
   mos.csv           image, mos; 1 to 5, higher is better:
                     {BEST:g} - {PER_BLUR:g} * blur - {PER_QUALITY:g} * ({GOOD_QUALITY} - quality) + noise of standard deviation {MOS_SD:g}
   my_model.py       a small IQA network; --model {MODEL} runs the function `sharpness` in it

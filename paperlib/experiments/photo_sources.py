@@ -16,8 +16,8 @@ from paperlib.datasets.gaze import GazeRecord
 from paperlib.datasets.own import load_map, map_folders
 from paperlib.errors import PaperlibError
 from paperlib.experiments.user_modules import find_module
-from paperlib.maps.hirescam import extract
 from paperlib.maps.controls import center_only, edge_energy_maps
+from paperlib.maps.hirescam import extract
 from paperlib.models.backbones import create_backbone, imagenet_file, load_weights
 from paperlib.models.baseline import Baseline, to_unit_range
 from paperlib.models.inference import prepare

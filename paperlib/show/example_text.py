@@ -9,8 +9,9 @@ from paperlib.experiments.own_example import COMMANDS, MODEL, SIMULATED, Example
 def example_text(example: Example) -> str:
     """What lies in the folder, what of it is simulated, and what to do with it."""
     done = "written" if example.fresh else "there already, as it was written"
+    inside = f"{example.images} pictures with fixations and opinions, {len(example.photographs)} photographs coded and voted on"
     return "\n".join([
-        f"{example.images} pictures with fixations and opinions, {len(example.photographs)} photographs coded and voted on: {done}",
+        f"{inside}: {done}",
         *(f"simulated  {sentence}" for sentence in SIMULATED),
         "Next:",
         *(f"  {command}" for command in _commands(example)),

@@ -3,6 +3,8 @@
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
+from urllib.request import url2pathname
 
 import numpy as np
 import pandas as pd
@@ -78,7 +80,7 @@ def test_titles_tables_pictures_and_links(address: str, watch: Any) -> None:
     local = [link for link in links if link.startswith("file:")]
     for link in local:
         inside = "#" in link and page.locator(f"[id='{link.partition('#')[2]}']").count()
-        assert inside or Path(link.removeprefix("file://").partition("#")[0]).is_file(), link
+        assert inside or Path(url2pathname(urlsplit(link).path)).is_file(), link
     assert any(link.endswith("03a_extracting.html") for link in local)
     assert watched.complaints == [] and watched.requests == [address]
 

@@ -585,3 +585,18 @@ def test_the_bar_names_the_unit(
     assert "0/2" in drawn
     assert "first" in drawn
     assert "second" in drawn
+
+
+def test_maps_are_packed_and_read_back_as_they_were() -> None:
+    rows, columns = np.mgrid[:200, :300]
+    maps = {"maps.a": (rows // 2 + columns // 3).astype(np.uint8), "maps.b": np.zeros((5, 7), np.uint8)}
+    floats = {"weights": np.linspace(0, 1, 60_000, dtype=np.float32)}
+    for arrays, share in ((maps, 0.1), (floats, 1.1), (maps | floats, 1.1)):
+        files = store._encode(Result(pd.DataFrame({"value": [1.0]}), arrays))
+        assert len(files[".npz"]) < share * sum(array.nbytes for array in arrays.values())
+        assert files == store._encode(Result(pd.DataFrame({"value": [1.0]}), arrays))
+        found = store._decode(files).arrays
+        assert list(found) == list(arrays)
+        for name, array in arrays.items():
+            np.testing.assert_array_equal(found[name], array)
+            assert found[name].dtype == array.dtype
