@@ -519,8 +519,9 @@ def test_tests_ask_for_the_test_packages_too(machine: Machine) -> None:
 # --------------------------------------------------------------------------------------------------- .ci/run
 RUN_ALL = """#!/usr/bin/env bash
 echo "$*" >>"$FAKE_LOG"
-case $1 in
-test) echo 'noise in 3s'; echo "$TOTALS"; exit "${TESTS:-0}" ;;
+case $* in
+test*) echo 'noise in 3s'; echo "$TOTALS"; exit "${TESTS:-0}" ;;
+*rehearsal) exit "${REHEARSAL:-0}" ;;
 *) echo 'summary of the demo'; exit "${DEMO:-0}" ;;
 esac
 """
@@ -546,15 +547,16 @@ def test_ci_prints_the_totals_last(machine: Machine, totals: str, last: str) -> 
     )
     assert run.returncode == 0
     assert run.stdout.splitlines()[-1] == last
-    assert [line.partition(":")[0] for line in run.stdout.splitlines()[-3:-1]] == [
+    assert [line.partition(":")[0] for line in run.stdout.splitlines()[-4:-1]] == [
         "./run_all.sh test",
         "./run_all.sh --profile demo",
+        "./run_all.sh --profile rehearsal",
     ]
-    assert [call.split()[0] for call in machine.called()] == ["test", "--profile"]
+    assert [call.split()[0] for call in machine.called()] == ["test", "--profile", "--profile"]
 
 
-@pytest.mark.parametrize("failing", ["TESTS", "DEMO"])
-def test_ci_fails_when_either_part_fails(machine: Machine, failing: str) -> None:
+@pytest.mark.parametrize("failing", ["TESTS", "DEMO", "REHEARSAL"])
+def test_ci_fails_when_any_part_fails(machine: Machine, failing: str) -> None:
     machine.program("run_all.sh", RUN_ALL, machine.root)
     run = subprocess.run(
         [machine.root / ".ci" / "run"],
@@ -564,7 +566,7 @@ def test_ci_fails_when_either_part_fails(machine: Machine, failing: str) -> None
     )
     assert run.returncode == 1
     assert run.stdout.splitlines()[-1] == "1 passed in 1.00s"
-    assert len(machine.called()) == 2
+    assert len(machine.called()) == 3
 
 
 APT_GET = """#!/usr/bin/env bash
