@@ -46,7 +46,9 @@ OWN_OBSERVERS = 15
 FIXATIONS_PER_OBSERVER = 9
 
 _TEXTURE = ((64, 9.0), (16, 6.0), (4, 5.0))
-_STREAMS = {"salicon": 0, "cat2000": 1, "own": 2, "koniq10k": 3, "clive": 4, "own opinions": 5, "sacid": 6}
+_STREAMS = {
+    "salicon": 0, "cat2000": 1, "own": 2, "koniq10k": 3, "clive": 4, "own opinions": 5, "sacid": 6, "clic2021": 7,
+}
 
 Thunk = Callable[[], bytes]
 

@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from paperlib.datasets.clic_standins import write_clic
 from paperlib.datasets.sacid_standins import write_sacid
 from paperlib.engine.progress import say
 from paperlib.experiments.rehearsal import SEED
@@ -19,12 +20,13 @@ SIZE = (224, 288)
 
 
 def write_sacid_standins(data: Path, weights: Path, methods: Iterable[str]) -> None:
-    """Write what is missing: the folder `data/sacid`, and in `weights` the files of `methods`, which are those of
+    """Write what is missing: the folders `data/sacid` and `data/clic2021`, and in `weights` the files of `methods`, which are those of
     `paperlib.models.iqa_methods`.
 
     Files that are there are left alone: other methods may load them too.
     """
     write_sacid(data / "sacid", SEQUENCES, SEED, SIZE, without_reference=WITHOUT_REFERENCE)
+    write_clic(data / "clic2021", SEQUENCES, SEED, SIZE)
     for method in methods:
         missing = [file.name for file in describe(method).files if not (weights / file.name).is_file()]
         if missing:

@@ -332,7 +332,7 @@ DATA_SETS = (
             "(md5 4476b708ea4c492505dd70061bebe202).",
             "Put it into {folder} or {downloads}, packed as it is.",
         ),
-        "clic2021/*.png, about 60 photographs of 2.6 megapixels; give one to `python -m paperlib code`",
+        "clic2021/*.png, about 60 photographs of 2.6 megapixels; give the folder to `python -m paperlib code`",
         estimated=True,
         optional=True,
         parts=(

@@ -11,10 +11,13 @@ import pytest
 from scipy.io import loadmat
 
 from paperlib.datasets import standins
+from paperlib.datasets.clic_standins import write_clic
+from paperlib.datasets.files import read_rgb
 from paperlib.datasets.gaze import check, open_gaze
 from paperlib.datasets.own import map_folders
 from paperlib.datasets.standins import MANIFEST, write_cat2000, write_own, write_salicon
 from paperlib.errors import PaperlibError
+from paperlib.experiments.own_study import code_folder
 
 WRITERS: dict[str, Callable[[Path, int], Path]] = {
     "salicon": lambda root, seed: write_salicon(root, 2, seed),
@@ -152,3 +155,12 @@ def test_a_rehearsal_needs_little_processor_time(tmp_path: Path) -> None:
     write_salicon(tmp_path / "salicon", 6, 1)
     write_cat2000(tmp_path / "cat2000", 1, 1, ["Action", "Art", "Indoor", "Social"])
     assert time.process_time() - start < 20, "some seconds at most; this limit only catches a change of order"
+
+
+def test_photographs_of_clic_become_a_set_like_sacid(tmp_path: Path) -> None:
+    folder = write_clic(tmp_path / "clic2021", 3, 0, (96, 128))
+    shapes = {path.name: read_rgb(path).shape for path in sorted(folder.glob("*.png"))}
+    wide, tall = (96, 128, 3), (128, 96, 3)
+    assert shapes == {"standin-000.png": wide, "standin-001.png": wide, "standin-002.png": tall}
+    study = code_folder(folder, "center", [1.5], tmp_path / "own")
+    assert len(list((tmp_path / "own" / "compressed").rglob("*.png"))) == 4 * len(study.record["photographs"]) > 0
