@@ -14,11 +14,12 @@ _OWN = "own"
 def without_data(profile: "Profile") -> dict[str, str]:
     """Notebooks of the profile's sections whose data are not in the folder, and a sentence on each: what is expected.
 
-    Empty for profiles without data of the user's own, and where no folder is named: that is told by those who open it.
+    Empty for profiles without data of the user's own, and where no folder is named or there is none of that name: that is
+    told by those who open it.
     """
-    if not profile.data_root:
-        return {}
     root = Path(profile.data_root)
+    if not profile.data_root or not root.is_dir():
+        return {}
     home = next((root / name for name in (_OWN, _OWN.upper()) if (root / name).is_dir()), root)
     pictures = (home / "images").is_dir()
     expected = {

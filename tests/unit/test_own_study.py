@@ -356,3 +356,8 @@ def test_rows_of_the_users_networks(tmp_path: Path) -> None:
     for name, sentence in (("lpips", "full-reference"), ("nothing_like_it", "there is no IQA model")):
         with pytest.raises(PaperlibError, match=sentence):
             photo_compression.all_lines(profiles.load("paper", models=(name,)))
+
+
+@pytest.mark.parametrize("name", ["rehearsal", "paper", "own"])
+def test_a_folder_that_is_not_there_yet_leaves_nothing_out(tmp_path: Path, name: str) -> None:
+    assert without_data(profiles.load(name, data_root=str(tmp_path / "later"))) == {}
