@@ -276,20 +276,10 @@ def _run(options: argparse.Namespace) -> Outcome:
 
 
 def _with_data(profile: "Profile") -> list[str]:
-    """The notebooks that the user's own data can fill, in a profile about them; what is left out is told. Empty: all.
+    """The notebooks that the user's own data can fill, in a profile about them. Empty: all."""
+    from paperlib.experiments.own_sections import with_data
 
-    Raises:
-        PaperlibError: they can fill none.
-    """
-    from paperlib.engine.progress import say
-    from paperlib.experiments.own_sections import without_data
-
-    absent = without_data(profile)
-    if absent.keys() >= set(profile.sections):
-        raise PaperlibError("; ".join(absent.values()))
-    for sentence in absent.values():
-        say(sentence)
-    return [section for section in profile.sections if section not in absent] if profile.name == "own" else []
+    return with_data(profile) if profile.name == "own" else []
 
 
 def _require_sections(profile: "Profile", notebooks: Sequence[Path]) -> None:

@@ -69,3 +69,13 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
         terminalreporter.section("skipped, see tests/SKIPS.md", sep="-")
         for reason, count in sorted(reasons.items()):
             terminalreporter.line(f"{count:4d} x {reason}")
+
+
+@pytest.fixture
+def quiet_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Results in the test's own folder, one process, no progress, and no folders or models left by another command."""
+    monkeypatch.setenv("PAPERLIB_RESULTS", str(tmp_path / "results"))
+    monkeypatch.setenv("PAPERLIB_WORKERS", "1")
+    monkeypatch.setenv("PAPERLIB_QUIET", "1")
+    for name in ("DATA_ROOT", "WEIGHTS_ROOT", "MODELS"):  # the command line writes them
+        monkeypatch.setenv(f"PAPERLIB_{name}", "")

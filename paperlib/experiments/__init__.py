@@ -66,14 +66,7 @@ def rows(section: str, profile: "Profile") -> "pd.DataFrame":
 
 def prepare(profile: "Profile") -> None:
     """Compute everything that the tables, figures and claims of `profile` need, side by side."""
-    from paperlib.engine.progress import say
-
-    absent = _module("own_sections").without_data(profile)
-    sections = [SECTIONS[notebook] for notebook in profile.sections if notebook not in absent]
-    if not sections:
-        raise PaperlibError("; ".join(absent.values()))
-    for sentence in absent.values():
-        say(sentence)
+    sections = [SECTIONS[notebook] for notebook in _module("own_sections").with_data(profile)]
     films = _module("training_explorer").film_units(profile).values()
     compute([*(unit for name in sections for unit in _module(name).units(profile)), *films], profile, profile.name)
 

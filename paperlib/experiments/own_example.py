@@ -17,13 +17,12 @@ import hashlib
 import io
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from filelock import FileLock, Timeout
 from numpy.typing import NDArray
 from PIL import Image, ImageFilter
 
@@ -39,7 +38,7 @@ from paperlib.datasets.sacid import COMPRESSED, PARTS, REFERENCE, TABLE
 from paperlib.datasets.votes_table import SIDES, read_votes
 from paperlib.engine.progress import say
 from paperlib.errors import PaperlibError
-from paperlib.experiments.own_study import LOG, ORIGINAL, PAIRS, OwnStudy, code_folder
+from paperlib.experiments.own_study import LOG, ORIGINAL, PAIRS, OwnStudy, alone, code_folder
 from paperlib.experiments.own_votes import score_votes, write_moses
 from paperlib.experiments.world_compression import block_gaze
 from paperlib.paths import atomic_write, make_writable
@@ -122,7 +121,7 @@ def write_example(folder: Path) -> Example:
         make_writable(folder)
     except OSError as error:
         raise PaperlibError(f"cannot write to {folder} ({error.strerror}); give another folder") from error
-    with _alone(folder):
+    with alone(folder / _LOCK, f"writing an example into {folder}", "another folder"):
         known = _claimed(folder)
         if known and all((folder / name).is_file() for name in known):
             return _told(folder, known, fresh=False)
@@ -148,16 +147,6 @@ def _told(folder: Path, files: Mapping[str, str], fresh: bool) -> Example:
 
 
 # --------------------------------------------------------------------------------------------------------- the folder
-
-
-@contextmanager
-def _alone(folder: Path) -> Iterator[None]:
-    try:
-        with FileLock(folder / _LOCK, timeout=0):
-            yield
-    except Timeout as error:
-        advice = "wait for it, or give another folder"
-        raise PaperlibError(f"another process is writing an example into {folder}; {advice}") from error
 
 
 def _claimed(folder: Path) -> dict[str, str]:

@@ -4,6 +4,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from paperlib.datasets.sacid import COMPRESSED
+from paperlib.engine.progress import say
+from paperlib.errors import PaperlibError
 
 if TYPE_CHECKING:
     from paperlib.profiles import Profile
@@ -36,6 +38,20 @@ def without_data(profile: "Profile") -> dict[str, str]:
         for notebook, (is_own, is_there, sentence) in expected.items()
         if notebook in profile.sections and is_own and not is_there
     }
+
+
+def with_data(profile: "Profile") -> list[str]:
+    """The notebooks of the profile's sections that can be filled; what is left out is told.
+
+    Raises:
+        PaperlibError: the data can fill none.
+    """
+    absent = without_data(profile)
+    if absent.keys() >= set(profile.sections):
+        raise PaperlibError("; ".join(absent.values()))
+    for sentence in absent.values():
+        say(sentence)
+    return [section for section in profile.sections if section not in absent]
 
 
 def _is_coded(home: Path) -> bool:

@@ -138,7 +138,7 @@ def code_folder(
                 photograph=name, targets=targets, preset=preset)
         for name, path in pictures.items()
     ]
-    with _alone(out), TemporaryDirectory(prefix="paperlib-own-study-") as store:
+    with alone(out / _LOCK, f"coding into {out}", "another folder with --out DIR"), TemporaryDirectory(prefix="paperlib-own-study-") as store:
         _claim(out, options)
         results = run(units, ResultStore(Path(store)), title=f"coding {len(pictures)} photographs")
         return _finished(out, options, [row for name in pictures for row in results[name].rows.to_dict("records")],
@@ -146,14 +146,17 @@ def code_folder(
 
 
 @contextmanager
-def _alone(out: Path) -> Iterator[None]:
-    """Hold the folder against other processes."""
+def alone(lock: Path, doing: str, instead: str) -> Iterator[None]:
+    """Hold a folder against other processes, by a file in it.
+
+    Raises:
+        PaperlibError: another process is `doing` the same there; the advice is to wait, or to give `instead`.
+    """
     try:
-        with FileLock(out / _LOCK, timeout=0):
+        with FileLock(lock, timeout=0):
             yield
     except Timeout as error:
-        advice = "wait for it, or give another folder with --out DIR"
-        raise PaperlibError(f"another process is coding into {out}; {advice}") from error
+        raise PaperlibError(f"another process is {doing}; wait for it, or give {instead}") from error
 
 
 def _finished(

@@ -21,13 +21,7 @@ Capture = pytest.CaptureFixture[str]
 PATIENCE = 120.0
 
 
-@pytest.fixture(autouse=True)
-def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("PAPERLIB_RESULTS", str(tmp_path / "results"))
-    monkeypatch.setenv("PAPERLIB_WORKERS", "1")
-    monkeypatch.setenv("PAPERLIB_QUIET", "1")
-    for name in ("DATA_ROOT", "WEIGHTS_ROOT", "MODELS"):  # the command line writes them
-        monkeypatch.setenv(f"PAPERLIB_{name}", "")
+pytestmark = pytest.mark.usefixtures("quiet_place")
 
 
 @pytest.fixture(scope="module")

@@ -28,13 +28,7 @@ RULES = {"none": None, "p132": (60, 40), "p220": (60, 80), "p310": (75, 80)}
 Capture = pytest.CaptureFixture[str]
 
 
-@pytest.fixture(autouse=True)
-def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("PAPERLIB_RESULTS", str(tmp_path / "results"))
-    monkeypatch.setenv("PAPERLIB_WORKERS", "1")
-    monkeypatch.setenv("PAPERLIB_QUIET", "1")
-    for name in ("DATA_ROOT", "WEIGHTS_ROOT", "MODELS"):  # the command line writes them
-        monkeypatch.setenv(f"PAPERLIB_{name}", "")
+pytestmark = pytest.mark.usefixtures("quiet_place")
 
 
 @pytest.fixture(scope="module")
