@@ -96,8 +96,11 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument("--only", **repeated, metavar="PREFIX", help="only notebooks like 03a (repeatable)")
     run.add_argument("--set", **repeated, metavar="NAME=VALUE", help="a notebook parameter (repeatable)")
     prepare = verb("prepare", _prepare, "compute all that the profile needs, without notebooks")
-    prepare.add_argument("--lecture", action="store_true", help="also what the notebooks show when a lecturer changes their "
-                         "parameters, so that this takes seconds in class")
+    prepare.add_argument(
+        "--lecture",
+        action="store_true",
+        help="also what the notebooks show when a lecturer changes their parameters, so that this takes seconds in class",
+    )
     table = verb("table", _table, "print Table I, II or III")
     table.add_argument("number", type=int, choices=(1, 2, 3))
     table.add_argument("--seeds", type=_count, metavar="N", help="number of repeats (default: the profile's)")
@@ -119,23 +122,42 @@ def _parser() -> argparse.ArgumentParser:
     sacid.add_argument("--scores", type=Path, required=True, metavar="FILE", help="table of scores, such as moses.csv")
     sacid.add_argument("--json", action="store_true", help="bitrate_only, preset_order and preset_means")
     code = verb("code", _code, "code a picture or a folder of your own, with most of the bits where people look")
-    code.add_argument("image", type=Path, metavar="IMAGE", help="picture of any common type and size; of a folder of "
-                      "pictures a data set like SACID is made, with the paper's presets and a schedule of pairs")
-    code.add_argument("--bpp", type=_rates, required=True, metavar="X", help="bits per pixel to reach, such as 0.12; of a "
-                      "folder one or more, such as 0.08,0.12,0.16")
-    code.add_argument("--saliency", metavar="MAP", help="picture of a saliency map, or center for a centre prior; "
-                      "plain coding without it; for a folder a folder of maps, or center")
+    code.add_argument(
+        "image",
+        type=Path,
+        metavar="IMAGE",
+        help="picture of any common type and size; of a folder of "
+        "pictures a data set like SACID is made, with the paper's presets and a schedule of pairs",
+    )
+    code.add_argument(
+        "--bpp",
+        type=_rates,
+        required=True,
+        metavar="X",
+        help="bits per pixel to reach, such as 0.12; of a folder one or more, such as 0.08,0.12,0.16",
+    )
+    code.add_argument(
+        "--saliency",
+        metavar="MAP",
+        help="picture of a saliency map, or center for a centre prior; "
+        "plain coding without it; for a folder a folder of maps, or center",
+    )
     code.add_argument("--s0", type=float, metavar="P", help="the salient part lies above this percentile (default: 75)")
     code.add_argument("--share", type=float, metavar="P", help="per cent of the bits for that part (default: 80)")
     code.add_argument("--preset", default="medium", metavar="NAME", help="x264 preset up to slower (default: medium)")
-    code.add_argument("--assessors", type=_count, metavar="N", help="of a folder: how many the pairs are for (default: as "
-                      "many as give 9 votes per pair)")
+    code.add_argument(
+        "--assessors",
+        type=_count,
+        metavar="N",
+        help="of a folder: how many the pairs are for (default: as many as give 9 votes per pair)",
+    )
     code.add_argument("--out", type=Path, metavar="DIR", help="folder for the files (default: coded/ in the results)")
     code.add_argument("--json", action="store_true", help="print the record that is written beside the picture")
     votes = verb("votes", _votes, "print scores from your own pairwise votes")
     votes.add_argument("file", type=Path, metavar="FILE", help="columns image, left, right, choice, assessor")
-    votes.add_argument("--virtual-wins", type=float, default=0.1, metavar="X",
-                       help="added to every ordered pair of versions (default: 0.1)")
+    votes.add_argument(
+        "--virtual-wins", type=float, default=0.1, metavar="X", help="added to every ordered pair of versions (default: 0.1)"
+    )
     votes.add_argument("--moses", type=Path, metavar="OUT.csv", help="write the scores as a table like SACID's, too")
     votes.add_argument("--force", action="store_true", help="replace that table whoever wrote it")
     votes.add_argument("--json", action="store_true", help="scores and standard errors per image, counts and notes")
@@ -144,15 +166,25 @@ def _parser() -> argparse.ArgumentParser:
     example.add_argument("--json", action="store_true", help="files, what is simulated, and commands to go on with")
     export = verb("export", _export, "write the trained Baselines of Table II as weights for Table I and Figure 2")
     export.add_argument("--out", type=Path, metavar="DIR", help="folder for the files (default: the folder of weights)")
-    cost = verb("cost", _cost, "estimate what the tables cost on this device, from short measurements, without data", "paper")
+    cost = verb(
+        "cost", _cost, "estimate what the tables cost on this device, from short measurements, without data", "paper"
+    )
     cost.add_argument("--tflops", type=_speed, metavar="X", help="estimate for a device that sustains X TFLOP/s, too")
     cost.add_argument("--json", action="store_true", help="all counts and measurements")
     cost.add_argument("--save", action="store_true", help="for maintainers: keep the measurement for README in figures/")
     data = verb("data", _data, "say which data sets and weights are there, get those that are missing, check them", "paper")
-    data.add_argument("task", choices=("status", "fetch", "verify", "where"), help="status: what is there (exit code 0: all); "
-                      "fetch: get what is missing; verify: read everything; where: folders and places")
-    data.add_argument("names", nargs="*", metavar="NAME", help="data sets, files of weights or methods "
-                      "(default: all that the profile needs)")
+    data.add_argument(
+        "task",
+        choices=("status", "fetch", "verify", "where"),
+        help="status: what is there (exit code 0: all); "
+        "fetch: get what is missing; verify: read everything; where: folders and places",
+    )
+    data.add_argument(
+        "names",
+        nargs="*",
+        metavar="NAME",
+        help="data sets, files of weights or methods (default: all that the profile needs)",
+    )
     data.add_argument("--json", action="store_true", help="condition, fingerprint, size, terms and source of each")
     bench = verb("bench", _bench, "time our functions beside those of peer libraries")
     bench.add_argument("--json", action="store_true", help="name, peer, ratio, goal and met per benchmark")
@@ -170,15 +202,22 @@ def _parser() -> argparse.ArgumentParser:
 def _common(profile: str) -> argparse.ArgumentParser:
     """Options of every verb."""
     common = argparse.ArgumentParser(add_help=False)
-    common.add_argument("--profile", default=profile, metavar="NAME",
-                        help=f"size and data of the run (default: {profile})")
+    common.add_argument("--profile", default=profile, metavar="NAME", help=f"size and data of the run (default: {profile})")
     common.add_argument("--results", type=Path, metavar="DIR", help="folder of computed results (default: results/)")
     common.add_argument("--data-root", type=Path, metavar="DIR", help="folder of the data sets (profiles paper and own)")
     common.add_argument("--weights", type=Path, metavar="DIR", help="folder of weights (default: weights/ in the data root)")
-    common.add_argument("--model", action="append", default=[], metavar="NAME[@LAYER][=FILE]",
-                        help="an IQA network of your own beside the profile's (repeatable)")
-    common.add_argument("--ray-address", metavar="ADDRESS",
-                        help="compute on a Ray cluster: HOST:PORT, auto (the one of this machine) or local")
+    common.add_argument(
+        "--model",
+        action="append",
+        default=[],
+        metavar="NAME[@LAYER][=FILE]",
+        help="an IQA network of your own beside the profile's (repeatable)",
+    )
+    common.add_argument(
+        "--ray-address",
+        metavar="ADDRESS",
+        help="compute on a Ray cluster: HOST:PORT, auto (the one of this machine) or local",
+    )
     common.add_argument("--debug", action="store_true", help="show the whole traceback of an error")
     return common
 
@@ -269,7 +308,9 @@ def _run(options: argparse.Namespace) -> Outcome:
                 values,
                 {"PAPERLIB_FIGURES": str(folder)},
                 on_done=lambda done: say(f"{done.name}: {done.error or 'complete'} ({done.seconds:.1f} s)"),
-                workers=2 if profile.evidence == "simulation" and not options.set else 1,  # others compute, and may share one GPU
+                workers=2
+                if profile.evidence == "simulation" and not options.set
+                else 1,  # others compute, and may share one GPU
             )
     report = write_report(run, root / "report")
     return Outcome(text_summary(run, report), 1 if run.failures else 0)

@@ -118,12 +118,43 @@ TABLE1: tuple[PublishedRow, ...] = (
 
 TABLE2: tuple[PublishedRow, ...] = (
     _row(2, "", "center_prior", "Center Prior", *_NO_IQA, 0.578, 0.536, 0.544, 0.779, 0.303, 0.599, 0.771, 0.672),
-    _row(2, "", "baseline", "Baseline",
-         0.913, 0.931, 0.862, 0.848, 0.604, 0.584, 0.637, 0.700, 0.308, 0.613, 0.781, 0.585),
-    _row(2, "", "baseline_sal_loss", "Baseline-Sal-Loss",
-         0.914, 0.930, 0.845, 0.839, 0.618, 0.688, 0.803, 0.429, 0.372, 0.665, 0.818, 0.433),
-    _row(2, "", "baseline_gradcam_loss", "Baseline-GradCAM-Loss",
-         0.912, 0.931, 0.852, 0.840, 0.615, 0.703, 0.825, 0.396, 0.382, 0.676, 0.826, 0.403),
+    _row(2, "", "baseline", "Baseline", 0.913, 0.931, 0.862, 0.848, 0.604, 0.584, 0.637, 0.700, 0.308, 0.613, 0.781, 0.585),
+    _row(
+        2,
+        "",
+        "baseline_sal_loss",
+        "Baseline-Sal-Loss",
+        0.914,
+        0.930,
+        0.845,
+        0.839,
+        0.618,
+        0.688,
+        0.803,
+        0.429,
+        0.372,
+        0.665,
+        0.818,
+        0.433,
+    ),
+    _row(
+        2,
+        "",
+        "baseline_gradcam_loss",
+        "Baseline-GradCAM-Loss",
+        0.912,
+        0.931,
+        0.852,
+        0.840,
+        0.615,
+        0.703,
+        0.825,
+        0.396,
+        0.382,
+        0.676,
+        0.826,
+        0.403,
+    ),
     _row(2, "", "msinet", "MSINet", *_NO_IQA, 0.612, 0.767, 0.891, 0.252, 0.370, 0.664, 0.820, 0.421),
     _row(2, "", "transalnet", "TranSalNet", *_NO_IQA, 0.613, 0.776, 0.903, 0.258, 0.369, 0.670, 0.829, 0.407),
 )
@@ -312,8 +343,7 @@ CLAIMS: Mapping[str, Claim] = MappingProxyType(
         "C3": Claim(
             "C3",
             "III-C, Table II",
-            "These approaches maintain the performance of IQA models while significantly improving the results for "
-            "SP.",
+            "These approaches maintain the performance of IQA models while significantly improving the results for SP.",
             "Training on quality and saliency together changes SROCC by at most 0.02 and raises CC by at least 0.1, "
             "for Baseline-Sal-Loss and for Baseline-GradCAM-Loss.",
             "03c_dual_task_training.ipynb",
@@ -322,8 +352,7 @@ CLAIMS: Mapping[str, Claim] = MappingProxyType(
             "C4",
             "III-D, Table III",
             "Notably, salient versions of PSNR and SSIM remarkably outperformed the originals.",
-            "On images coded with saliency-driven bit allocation, EW-PSNR exceeds PSNR and EW-SSIM exceeds SSIM in "
-            "FracCP.",
+            "On images coded with saliency-driven bit allocation, EW-PSNR exceeds PSNR and EW-SSIM exceeds SSIM in FracCP.",
             "03d_nonuniform_compression.ipynb",
         ),
     }
@@ -338,32 +367,37 @@ _NOT_STATED = "absent from the text"
 
 ERRATA: tuple[Erratum, ...] = (
     Erratum(
-        1, "III-D",
+        1,
+        "III-D",
         "50 source images, four presets and three bit-rates make 720 coded images.",
         "50 x 4 x 3 is 600. The published data set has 60 images, and 60 x 4 x 3 is 720.",
         _SACID,
     ),
     Erratum(
-        2, "III-C",
+        2,
+        "III-C",
         "The averages over ten runs are said to stand in Table 1.",
         "They stand in Table II; Table I belongs to III-A.",
         _WITHIN,
     ),
     Erratum(
-        3, "Tables I and II",
+        3,
+        "Tables I and II",
         "Center Prior on SALICON has two different rows: .582/.534/.541/.784 and .578/.536/.544/.779.",
         "All other rows that both tables share are identical, although Table II is a mean over ten runs; so two fits "
         "or two samples of the centre prior were used.",
         _WITHIN,
     ),
     Erratum(
-        4, "References",
+        4,
+        "References",
         "[37] and [41] are listed as two works.",
         "They are one paper (ICCP 2017), cited once for the map transform and once for the codec.",
         _WITHIN,
     ),
     Erratum(
-        5, "Tables I and II",
+        5,
+        "Tables I and II",
         "Best, second and third are marked bold, underlined and italic.",
         "Table I sets its seconds in SIM and CC (.767, .891) in italics, like the thirds (.584, .637). Table II "
         "leaves the IQA columns unmarked and does not underline the same two seconds. Only Table I has decimal "
@@ -371,7 +405,8 @@ ERRATA: tuple[Erratum, ...] = (
         _WITHIN,
     ),
     Erratum(
-        6, "Table I, caption",
+        6,
+        "Table I, caption",
         "GradCAM maps beat the centre prior and lose to the saliency networks.",
         "Not in every column: in NSS, DBCNN (.579) is below the centre prior (.582) and Baseline-ResNet50 (.621) is "
         "above both saliency networks (.612, .613); in KLD, Baseline-ResNet50 (.782) all but ties with the centre "
@@ -379,7 +414,8 @@ ERRATA: tuple[Erratum, ...] = (
         _WITHIN,
     ),
     Erratum(
-        7, "Tables I and II, II-A",
+        7,
+        "Tables I and II, II-A",
         "NSS lies between .58 and .62 for all methods on SALICON, beside CC between .54 and .90.",
         "At fixations the best networks reach about 1.9 and a centre prior about 1.0 on SALICON. Averaging the "
         "z-scored map over all pixels with density > 0 gives the printed size and its narrow range; we report both "
@@ -387,15 +423,16 @@ ERRATA: tuple[Erratum, ...] = (
         "own simulation; bench.py of msu-video-group/video-saliency-prediction-benchmark; inferred, not confirmed",
     ),
     Erratum(
-        8, "III-A, Fig. 1, Tables I-III",
-        "One model has several names: CLIP-IQA and CLIP-IQA+; Baseline-EfficientB0, Baseline-EfficientNet and "
-        "Baseline.",
+        8,
+        "III-A, Fig. 1, Tables I-III",
+        "One model has several names: CLIP-IQA and CLIP-IQA+; Baseline-EfficientB0, Baseline-EfficientNet and Baseline.",
         "We read CLIP-IQA+ throughout, and Baseline as the EfficientNet-B0 variant: its saliency values in Table II "
         "equal those of Baseline-EfficientNet in Table I.",
         _WITHIN,
     ),
     Erratum(
-        9, "III-A and III-C",
+        9,
+        "III-A and III-C",
         "III-A uses HiResCAM; the formula of III-C is GradCAM with averaged gradients, and the detached weight is "
         "indexed i.",
         "After global average pooling the two maps are proportional for any head, so the choice is void for the "
@@ -403,13 +440,15 @@ ERRATA: tuple[Erratum, ...] = (
         "derivation, tested in this companion; " + _WITHIN,
     ),
     Erratum(
-        10, "I and III-C",
+        10,
+        "I and III-C",
         "The dual-task training is called parameter-free.",
         "That is true of Baseline-GradCAM-Loss. Baseline-Sal-Loss adds a 1 x 1 convolution.",
         _WITHIN,
     ),
     Erratum(
-        11, "III-A",
+        11,
+        "III-A",
         "Each image passes six times with small rotations, and the feature map of the last channel is decomposed.",
         "The cited library's default is also six passes, but of flips and brightness factors, without rotation. A "
         "single channel has no channel-wise decomposition; we read it as the last layer. Both smoothings are "
@@ -417,49 +456,54 @@ ERRATA: tuple[Erratum, ...] = (
         _CAM_LIBRARY,
     ),
     Erratum(
-        12, "III-B",
-        "Maps are blurred with a kernel of about 101 pixels and a small sigma; pixels not above the threshold are "
-        "masked.",
-        "The sigma is not given, and the sentence on thresholds describes LeRF alone; MoRF follows one paragraph "
-        "later.",
+        12,
+        "III-B",
+        "Maps are blurred with a kernel of about 101 pixels and a small sigma; pixels not above the threshold are masked.",
+        "The sigma is not given, and the sentence on thresholds describes LeRF alone; MoRF follows one paragraph later.",
         _WITHIN,
     ),
     Erratum(
-        13, "III-B, Fig. 1",
+        13,
+        "III-B, Fig. 1",
         "Fig. 1 is said to show images with regions filled with black.",
         "By its caption Fig. 1 shows saliency maps and GradCAM maps; no figure shows masked images.",
         _WITHIN,
     ),
     Erratum(
-        14, "II-C and III-B",
+        14,
+        "II-C and III-B",
         "The area over the perturbation curve and the MoRF and LeRF orders are credited to [29].",
         "They come from Samek et al., Evaluating the visualization of what a deep neural network has learned. "
         "Reference [29] studies how reliable such measures are and finds that rankings depend on fill and order.",
         "abstract of arXiv 1912.01451; the credit to Samek et al. is from memory",
     ),
     Erratum(
-        15, "III-D",
+        15,
+        "III-D",
         "The saliency-weighted PSNR and SSIM are remarkably better than the originals.",
         "In FracCP, yes (+.173 and +.134). In SROCC the gains are +.053 and +.015, and the PLCC of EW-SSIM (.867) is "
         "below that of SSIM (.880).",
         "Table III",
     ),
     Erratum(
-        16, "III-D, V",
+        16,
+        "III-D, V",
         "Saliency does not improve deep metrics notably.",
         "SGDNet-Output gains .034 SROCC, .026 PLCC and .036 FracCP over SGDNet-None, and Baseline-Sal-Loss gains .009 "
         "SROCC and .021 FracCP over Baseline; only Baseline-GradCAM-Loss loses SROCC.",
         "Table III",
     ),
     Erratum(
-        17, "I, III-C",
+        17,
+        "I, III-C",
         "The two tasks are solved together without a drop in quality.",
         "On CLIVE, SROCC falls from .862 to .845 and .852, and PLCC from .848 to .839 and .840. No standard "
         "deviation is given, although every experiment was run ten times.",
         "Table II",
     ),
     Erratum(
-        18, "III-D, Table III",
+        18,
+        "III-D, Table III",
         "FracCP groups pairs by image.",
         "With all 66 pairs of an image, an SROCC of .82 and a FracCP of .50 exclude each other; with groups of image "
         "and bit-rate (six pairs) both are possible. The ranks differ as well: SGDNet-Output leads in FracCP, and "
@@ -467,7 +511,8 @@ ERRATA: tuple[Erratum, ...] = (
         _SACID + "; own computation; inferred by elimination",
     ),
     Erratum(
-        19, "III-D, Table III",
+        19,
+        "III-D, Table III",
         "All models of the PYIQA toolbox were evaluated, and saliency models such as SGDNet.",
         "The table has 25 rows; SGDNet is the only saliency model among them, and its variants None and Output are "
         "not explained. PSNR, SSIM, MS-SSIM and VIF are listed as natural-scene-statistics methods but are "
@@ -475,13 +520,15 @@ ERRATA: tuple[Erratum, ...] = (
         _WITHIN,
     ),
     Erratum(
-        20, "III-D",
+        20,
+        "III-D",
         "The bit-rates .08, .12 and .16 bpp are called similar to those of CLIC 2021.",
         "That challenge used .075, .15 and .3 bpp.",
         "clic.compression.cc",
     ),
     Erratum(
-        21, "III-D",
+        21,
+        "III-D",
         "The presets are pairs of numbers such as (75, 80), without units.",
         "With a percent sign the encoder reads the first as a quantile of the map and without it as an absolute "
         "level. We read percent: the most salient 25 % of blocks get 80 % of the bits. Then (60, 40) gives 40 % of "
@@ -489,14 +536,16 @@ ERRATA: tuple[Erratum, ...] = (
         _X264 + "; own measurement",
     ),
     Erratum(
-        22, "III-C",
+        22,
+        "III-C",
         "Dual-task models trained with proxy maps from MSINet are tested on SALICON.",
         "MSINet was itself trained on SALICON, so part of the gain in saliency prediction is distillation of a "
         "SALICON model.",
         "published training data of MSINet; inferred",
     ),
     Erratum(
-        23, "III-D",
+        23,
+        "III-D",
         "EW-PSNR and EW-SSIM gain on images whose bits were placed by saliency.",
         "The authors' notebook reads one folder of maps, so the metric most likely weights with the map that steered "
         "the encoder. SROCC is ruled by bit-rate: the target bit-rate by itself has a mean SROCC of .900, which only "
@@ -504,14 +553,16 @@ ERRATA: tuple[Erratum, ...] = (
         _SACID + " and 1-run-models.ipynb; own computation",
     ),
     Erratum(
-        24, "II-B, References",
+        24,
+        "II-B, References",
         "A method is called SCVC in the text; an author of [29] is Gurrum; CAT2000 is dated both 2015 and 2019.",
         "The reference says SCVS; the author is Gurram; the CAT2000 report is of 2015. The address of the data also "
         "changed, from GitHub in the first version to Hugging Face.",
         _WITHIN + "; arXiv 2405.04997 version 1",
     ),
     Erratum(
-        25, "III",
+        25,
+        "III",
         "More than 1400 assessors compared pairs; models are ranked by mean correlations.",
         "How many votes were kept, how pairs were drawn, intervals and tests of significance, input sizes and "
         "GradCAM layers are not stated. Resampling the 60 images gives a 95 % half width of about .05 in FracCP: "

@@ -260,35 +260,43 @@ PROFILES = {
     for profile in (
         Profile("demo"),
         Profile(
-            "rehearsal", ("03a", "03b", "03c", "03d"), seeds=(0,),
+            "rehearsal",
+            ("03a", "03b", "03c", "03d"),
+            seeds=(0,),
             training=replace(_TRAINING, batch_size=2),
             dual_task=DualTaskSettings("koniq10k", steps=2),
             photographs=PhotographSettings(("salicon", "cat2000"), _IQA + _SALIENCY + _CONTROLS, n_folds=2, shard=3),
             masking=MaskingSettings(("koniq10k",), (0.5,), (6,), ("black", "mean"), n_masked=0, n_halves=0),
-            compression=CompressionSettings(
-                compression_set="sacid", sequence_shard=1, crops=1, weighting_model="msinet"
-            ),
+            compression=CompressionSettings(compression_set="sacid", sequence_shard=1, crops=1, weighting_model="msinet"),
         ),
         Profile(
-            "paper", ("03a", "03b", "03c", "03d"), seeds=tuple(range(10)), n_control_seeds=3,
+            "paper",
+            ("03a", "03b", "03c", "03d"),
+            seeds=tuple(range(10)),
+            n_control_seeds=3,
             training=_TRAINING,
             dual_task=DualTaskSettings("koniq10k", training_precision="bfloat16", training_gpus=1.0),
             photographs=PhotographSettings(("salicon", "cat2000"), _IQA + _SALIENCY + _CONTROLS),
             masking=MaskingSettings(
-                ("koniq10k",), tuple(tenths / 10 for tenths in range(1, 10)), tuple(range(1, 12)),
-                ("black", "mean", "image_mean", "blur"), n_masked=0, n_halves=200, score_batch=128,
+                ("koniq10k",),
+                tuple(tenths / 10 for tenths in range(1, 10)),
+                tuple(range(1, 12)),
+                ("black", "mean", "image_mean", "blur"),
+                n_masked=0,
+                n_halves=200,
+                score_batch=128,
             ),
             compression=CompressionSettings(compression_set="sacid", weighting_model="msinet"),
         ),
         Profile(
-            "own", ("03a", "03b", "03d"), seeds=(0,),
+            "own",
+            ("03a", "03b", "03d"),
+            seeds=(0,),
             photographs=PhotographSettings(
                 ("own",), ("center_only", "edge_energy", "noise_map"), shard=50, input_height=0, input_width=0
             ),
             masking=MaskingSettings(("own",), n_masked=0, n_halves=0),
-            compression=CompressionSettings(
-                compression_set="own", scored_methods=("psnr", "ssim", "ew_psnr", "ew_ssim")
-            ),
+            compression=CompressionSettings(compression_set="own", scored_methods=("psnr", "ssim", "ew_psnr", "ew_ssim")),
         ),
     )
 }
@@ -334,9 +342,11 @@ def _located(profile: Profile) -> Profile:
         return profile
     home = str(profile.store_root / "standins") if profile.evidence == "stand-ins" else ""
     data_root = profile.data_root or home or os.environ.get("PAPERLIB_DATA_ROOT", "")
-    weights_root = profile.weights_root or (
-        os.environ.get("PAPERLIB_WEIGHTS_ROOT", "") if not home else ""
-    ) or str(Path(data_root, "weights"))
+    weights_root = (
+        profile.weights_root
+        or (os.environ.get("PAPERLIB_WEIGHTS_ROOT", "") if not home else "")
+        or str(Path(data_root, "weights"))
+    )
     models = profile.models or tuple(filter(None, os.environ.get("PAPERLIB_MODELS", "").splitlines()))
     return replace(profile, data_root=data_root, weights_root=weights_root, models=models)
 
@@ -363,7 +373,9 @@ def _checked(key: str, value: Any, present: Any) -> Any:
     elif isinstance(present, float) and isinstance(value, int) and not isinstance(value, bool):
         value = float(value)
     elif type(value) is not type(present):
-        raise PaperlibError(f"{key}={value!r} is a {type(value).__name__}; expected a {type(present).__name__} like {present!r}")
+        raise PaperlibError(
+            f"{key}={value!r} is a {type(value).__name__}; expected a {type(present).__name__} like {present!r}"
+        )
     allowed = {"observers": OBSERVERS, "smoothing": SMOOTHINGS, "fills": FILLS}.get(key)
     if allowed and not set(value if isinstance(value, tuple) else [value]) <= set(allowed):
         raise PaperlibError(f"{key}={value!r} is not known; choose from: {', '.join(allowed)}")

@@ -180,8 +180,7 @@ def watson_damage(distorted: np.ndarray, reference: np.ndarray) -> np.ndarray:
     for name, image in (("distorted", distorted), ("reference", reference)):
         if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8 or any(s % BLOCK for s in image.shape[:2]):
             raise ValueError(
-                f"{name} must be (H, W, 3) uint8 with sides that are multiples of {BLOCK}, "
-                f"got {image.shape} {image.dtype}"
+                f"{name} must be (H, W, 3) uint8 with sides that are multiples of {BLOCK}, got {image.shape} {image.dtype}"
             )
     if distorted.shape != reference.shape:
         raise ValueError(f"both pictures must have the same size, got {distorted.shape} and {reference.shape}")

@@ -52,9 +52,7 @@ class EncoderSettings:
         if self.preset not in PRESETS:
             raise ValueError(f"preset must be one of {', '.join(PRESETS)}, got {self.preset!r}")
         if self.aq_mode not in (1, 2, 3):
-            raise ValueError(
-                f"aq_mode must be 1, 2 or 3 (x264 ignores regions of interest without AQ), got {self.aq_mode}"
-            )
+            raise ValueError(f"aq_mode must be 1, 2 or 3 (x264 ignores regions of interest without AQ), got {self.aq_mode}")
         if not 0.0 < self.aq_strength <= 3.0:
             raise ValueError(
                 f"aq_strength must lie in (0, 3] (x264 ignores regions of interest without AQ), got {self.aq_strength}"
@@ -410,7 +408,4 @@ def nal_units(stream: bytes) -> list[tuple[int, int]]:
     while 0 <= position < len(stream) - 3:
         starts.append(position - 1 if position > 0 and stream[position - 1] == 0 else position)
         position = stream.find(b"\0\0\1", position + 3)
-    return [
-        (stream[stream.index(b"\1", start) + 1] & 0x1F, end - start)
-        for start, end in pairwise([*starts, len(stream)])
-    ]
+    return [(stream[stream.index(b"\1", start) + 1] & 0x1F, end - start) for start, end in pairwise([*starts, len(stream)])]

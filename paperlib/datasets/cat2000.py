@@ -39,8 +39,25 @@ from paperlib.errors import PaperlibError
 SIZE = (1080, 1920)
 PICTURES = 2_000
 CATEGORIES = (
-    "Action", "Affective", "Art", "BlackWhite", "Cartoon", "Fractal", "Indoor", "Inverted", "Jumbled", "LineDrawing",
-    "LowResolution", "Noisy", "Object", "OutdoorManMade", "OutdoorNatural", "Pattern", "Random", "Satelite", "Sketch",
+    "Action",
+    "Affective",
+    "Art",
+    "BlackWhite",
+    "Cartoon",
+    "Fractal",
+    "Indoor",
+    "Inverted",
+    "Jumbled",
+    "LineDrawing",
+    "LowResolution",
+    "Noisy",
+    "Object",
+    "OutdoorManMade",
+    "OutdoorNatural",
+    "Pattern",
+    "Random",
+    "Satelite",
+    "Sketch",
     "Social",
 )
 """As the folders are spelled, "Satelite" included."""
@@ -97,9 +114,7 @@ class Cat2000Record(GazeRecord):
         return mask
 
 
-def open_cat2000(
-    root: str | Path, categories: Sequence[str] | None = None, allow_missing: bool = False
-) -> GazeSet:
+def open_cat2000(root: str | Path, categories: Sequence[str] | None = None, allow_missing: bool = False) -> GazeSet:
     """Open the training set of CAT2000. Names are listed and headers are read, nothing is decoded.
 
     Args:
@@ -151,9 +166,7 @@ def _categories(home: Path, wanted: Sequence[str] | None) -> tuple[list[str], tu
     if wanted is not None:
         unknown = [name for name in wanted if name not in there]
         if unknown:
-            raise PaperlibError(
-                f"CAT2000 in {home} has no category {listing(unknown)}; choose among {', '.join(there)}"
-            )
+            raise PaperlibError(f"CAT2000 in {home} has no category {listing(unknown)}; choose among {', '.join(there)}")
         return sorted(set(wanted)), ()
     notes = []
     missing = [name for name in CATEGORIES if name not in there]
@@ -167,9 +180,7 @@ def _categories(home: Path, wanted: Sequence[str] | None) -> tuple[list[str], tu
 
 def _files(folder: Path, suffixes: Sequence[str], categories: Sequence[str]) -> dict[str, Path]:
     """Key -> file of one part. Only files right inside a category count, so its sub-folder Output is never seen."""
-    return {
-        f"{category}/{path.stem}": path for category in categories for path in list_files(folder / category, suffixes)
-    }
+    return {f"{category}/{path.stem}": path for category in categories for path in list_files(folder / category, suffixes)}
 
 
 def _records(keys: list[str], parts: dict[str, dict[str, Path]]) -> tuple[Cat2000Record, ...]:
@@ -210,9 +221,7 @@ def content_box(image: NDArray[np.uint8]) -> tuple[int, int, int, int]:
         raise ValueError(f"image must be (h, w, 3) uint8, got {image.dtype} {image.shape}")
     top, bottom = _between_bars(image[[0, -1]], image.min(axis=1).min(axis=1), image.max(axis=1).max(axis=1))
     rest = image[top:bottom]
-    left, right = _between_bars(
-        rest[:, [0, -1]].swapaxes(0, 1), rest.min(axis=0).min(axis=1), rest.max(axis=0).max(axis=1)
-    )
+    left, right = _between_bars(rest[:, [0, -1]].swapaxes(0, 1), rest.min(axis=0).min(axis=1), rest.max(axis=0).max(axis=1))
     return top, bottom, left, right
 
 

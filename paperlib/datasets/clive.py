@@ -26,14 +26,7 @@ from paperlib.datasets.files import (
     packed_hint,
     read_mat,
 )
-from paperlib.datasets.opinions import (
-    SCALE,
-    Opinion,
-    OpinionSet,
-    Published,
-    compare_with_published,
-    place_pictures,
-)
+from paperlib.datasets.opinions import SCALE, Opinion, OpinionSet, Published, compare_with_published, place_pictures
 from paperlib.errors import PaperlibError
 
 PRACTICE = 7
@@ -59,7 +52,8 @@ def open_clive(root: str | Path, partial: bool = False) -> OpinionSet:
     """
     home = _home(existing_folder(root, "CLIVE"))
     absent = [
-        str(path) for path in (Path(IMAGES), *(Path(DATA, f"{name}.mat") for name in (NAMES, MOS)))
+        str(path)
+        for path in (Path(IMAGES), *(Path(DATA, f"{name}.mat") for name in (NAMES, MOS)))
         if not (home / path).exists()
     ]
     if absent:
@@ -93,13 +87,9 @@ def read_clive_tables(folder: Path) -> list[Opinion]:
             f"{folder} has {len(names)} names and {len(mos)} MOS, expected {PRACTICE + PUBLISHED.pictures} of both, "
             f"the first {PRACTICE} for practice; {_ADVICE}"
         )
-    wrong = [
-        f"{name} ({value:g})" for name, value in zip(names, mos, strict=True) if not SCALE[0] <= value <= SCALE[1]
-    ]
+    wrong = [f"{name} ({value:g})" for name, value in zip(names, mos, strict=True) if not SCALE[0] <= value <= SCALE[1]]
     if wrong:
-        raise PaperlibError(
-            f"{len(wrong)} of {len(mos)} MOS in {mos_file} lie outside 0..100: {listing(wrong)}; {_ADVICE}"
-        )
+        raise PaperlibError(f"{len(wrong)} of {len(mos)} MOS in {mos_file} lie outside 0..100: {listing(wrong)}; {_ADVICE}")
     return [Opinion(name, value) for name, value in zip(names, mos.tolist(), strict=True)]
 
 

@@ -49,9 +49,7 @@ class Gaze:
     observers: int | None
 
     @classmethod
-    def from_points(
-        cls, rows: ArrayLike, columns: ArrayLike, size: tuple[int, int], observers: int | None
-    ) -> "Gaze":
+    def from_points(cls, rows: ArrayLike, columns: ArrayLike, size: tuple[int, int], observers: int | None) -> "Gaze":
         """Round points to the nearest pixel, centres at integers, and drop those outside a picture of `size`.
 
         Args:
@@ -288,8 +286,15 @@ def check(
     mean, deviation, support = np.mean(densities, axis=0).tolist()
     fixations, dropped = sum(counts), sum(gaze.dropped for gaze in gazes)
     return Statistics(
-        len(gaze_set), fixations, dropped, counts.count(0), float(np.mean(observers)) if observers else None,
-        mean, deviation, support, _edition_notes(gaze_set, fixations + dropped),
+        len(gaze_set),
+        fixations,
+        dropped,
+        counts.count(0),
+        float(np.mean(observers)) if observers else None,
+        mean,
+        deviation,
+        support,
+        _edition_notes(gaze_set, fixations + dropped),
     )
 
 

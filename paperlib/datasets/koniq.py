@@ -38,7 +38,11 @@ Layout = Literal["512x384", "1024x768"]
 
 SIZES: dict[str, tuple[int, int]] = {"512x384": (384, 512), "1024x768": (768, 1024)}
 PUBLISHED = Published(
-    pictures=10_073, low=3.91176, high=88.38889, mean=58.72962, sd=15.43167,
+    pictures=10_073,
+    low=3.91176,
+    high=88.38889,
+    mean=58.72962,
+    sd=15.43167,
     split=("6ba0e791a55eb413", {"training": 7_058, "validation": 1_000, "test": 2_015}),
 )
 """Of koniq10k_distributions_sets.csv (subpic/koniq 1c27157)."""

@@ -109,7 +109,9 @@ def _contrast_family(image: Field, level: float, unit: float) -> Field:
 
 
 LOCAL_FAMILIES: dict[str, Callable[[Field, float, float], Field]] = {
-    "blur": _blur_family, "jpeg": _jpeg_family, "contrast": _contrast_family,
+    "blur": _blur_family,
+    "jpeg": _jpeg_family,
+    "contrast": _contrast_family,
 }
 FAMILIES = ("noise", *LOCAL_FAMILIES)
 NOISE_SD = 0.22
@@ -160,7 +162,13 @@ def generate(
 
 
 def _check(
-    n: int, seed: int, height: int, width: int, center_bias: float, families: tuple[str, ...], categories: tuple[int, ...],
+    n: int,
+    seed: int,
+    height: int,
+    width: int,
+    center_bias: float,
+    families: tuple[str, ...],
+    categories: tuple[int, ...],
     two_subjects: float,
 ) -> None:
     if n < 1 or seed < 0:
@@ -220,7 +228,7 @@ def _background(rng: np.random.Generator, bank: tuple[Field, ...], height: int, 
     crop_h, crop_w = int(height / zoom), int(width / zoom)
     top = rng.integers(scene.shape[0] - crop_h + 1)
     left = rng.integers(scene.shape[1] - crop_w + 1)
-    image = cv2.resize(scene[top:top + crop_h, left:left + crop_w], (width, height), interpolation=cv2.INTER_AREA)
+    image = cv2.resize(scene[top : top + crop_h, left : left + crop_w], (width, height), interpolation=cv2.INTER_AREA)
     if rng.random() < 0.5:
         image = image[:, ::-1]
     image = np.ascontiguousarray(image[..., rng.permutation(3)])
@@ -253,7 +261,7 @@ def _subjects(
     phase, depth = rng.uniform(0, 2 * np.pi, n), rng.uniform(0.7, 1.0, n)
     light, dark = _two_colours(rng, n)
 
-    column = lambda values: values[:, None, None].astype(np.float32)  # noqa: E731
+    column = lambda values: values[:, None, None].astype(np.float32)
     rows, columns = np.mgrid[0:height, 0:width].astype(np.float32)
     dx, dy = columns - column(x), rows - column(y)
     cos, sin = column(np.cos(angle)), column(np.sin(angle))
@@ -279,8 +287,17 @@ def _logistic(x: Field) -> Field:
 
 
 def _chunk(
-    seed: int, index: int, n: int, height: int, width: int, center_bias: float, families: tuple[str, ...],
-    categories: tuple[int, ...], two_subjects: float, level_beta: tuple[float, float], level_jitter: float,
+    seed: int,
+    index: int,
+    n: int,
+    height: int,
+    width: int,
+    center_bias: float,
+    families: tuple[str, ...],
+    categories: tuple[int, ...],
+    two_subjects: float,
+    level_beta: tuple[float, float],
+    level_jitter: float,
 ) -> dict[str, np.ndarray]:
     rng, damaging, looking = (np.random.default_rng([seed, index, STREAMS[name]]) for name in ("scene", "damage", "gaze"))
     unit = height / REFERENCE_HEIGHT
@@ -294,7 +311,8 @@ def _chunk(
     center = _center(height, width)
 
     out = {
-        "images": np.empty((n, height, width, 3), np.uint8), "subject": np.empty((n, height, width), np.uint8),
+        "images": np.empty((n, height, width, 3), np.uint8),
+        "subject": np.empty((n, height, width), np.uint8),
         "density": np.empty((n, height, width), np.float32),
         "fixations": np.empty((n, OBSERVERS_PER_IMAGE * FIXATIONS_PER_OBSERVER, 2), np.int16),
         **{f"mos.{who}": np.empty(n, np.float32) for who in OBSERVERS},

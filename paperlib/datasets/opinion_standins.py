@@ -114,9 +114,7 @@ def write_own_opinions(root: str | Path, n: int, seed: int) -> Path:
         f"images/{name}": lambda i=index: jpeg_bytes(_damaged(scenes, i), _JPEG) for index, name in enumerate(names)
     }
     splits = _split(np.random.default_rng([seed, 13]), n)
-    lines = [
-        (name, f"{_mos(_votes(scenes, index, OWN_RATERS)):.2f}", splits[index]) for index, name in enumerate(names)
-    ]
+    lines = [(name, f"{_mos(_votes(scenes, index, OWN_RATERS)):.2f}", splits[index]) for index, name in enumerate(names)]
     files[own_opinions.TABLE] = lambda: _csv((*own_opinions.COLUMNS, "split"), lines)
     return write_tree(Path(root), {"set": "own opinions", "n": n, "seed": seed}, files)
 

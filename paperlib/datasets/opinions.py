@@ -181,9 +181,7 @@ def open_opinions(name: str, root: str | Path, **options: Any) -> OpinionSet:
     from paperlib.datasets.koniq import open_koniq
     from paperlib.datasets.own_opinions import open_own_opinions
 
-    doors: dict[str, Callable[..., OpinionSet]] = {
-        "koniq10k": open_koniq, "clive": open_clive, "own": open_own_opinions
-    }
+    doors: dict[str, Callable[..., OpinionSet]] = {"koniq10k": open_koniq, "clive": open_clive, "own": open_own_opinions}
     if name not in doors:
         raise PaperlibError(f"there is no data set of opinions {name!r}; choose one of {', '.join(OPINION_SETS)}")
     return doors[name](root, **options)
@@ -423,14 +421,10 @@ def check(opinion_set: OpinionSet, progress: Progress | None = None) -> Statisti
         if found
     ]
     moments = _moments(opinion_set.mos)
-    return Statistics(
-        len(opinion_set), opinion_set.splits, *moments.values(), tuple(map(tuple, repeated)), tuple(notes)
-    )
+    return Statistics(len(opinion_set), opinion_set.splits, *moments.values(), tuple(map(tuple, repeated)), tuple(notes))
 
 
-def overlap(
-    first: RecordSet[Any], second: RecordSet[Any], progress: Progress | None = None
-) -> tuple[tuple[str, str], ...]:
+def overlap(first: RecordSet[Any], second: RecordSet[Any], progress: Progress | None = None) -> tuple[tuple[str, str], ...]:
     """The pictures that two sets share: equal in every decoded pixel, whatever the files are called or encoded with.
 
     Only pictures of a size that both sets have are decoded. A picture that was scaled, cropped or compressed anew is

@@ -180,9 +180,7 @@ def own_pictures(root: Path) -> dict[str, Path]:
     return pictures
 
 
-def _blur_setting(
-    sigma_px: float | None, sigma_deg: float | None, px_per_degree: float | None
-) -> tuple[str, float | None]:
+def _blur_setting(sigma_px: float | None, sigma_deg: float | None, px_per_degree: float | None) -> tuple[str, float | None]:
     """How the blur is called, and its pixels; None for a share of the height."""
     given = {"sigma_px": sigma_px, "sigma_deg": sigma_deg, "px_per_degree": px_per_degree}
     wrong = [f"{name}={value}" for name, value in given.items() if value is not None and not 0 < value < math.inf]

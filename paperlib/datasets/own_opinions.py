@@ -24,9 +24,7 @@ SCALES = ((0.0, 1.0), (1.0, 5.0), (0.0, 10.0), (0.0, 100.0))
 _ADVICE = f"complete images/ and {TABLE}"
 
 
-def open_own_opinions(
-    root: str | Path, mos_range: tuple[float, float] | None = None, partial: bool = False
-) -> OpinionSet:
+def open_own_opinions(root: str | Path, mos_range: tuple[float, float] | None = None, partial: bool = False) -> OpinionSet:
     """Open a folder with `images/` and `mos.csv`. The table is read whole; of pictures only the headers.
 
     Args:

@@ -41,15 +41,27 @@ class ImageSet:
     def head(self, n: int) -> "ImageSet":
         """The first `n` records."""
         return ImageSet(
-            self.name, self.images[:n], self.subject[:n], self.density[:n], self.fixations[:n],
-            {who: scores[:n] for who, scores in self.mos.items()}, self.levels[:n], self.family[:n], self.category[:n],
+            self.name,
+            self.images[:n],
+            self.subject[:n],
+            self.density[:n],
+            self.fixations[:n],
+            {who: scores[:n] for who, scores in self.mos.items()},
+            self.levels[:n],
+            self.family[:n],
+            self.category[:n],
         )
 
     def to_arrays(self) -> dict[str, np.ndarray]:
         """Flat arrays for storage; `from_arrays` is the inverse. Densities are kept in half precision."""
         return {
-            "images": self.images, "subject": self.subject, "density": (self.density * self._scale).astype(np.float16),
-            "fixations": self.fixations, "levels": self.levels, "family": self.family, "category": self.category,
+            "images": self.images,
+            "subject": self.subject,
+            "density": (self.density * self._scale).astype(np.float16),
+            "fixations": self.fixations,
+            "levels": self.levels,
+            "family": self.family,
+            "category": self.category,
             **{f"mos.{who}": scores for who, scores in self.mos.items()},
         }
 
@@ -63,8 +75,17 @@ class ImageSet:
         density = arrays["density"].astype(np.float32)
         density /= density.sum((1, 2), keepdims=True)
         mos = {key.removeprefix("mos."): value for key, value in arrays.items() if key.startswith("mos.")}
-        return cls(name, arrays["images"], arrays["subject"], density, arrays["fixations"], mos, arrays["levels"],
-                   arrays["family"], arrays["category"])
+        return cls(
+            name,
+            arrays["images"],
+            arrays["subject"],
+            density,
+            arrays["fixations"],
+            mos,
+            arrays["levels"],
+            arrays["family"],
+            arrays["category"],
+        )
 
     def fixation_maps(self) -> np.ndarray:
         """(n, h, w) uint16, number of fixations per pixel."""

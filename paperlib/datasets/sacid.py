@@ -355,9 +355,7 @@ class SacidSet(RecordSet[SacidRecord]):
 
 
 # ---- opening --------------------------------------------------------------------------------------------------------
-def open_sacid(
-    root: str | Path, table: str | Path | None = None, partial: bool = False, own: bool = False
-) -> SacidSet:
+def open_sacid(root: str | Path, table: str | Path | None = None, partial: bool = False, own: bool = False) -> SacidSet:
     """Open SACID, or own data in its layout. The table is read whole; of pictures only the headers.
 
     Args:
@@ -449,7 +447,9 @@ class _Files:
         """Names of coded pictures that lack."""
         return [
             f"{name}/{version.test_case}"
-            for name in scores.sequences for version in scores.versions if version not in self.coded[name]
+            for name in scores.sequences
+            for version in scores.versions
+            if version not in self.coded[name]
         ]
 
     def faults(self, scores: ScoreTable) -> tuple[list[str], list[str]]:
@@ -507,9 +507,11 @@ def _read_headers(
         if len(problems.found) == before:
             common = tuple(bytes_of[path] for path in shared)
             for version, path, score in zip(scores.versions, coded, rows[name], strict=True):
-                records.append(SacidRecord(
-                    name, version, score, path, files.reference.get(name), shared[0], size, (bytes_of[path], *common)
-                ))
+                records.append(
+                    SacidRecord(
+                        name, version, score, path, files.reference.get(name), shared[0], size, (bytes_of[path], *common)
+                    )
+                )
     problems.raise_if_any(total, f"all files of a sequence have one size; {advice}")
     return tuple(records), rotated
 

@@ -35,12 +35,7 @@ Suffix = Literal[".jpg", ".png"]
 
 
 def write_sacid(
-    root: str | Path,
-    n: int,
-    seed: int,
-    size: tuple[int, int] = SIZE,
-    suffix: Suffix = ".jpg",
-    without_reference: int = 0,
+    root: str | Path, n: int, seed: int, size: tuple[int, int] = SIZE, suffix: Suffix = ".jpg", without_reference: int = 0
 ) -> Path:
     """Write a stand-in SACID of `n` sequences with 12 versions each, and return its folder.
 
@@ -77,7 +72,11 @@ def write_sacid(
             )
     files[TABLE] = lambda: _table(scenes, names)
     settings = {
-        "set": "sacid", "n": n, "seed": seed, "size": list(size), "suffix": suffix,
+        "set": "sacid",
+        "n": n,
+        "seed": seed,
+        "size": list(size),
+        "suffix": suffix,
         "without_reference": without_reference,
     }
     return write_tree(Path(root), settings, files)

@@ -277,8 +277,9 @@ def _open_annotations(home: Path, annotations: Path, split: str, allow_missing: 
         numbers = {stems[number]: number for number in points}
     except (KeyError, TypeError) as error:
         raise UnusableFile(
-            annotations, f"not a SALICON annotation file: no {error}; expected 'images' (id, file_name, height, width) "
-            "and 'annotations' (image_id, fixations)"
+            annotations,
+            f"not a SALICON annotation file: no {error}; expected 'images' (id, file_name, height, width) "
+            "and 'annotations' (image_id, fixations)",
         ) from error
     pictures = {path.stem: path for path in _pictures_of(home, split)}
     parts = {"picture": pictures, "annotations": dict.fromkeys(numbers, annotations)}

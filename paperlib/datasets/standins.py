@@ -46,9 +46,7 @@ OWN_OBSERVERS = 15
 FIXATIONS_PER_OBSERVER = 9
 
 _TEXTURE = ((64, 9.0), (16, 6.0), (4, 5.0))
-_STREAMS = {
-    "salicon": 0, "cat2000": 1, "own": 2, "koniq10k": 3, "clive": 4, "own opinions": 5, "sacid": 6, "clic2021": 7,
-}
+_STREAMS = {"salicon": 0, "cat2000": 1, "own": 2, "koniq10k": 3, "clive": 4, "own opinions": 5, "sacid": 6, "clic2021": 7}
 
 Thunk = Callable[[], bytes]
 
@@ -77,16 +75,12 @@ def write_salicon(
         key = f"COCO_{split}2014_{number:012d}"
         files[f"images/{split}/{key}.jpg"] = lambda i=index: jpeg_bytes(scenes.picture(i), 90)
         files[f"fixations/{split}/{key}.mat"] = lambda i=index, key=key: _salicon_mat(key, looks(i), scenes.rng(i, 3))
-        files[f"maps/{split}/{key}.png"] = lambda i=index: png_bytes(
-            _density(looks(i), salicon.SIZE, salicon.API_SIGMA)
-        )
+        files[f"maps/{split}/{key}.png"] = lambda i=index: png_bytes(_density(looks(i), salicon.SIZE, salicon.API_SIGMA))
     settings = {"set": "salicon", "n": n, "seed": seed, "edition": edition, "split": split}
     return write_tree(Path(root), settings, files)
 
 
-def write_cat2000(
-    root: str | Path, per_category: int, seed: int, categories: Sequence[str] = cat2000.CATEGORIES
-) -> Path:
+def write_cat2000(root: str | Path, per_category: int, seed: int, categories: Sequence[str] = cat2000.CATEGORIES) -> Path:
     """Write `root/trainSet` of a stand-in CAT2000 and return `root`.
 
     Two of three pictures have grey bars, at the sides or above and below. The folders Output with a model's maps and
@@ -223,8 +217,12 @@ class Scenes:
     def _generate(self) -> Any:
         height, width = self.sizes[0]
         return generate(
-            self.n, self.seed + 1_000_003 * _STREAMS[self.name], height=SCENE_HEIGHT,
-            width=round(SCENE_HEIGHT * width / height), families=("blur",), level_beta=(1.0, 6.0),
+            self.n,
+            self.seed + 1_000_003 * _STREAMS[self.name],
+            height=SCENE_HEIGHT,
+            width=round(SCENE_HEIGHT * width / height),
+            families=("blur",),
+            level_beta=(1.0, 6.0),
         )
 
     def rng(self, index: int, purpose: int) -> np.random.Generator:

@@ -117,7 +117,7 @@ class Augmentation:
             raise ValueError(f"expected planes of one size that hold a window of {height}x{width}, got {sorted(sizes)}")
         (whole,) = sizes
         top, left = (int(rng.integers(0, room + 1)) for room in (whole[0] - height, whole[1] - width))
-        windows = [plane[top:top + height, left:left + width] for plane in planes]
+        windows = [plane[top : top + height, left : left + width] for plane in planes]
         mirrored = rng.random() < 0.5
         return [cv2.flip(window, 1) for window in windows] if self.flip and mirrored else windows
 
@@ -241,9 +241,7 @@ class TrainingPairs:
             values = np.rint(255 * values).astype(np.uint8)
         return _resized(values, self.size)
 
-    def _kept(
-        self, kind: "_Kind", cache: Path | None, workers: int, progress: Progress | None
-    ) -> NDArray[np.uint8]:
+    def _kept(self, kind: "_Kind", cache: Path | None, workers: int, progress: Progress | None) -> NDArray[np.uint8]:
         def rows() -> Iterator[NDArray[np.uint8]]:
             places = progress(range(len(self))) if progress else range(len(self))
             problems = Problems(f"{self.opinions.title} {kind.name}")
@@ -305,7 +303,7 @@ def batch_plan(n: int, batch_size: int, seed: int, first: int = 0) -> Iterator[t
     while True:
         order = np.random.default_rng([_ORDER, seed, epoch]).permutation(n)
         for number in range(start, per_epoch):
-            yield epoch, order[number * batch_size:(number + 1) * batch_size]
+            yield epoch, order[number * batch_size : (number + 1) * batch_size]
         epoch, start = epoch + 1, 0
 
 
@@ -331,9 +329,7 @@ def _in_memory(shape: tuple[int, ...], rows: Iterator[NDArray[np.uint8]]) -> NDA
     return kept
 
 
-def _on_disk(
-    file: Path, shape: tuple[int, ...], rows: Callable[[], Iterator[NDArray[np.uint8]]]
-) -> NDArray[np.uint8]:
+def _on_disk(file: Path, shape: tuple[int, ...], rows: Callable[[], Iterator[NDArray[np.uint8]]]) -> NDArray[np.uint8]:
     """The array in `file`, written first where it is missing or cut; one process writes, others wait."""
     from filelock import FileLock
 

@@ -145,8 +145,10 @@ def _connected(address: str | None, ship_code: bool) -> Iterator[ModuleType]:
     options: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.CRITICAL}
     handler = signal.getsignal(signal.SIGTERM)
     if re.search(r"\s", sys.executable):
-        raise PaperlibError(f"Ray cannot start workers of a Python whose path holds a space: {sys.executable}; move this "
-                            "project, or its environment, to a path without one, or run without --ray-address")
+        raise PaperlibError(
+            f"Ray cannot start workers of a Python whose path holds a space: {sys.executable}; move this "
+            "project, or its environment, to a path without one, or run without --ray-address"
+        )
     with _environment(_QUIET), tempfile.TemporaryDirectory() as folder:
         if ship_code:
             options["runtime_env"] = {"working_dir": _packed(Path(folder))}

@@ -171,11 +171,7 @@ def learning_rate_factor(step: int, steps: int, warm_up: int = 0) -> float:
 
 
 def _steps(
-    run: "_Run",
-    loss: Callable[[B], Tensor],
-    batches: Callable[[int], Generator[B]],
-    checkpoint: Path | None,
-    title: str,
+    run: "_Run", loss: Callable[[B], Tensor], batches: Callable[[int], Generator[B]], checkpoint: Path | None, title: str
 ) -> Training:
     settings, first = run.settings, run.step
     ledger, waited, begin = _Ledger(run), 0.0, time.perf_counter()
@@ -256,7 +252,8 @@ def _telling_memory(batch_size: int, settings: FinetuneSettings) -> Iterator[Non
 def _algorithms(settings: FinetuneSettings, device: torch.device) -> Iterator[None]:
     """Choose PyTorch's algorithms inside the block."""
     before = (
-        torch.are_deterministic_algorithms_enabled(), torch.is_deterministic_algorithms_warn_only_enabled(),
+        torch.are_deterministic_algorithms_enabled(),
+        torch.is_deterministic_algorithms_warn_only_enabled(),
         torch.backends.cudnn.benchmark,
     )
     if settings.deterministic and device.type == "cuda":

@@ -50,7 +50,7 @@ class ScoreCache:
         hashes = list(wanted)
         scores: dict[bytes, float] = {}
         for start in range(0, len(hashes), _AT_ONCE):
-            some = hashes[start:start + _AT_ONCE]
+            some = hashes[start : start + _AT_ONCE]
             marks = ",".join("?" * len(some))
             scores.update(self._connection.execute(f"SELECT key, score FROM scores WHERE key IN ({marks})", some))
         return {key: scores[hashed] for hashed, key in wanted.items() if hashed in scores}
@@ -102,8 +102,10 @@ class ScoreCache:
         return connection
 
     def _unusable(self, error: Exception) -> PaperlibError:
-        return PaperlibError(f"the score cache {self.file} cannot be used ({error}); expected a writable file on a disk with "
-                             "free space: check its folder, or give another one with --results DIR")
+        return PaperlibError(
+            f"the score cache {self.file} cannot be used ({error}); expected a writable file on a disk with "
+            "free space: check its folder, or give another one with --results DIR"
+        )
 
 
 def _hashed(key: str) -> bytes:

@@ -78,7 +78,7 @@ def _epoch(epoch: int, loss: BatchLoss, optimiser, schedule, n: int, batch_size:
     total, steps = 0.0, n // batch_size
     for step in range(steps):
         mirrored = bool(torch.rand(1, generator=random) < 0.5)
-        value = loss(order[step * batch_size:(step + 1) * batch_size], mirrored)
+        value = loss(order[step * batch_size : (step + 1) * batch_size], mirrored)
         if not torch.isfinite(value):
             raise NotFinite(f"the loss is {value.item()} in epoch {epoch + 1}, batch {step + 1}; try a lower learning rate")
         optimiser.zero_grad()
@@ -90,10 +90,15 @@ def _epoch(epoch: int, loss: BatchLoss, optimiser, schedule, n: int, batch_size:
 
 
 def _save(file: Path, network: nn.Module, optimiser, schedule, history: list[float]) -> None:
-    checkpoints.save(file, {
-        "network": network.state_dict(), "optimiser": optimiser.state_dict(), "schedule": schedule.state_dict(),
-        "history": history,
-    })
+    checkpoints.save(
+        file,
+        {
+            "network": network.state_dict(),
+            "optimiser": optimiser.state_dict(),
+            "schedule": schedule.state_dict(),
+            "history": history,
+        },
+    )
 
 
 def _resume(file: Path | None, network: nn.Module, optimiser, schedule) -> list[float]:

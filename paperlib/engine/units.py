@@ -34,7 +34,7 @@ COLUMNS = (
 RESERVED = ("logs", "scratch", "locks", "scores")
 """Folders of a result store that no experiment may be named after."""
 
-_TYPES = {column: "str" for column in COLUMNS} | dict.fromkeys(("value", "low", "high", "seconds"), "float64")
+_TYPES = dict.fromkeys(COLUMNS, "str") | dict.fromkeys(("value", "low", "high", "seconds"), "float64")
 _TYPES |= dict.fromkeys(("seed", "n"), "int64")
 _BLANKS = {"str": "", "float64": np.nan, "int64": 0}
 
@@ -45,7 +45,8 @@ _FORMAT = 1
 """Raised by hand when the engine changes in a way that changes results: the engine's own modules are in no key."""
 
 _CARRIERS = frozenset(
-    f"paperlib.engine.{name}" for name in ("units", "store", "plan", "local", "cluster", "progress", "score_cache", "checkpoints")
+    f"paperlib.engine.{name}"
+    for name in ("units", "store", "plan", "local", "cluster", "progress", "score_cache", "checkpoints")
 ) | {"paperlib.errors", "paperlib.paths"}
 """Modules that carry results and cannot change them; a new wording of a message must not cost a recomputation."""
 
@@ -110,8 +111,16 @@ class Unit:
 
     @classmethod
     def of(
-        cls, experiment: str, name: str, compute: str, /, needs: Iterable["Unit"] = (), cost: float = 1.0,
-        places: Mapping[str, Any] | None = None, resources: Mapping[str, float] | None = None, **params: Any,
+        cls,
+        experiment: str,
+        name: str,
+        compute: str,
+        /,
+        needs: Iterable["Unit"] = (),
+        cost: float = 1.0,
+        places: Mapping[str, Any] | None = None,
+        resources: Mapping[str, float] | None = None,
+        **params: Any,
     ) -> "Unit":
         """The unit with these parameters given by name. Raises ValueError like the class."""
         outside = tuple((places or {}).items()), tuple((resources or {}).items())

@@ -119,9 +119,7 @@ def record(still: CodedStill, s0: float, share: float) -> dict[str, Any]:
     }
     if any(still.padding):
         coded = spell_size((height + still.padding[0], width + still.padding[1]))
-        notes.append(
-            f"the stream holds {coded} pixels, whole macroblocks with repeated edges; the picture is cropped back"
-        )
+        notes.append(f"the stream holds {coded} pixels, whole macroblocks with repeated edges; the picture is cropped back")
     if still.allocation is not None and still.part is not None:
         achieved = predicted_share(still.asked_qp, still.part)
         told["share"] = {

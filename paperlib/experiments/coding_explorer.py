@@ -88,8 +88,11 @@ def material(profile: "Profile") -> Material:
     study = world_compression.study_units(profile)[0]
     results = experiments.compute([*units, study], profile, "coding")
     return Material(
-        open_photographs(PHOTOGRAPHS[: settings.n_photographs]), [results[unit.name] for unit in units],
-        results[study.name].arrays["scores"], settings.bpps, tuple(name for name, _ in settings.presets),
+        open_photographs(PHOTOGRAPHS[: settings.n_photographs]),
+        [results[unit.name] for unit in units],
+        results[study.name].arrays["scores"],
+        settings.bpps,
+        tuple(name for name, _ in settings.presets),
     )
 
 
@@ -129,8 +132,10 @@ def _coded(material: Material, choice: CodingChoice, preset: str, saliency: np.n
     result, original = material.coded[choice.image], material.photographs[choice.image].image
     picture, qp = _decoded(result.arrays[f"stream{place}"].tobytes())
     measures = {
-        "bpp": _bpp(result.rows, choice.bpp, preset), "PSNR": psnr(picture, original),
-        "EW-PSNR": ew_psnr(picture, original, saliency), "score": float(material.scores[choice.image, place]),
+        "bpp": _bpp(result.rows, choice.bpp, preset),
+        "PSNR": psnr(picture, original),
+        "EW-PSNR": ew_psnr(picture, original, saliency),
+        "score": float(material.scores[choice.image, place]),
     }
     return Coded(picture, qp, np.abs(picture.astype(float) - original).mean(2), measures)
 

@@ -85,13 +85,30 @@ class Sample:
 def sample_of(profile: "Profile", processor: bool) -> Sample:
     """The profile's own sizes on a GPU, less on a processor."""
     whole = Sample(
-        CHUNK, profile.extraction.n_passes, profile.training.batch_size, profile.masking.score_batch, coded=None, crops=0,
-        steps=5, repetitions=5, seconds=10.0,
+        CHUNK,
+        profile.extraction.n_passes,
+        profile.training.batch_size,
+        profile.masking.score_batch,
+        coded=None,
+        crops=0,
+        steps=5,
+        repetitions=5,
+        seconds=10.0,
     )
     if not processor:
         return whole
-    return replace(whole, pictures=1, passes=min(whole.passes, 2), batch=min(whole.batch, 2), masked=2,
-                   coded=(384, 512), crops=2, steps=1, repetitions=3, seconds=2.0)
+    return replace(
+        whole,
+        pictures=1,
+        passes=min(whole.passes, 2),
+        batch=min(whole.batch, 2),
+        masked=2,
+        coded=(384, 512),
+        crops=2,
+        steps=1,
+        repetitions=3,
+        seconds=2.0,
+    )
 
 
 @dataclass(frozen=True)
@@ -176,9 +193,7 @@ def hours_at(petaflop: float, tflops: float) -> float:
     return petaflop / (3.6 * tflops)
 
 
-def estimate(
-    profile: "Profile", sets: Mapping[str, SetSize] = workload.OFFICIAL, sample: Sample | None = None
-) -> Cost:
+def estimate(profile: "Profile", sets: Mapping[str, SetSize] = workload.OFFICIAL, sample: Sample | None = None) -> Cost:
     """Measure on the first GPU, else on the processor, and extrapolate.
 
     Args:
@@ -200,9 +215,14 @@ def estimate(
     table = partial(_table, rates=rates, workers=workers, profile=profile)
     name = torch.cuda.get_device_name() if on_gpu else _processor()
     return Cost(
-        profile.name, f"{name}, PyTorch {torch.__version__}",
-        f"training {profile.dual_task.training_precision}, other networks {profile.photographs.precision}", workers,
-        profile.training.batch_size, sample, list(rates.values()), [table(*one) for one in works.items()],
+        profile.name,
+        f"{name}, PyTorch {torch.__version__}",
+        f"training {profile.dual_task.training_precision}, other networks {profile.photographs.precision}",
+        workers,
+        profile.training.batch_size,
+        sample,
+        list(rates.values()),
+        [table(*one) for one in works.items()],
         table("all", workload.together(works)),
     )
 
@@ -216,16 +236,15 @@ def _processor() -> str:
     return next(named, platform.processor() or platform.machine())
 
 
-def _table(
-    name: str, works: Sequence[Work], rates: Mapping[Kind, Rate], workers: int, profile: "Profile"
-) -> TableCost:
+def _table(name: str, works: Sequence[Work], rates: Mapping[Kind, Rate], workers: int, profile: "Profile") -> TableCost:
     amounts: dict[Kind, float] = {}
     for work in works:
         if work.kind:
             amounts[work.kind] = amounts.get(work.kind, 0.0) + work.amount
     hours = {kind: amount * rates[kind].seconds / 3600 / workers for kind, amount in amounts.items()}
     return TableCost(
-        name, sum(work.units for work in works),
+        name,
+        sum(work.units for work in works),
         sum(amount * workload.forward_passes(kind, profile) for kind, amount in amounts.items()),
         sum(amount for kind, amount in amounts.items() if kind.what == "step"),
         sum(value for kind, value in hours.items() if kind.on_device),
@@ -262,8 +281,12 @@ def measure(kinds: Sequence[Kind], profile: "Profile", sample: Sample) -> dict[K
 
 def _moved(profile: "Profile", home: Path) -> "Profile":
     """The profile with the stand-ins below `home`: all of them, in whatever edition they are."""
-    return replace(profile, data_root=str(home), weights_root=str(home / "weights"),
-                   photographs=replace(profile.photographs, n_images=0, edition=""))
+    return replace(
+        profile,
+        data_root=str(home),
+        weights_root=str(home / "weights"),
+        photographs=replace(profile.photographs, n_images=0, edition=""),
+    )
 
 
 @contextmanager
@@ -299,8 +322,9 @@ def _rate(kind: Kind, probe: _Probe, sample: Sample) -> Rate:
             torch.cuda.synchronize()
         times.append(time.perf_counter() - begin)
     memory = torch.cuda.max_memory_allocated() if on_gpu and kind.on_device else 0
-    return Rate(kind.label, kind.per, median(times) / probe.amount, flops / probe.amount / 1e9, memory, probe.amount,
-                len(times))
+    return Rate(
+        kind.label, kind.per, median(times) / probe.amount, flops / probe.amount / 1e9, memory, probe.amount, len(times)
+    )
 
 
 def operations(run: Callable[[], Any]) -> int:
@@ -332,7 +356,7 @@ def _map_probe(kind: Kind, profile: "Profile", sample: Sample) -> _Probe:
     passes = workload.forward_passes(kind, profile)
     fewer = replace(profile, extraction=replace(profile.extraction, n_passes=sample.passes))
     source, unit = _map_unit(kind, fewer)
-    make, records = maker(unit.arguments, source.keys), source.pictures.records[:sample.pictures]
+    make, records = maker(unit.arguments, source.keys), source.pictures.records[: sample.pictures]
     share = workload.forward_passes(kind, fewer) / passes if passes else 1.0
     size = 1.0 if kind.on_device else _megapixels(source)
     return _Probe(lambda: make(records), len(records) * share * size)
@@ -354,7 +378,7 @@ def _score_probe(kind: Kind, profile: "Profile", sample: Sample) -> _Probe:
     source, unit = _map_unit(kind, profile)
     arguments, settings = unit.arguments, profile.masking
     size = (arguments["input_height"], arguments["input_width"])
-    records = source.pictures.records[:sample.pictures]
+    records = source.pictures.records[: sample.pictures]
     images = np.stack([picture(record, size) for record in records])
     shares = max(1, sample.masked // (2 * len(records)))
     maps = np.random.default_rng(SEED).random(images.shape[:3], np.float32)
@@ -374,12 +398,22 @@ def _step_probe(kind: Kind, profile: "Profile", sample: Sample) -> _Probe:
     torch.manual_seed(SEED)
     network = Baseline(create_backbone(kind.origin.model), decoder=kind.variant == "sal_loss").to(device())
     task = DualTask(
-        network, kind.variant, saliency_loss=training.saliency_loss, weighting=settings.weighting,
-        saliency_weight=training.saliency_weight, activation=settings.activation, channels=settings.channels,
+        network,
+        kind.variant,
+        saliency_loss=training.saliency_loss,
+        weighting=settings.weighting,
+        saliency_weight=training.saliency_weight,
+        activation=settings.activation,
+        channels=settings.channels,
     ).to(device())
     how = FinetuneSettings(
-        sample.steps, settings.accumulate, weight_decay=training.weight_decay, precision=settings.training_precision,
-        clip_norm=settings.clip_norm, ema_decay=settings.ema_decay, deterministic=settings.deterministic,
+        sample.steps,
+        settings.accumulate,
+        weight_decay=training.weight_decay,
+        precision=settings.training_precision,
+        clip_norm=settings.clip_norm,
+        ema_decay=settings.ema_decay,
+        deterministic=settings.deterministic,
     )
     batch = _batch(profile, sample.batch, kind.variant != "baseline")
     groups = partial(task.groups, training.head_lr, training.head_lr * training.backbone_lr_factor)
@@ -462,6 +496,9 @@ def _opened(kind: Kind, folder: Path, crops: int, where: torch.device) -> Method
 
 
 _PROBES: dict[str, Callable[[Kind, "Profile", Sample], _Probe]] = {
-    "map": _map_probe, "score": _score_probe, "step": _step_probe, "measuring": _measuring_probe,
+    "map": _map_probe,
+    "score": _score_probe,
+    "step": _step_probe,
+    "measuring": _measuring_probe,
     "judge": _judge_probe,
 }

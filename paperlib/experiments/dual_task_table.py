@@ -19,14 +19,18 @@ def columns(quality_sets: Sequence[str], gaze_sets: Sequence[str]) -> tuple[Colu
     """Columns of Table II in the paper's order: scores of every quality set, then maps of every set with gaze."""
     return tuple(
         Column(dataset, metric, direction, f"{metric} {'↑' if direction > 0 else '↓'}")
-        for metrics, datasets in ((QUALITY, quality_sets), (GAZE, gaze_sets)) for dataset in datasets
+        for metrics, datasets in ((QUALITY, quality_sets), (GAZE, gaze_sets))
+        for dataset in datasets
         for metric, direction in metrics
     )
 
 
 def cells(
-    rows: pd.DataFrame, lines: Iterable[tuple[str, str]], columns: Sequence[Column],
-    published: Callable[[str, Column], float | None], span: Callable[[pd.DataFrame], tuple[float, float]] | None = None,
+    rows: pd.DataFrame,
+    lines: Iterable[tuple[str, str]],
+    columns: Sequence[Column],
+    published: Callable[[str, Column], float | None],
+    span: Callable[[pd.DataFrame], tuple[float, float]] | None = None,
 ) -> pd.DataFrame:
     """The cells of `paperlib.experiments.artefacts.TableData`, means over repeats; those of section "Control" have no rank.
 
@@ -47,9 +51,19 @@ def cells(
             value, sd, n = found.loc[key] if key in found.index else (math.nan, math.nan, 0)
             low, high = span(repeats.get_group(key)) if span and n else (math.nan, math.nan)
             paper = published(method, column)
-            out.append({
-                "section": section, "method": method, "dataset": column.dataset, "metric": column.metric,
-                "value": value, "sd": sd, "low": low, "high": high, "n": int(n),
-                "published": math.nan if paper is None else paper, "ranked": section != "Control",
-            })
+            out.append(
+                {
+                    "section": section,
+                    "method": method,
+                    "dataset": column.dataset,
+                    "metric": column.metric,
+                    "value": value,
+                    "sd": sd,
+                    "low": low,
+                    "high": high,
+                    "n": int(n),
+                    "published": math.nan if paper is None else paper,
+                    "ranked": section != "Control",
+                }
+            )
     return pd.DataFrame(out)

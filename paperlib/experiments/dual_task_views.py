@@ -41,7 +41,8 @@ def _photo_networks(profile: "Profile") -> "dict[str, nn.Module]":
     """Networks of the same build as those that are trained, with random weights."""
     return {
         network.method: Baseline(create_backbone(network.backbone), decoder=network.variant == "sal_loss")
-        for network in photo_training.networks(profile.dual_task) if network.section != "Control"
+        for network in photo_training.networks(profile.dual_task)
+        if network.section != "Control"
     }
 
 
@@ -74,4 +75,6 @@ def at_home(rows: pd.DataFrame, profile: "Profile") -> pd.DataFrame:
     """The rows of Table II on its first test sets of scores and of gaze, without the centre prior."""
     settings = profile.dual_task
     sets = (settings.quality_sets[0], settings.gaze_sets[0]) if settings.training_set else ("world",)
-    return rows[rows["dataset"].isin(sets) & rows["variant"].isin(["quality", "fitted"]) & (rows["method"] != "center_prior")]
+    return rows[
+        rows["dataset"].isin(sets) & rows["variant"].isin(["quality", "fitted"]) & (rows["method"] != "center_prior")
+    ]

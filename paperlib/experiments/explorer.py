@@ -102,11 +102,23 @@ def explore(material: Material, choice: Choice) -> View:
     image, density = shown.images[choice.image], np.asarray(shown.density[choice.image])
     network, layer = material.networks[choice.network]()
     (saliency,) = extract(
-        network, image[None], layer=layer, smoothing=choice.smoothing, n_passes=choice.n_passes,
-        max_angle=material.max_angle, principal_component=choice.principal_component, sign=choice.sign,
+        network,
+        image[None],
+        layer=layer,
+        smoothing=choice.smoothing,
+        n_passes=choice.n_passes,
+        max_angle=material.max_angle,
+        principal_component=choice.principal_component,
+        sign=choice.sign,
     )
-    return View(choice, material.captions[choice.image], image, density / density.max(), saliency,
-                shown.agreement(choice.image, saliency))
+    return View(
+        choice,
+        material.captions[choice.image],
+        image,
+        density / density.max(),
+        saliency,
+        shown.agreement(choice.image, saliency),
+    )
 
 
 def material(profile: "Profile") -> Material:
@@ -137,5 +149,6 @@ def _photo_networks(profile: "Profile") -> dict[str, Loader]:
     known = origins(profile, open_gaze_source(profile, profile.photographs.datasets[0]))
     return {
         look(method).label: cache(partial(scoring_network, origin, profile))
-        for method, origin in known.items() if origin.kind in SCORE_KINDS
+        for method, origin in known.items()
+        if origin.kind in SCORE_KINDS
     }

@@ -44,13 +44,16 @@ def export_baselines(profile: "Profile", folder: Path | None = None) -> list[Pat
     wanted = [one for one in trainings(profile) if one.seed == profile.seeds[0] and one.network.variant == "baseline"]
     results = [(one, result) for one in wanted if (result := store.load(one.unit)) is not None]
     if not results:
-        raise PaperlibError(f"{store} holds no trained Baseline of profile {profile.name!r} yet; train it with `prepare` "
-                            "or `table 2` and the same options")
+        raise PaperlibError(
+            f"{store} holds no trained Baseline of profile {profile.name!r} yet; train it with `prepare` "
+            "or `table 2` and the same options"
+        )
     files = [folder / baseline_file(one.network.backbone) for one, _ in results]
     for file in files:
         if file.exists() and not origin_of(file):
-            raise PaperlibError(f"{file} holds weights that no export wrote; move them away, or give another folder "
-                                "with --out DIR")
+            raise PaperlibError(
+                f"{file} holds weights that no export wrote; move them away, or give another folder with --out DIR"
+            )
     for one in wanted:
         if one not in [trained for trained, _ in results]:
             say(f"Baseline with {one.network.backbone}: not trained yet, left out")
@@ -84,8 +87,16 @@ def _encoded(training: Training, result: "Result", profile: "Profile") -> bytes:
     """A safetensors file; its metadata are one entry, so that equal networks make equal bytes."""
     from safetensors.numpy import save
 
-    origin = {"profile": profile.name, "evidence": profile.evidence, "key": training.unit.key,
-              "training": training.name, "params": dict(training.unit.params)}
-    weights = {name.removeprefix("weights."): np.ascontiguousarray(value).reshape(value.shape)
-               for name, value in result.arrays.items() if name.startswith("weights.")}
+    origin = {
+        "profile": profile.name,
+        "evidence": profile.evidence,
+        "key": training.unit.key,
+        "training": training.name,
+        "params": dict(training.unit.params),
+    }
+    weights = {
+        name.removeprefix("weights."): np.ascontiguousarray(value).reshape(value.shape)
+        for name, value in result.arrays.items()
+        if name.startswith("weights.")
+    }
     return save(weights, {ORIGIN: json.dumps(origin, sort_keys=True)})

@@ -29,8 +29,19 @@ if TYPE_CHECKING:
     from paperlib.profiles import Profile
 
 WORLD_ROWS = (
-    "center_prior", "baseline", "saliency_net", "noise_map", "shuffled_map", "center_only", "edge_energy",
-    "pretrained_activation", "random_head", "frozen_backbone", "unpretrained", "baseline_centered", "uniform_observers",
+    "center_prior",
+    "baseline",
+    "saliency_net",
+    "noise_map",
+    "shuffled_map",
+    "center_only",
+    "edge_energy",
+    "pretrained_activation",
+    "random_head",
+    "frozen_backbone",
+    "unpretrained",
+    "baseline_centered",
+    "uniform_observers",
 )
 """Methods of Table I that run in the micro-world."""
 
@@ -54,12 +65,15 @@ class _Measure:
 
 
 MEASURES = (
-    _Measure("NSS", "fitted", "NSS", +1, "NSS ↑"), _Measure("SIM", "fitted", "SIM", +1, "SIM ↑"),
-    _Measure("CC", "fitted", "CC", +1, "CC ↑"), _Measure("KLD", "fitted", "KLD", -1, "KLD ↓"),
+    _Measure("NSS", "fitted", "NSS", +1, "NSS ↑"),
+    _Measure("SIM", "fitted", "SIM", +1, "SIM ↑"),
+    _Measure("CC", "fitted", "CC", +1, "CC ↑"),
+    _Measure("KLD", "fitted", "KLD", -1, "KLD ↓"),
     _Measure("NSS_fix", "fitted", "NSS_fix", +1, "NSS at fixations ↑"),
     _Measure("CC_on_test", "fitted_on_test", "CC", +1, "CC, fitted on evaluation ↑"),
     _Measure("KLD_on_test", "fitted_on_test", "KLD", -1, "KLD, fitted on evaluation ↓"),
-    _Measure("CC_raw", "raw", "CC", +1, "CC, raw map ↑"), _Measure("KLD_raw", "raw", "KLD", -1, "KLD, raw map ↓"),
+    _Measure("CC_raw", "raw", "CC", +1, "CC, raw map ↑"),
+    _Measure("KLD_raw", "raw", "KLD", -1, "KLD, raw map ↓"),
 )
 
 
@@ -72,7 +86,8 @@ def units(profile: "Profile") -> list[Unit]:
         return photo_maps.units(profile)
     measured = [
         world_maps.map_unit(profile, method, "world", seed)
-        for position, seed in enumerate(profile.seeds) for method in WORLD_ROWS
+        for position, seed in enumerate(profile.seeds)
+        for method in WORLD_ROWS
         if method != "shuffled_map" and not (method in SLOW_CONTROLS and position >= profile.n_control_seeds)
     ]
     return [*measured, differences_unit("extraction", "world", measured, profile.extraction.n_resamples)]
@@ -91,12 +106,15 @@ def table(rows: pd.DataFrame, profile: "Profile") -> TableData:
     spans = rows[rows["seed"] < 0].set_index(["dataset", "method", "variant", "metric"])
     cells = [
         _cell(section, method, dataset, measure, found, spans)
-        for section, methods in _sections(rows, with_paper="own" not in datasets).items() for method in methods
-        for dataset in datasets for measure in MEASURES
+        for section, methods in _sections(rows, with_paper="own" not in datasets).items()
+        for method in methods
+        for dataset in datasets
+        for measure in MEASURES
     ]
     notes = (*NOTES, ALIKE_NOTE) if any(cell["alike"] for cell in cells) else NOTES
-    return TableData("table1", "Table I: saliency maps against gaze", _caption(rows, profile), columns,
-                     pd.DataFrame(cells), notes)
+    return TableData(
+        "table1", "Table I: saliency maps against gaze", _caption(rows, profile), columns, pd.DataFrame(cells), notes
+    )
 
 
 def _cell(
@@ -104,6 +122,7 @@ def _cell(
 ) -> dict[str, Any]:
     """One cell: mean and spread over repeats, interval and corrected p over images, whether that p leaves it alike to
     the centre prior, the paper's number."""
+
     def pooled(kind: str, column: str) -> float:
         key = (dataset, method, f"{kind}/{measure.variant}", measure.metric)
         return float(spans.loc[key, column]) if key in spans.index else math.nan
@@ -113,9 +132,18 @@ def _cell(
     published = paper.published(1, method, "salicon", measure.key) if dataset in ("salicon", "world") else None
     p_holm = pooled("p_holm", "value")
     return {
-        "section": section, "method": method, "dataset": dataset, "metric": measure.key, "value": value, "sd": sd,
-        "low": pooled("interval", "low"), "high": pooled("interval", "high"), "n": int(n),
-        "p_holm": p_holm, "alike": p_holm >= ALPHA, "published": math.nan if published is None else published,
+        "section": section,
+        "method": method,
+        "dataset": dataset,
+        "metric": measure.key,
+        "value": value,
+        "sd": sd,
+        "low": pooled("interval", "low"),
+        "high": pooled("interval", "high"),
+        "n": int(n),
+        "p_holm": p_holm,
+        "alike": p_holm >= ALPHA,
+        "published": math.nan if published is None else published,
         "ranked": section != "Control",
     }
 
@@ -148,7 +176,9 @@ def _caption(rows: pd.DataFrame, profile: "Profile") -> str:
         )
     counts = rows[(rows["method"] == "gaze") & (rows["metric"] == "pictures")].set_index("dataset")["value"]
     data = ", ".join(f"{paper.DATASETS.get(name, name)}: {count:.0f} images" for name, count in counts.items())
-    rehearsal = "Rehearsal: generated pictures and random weights, the numbers mean nothing. " if _is_rehearsal(profile) else ""
+    rehearsal = (
+        "Rehearsal: generated pictures and random weights, the numbers mean nothing. " if _is_rehearsal(profile) else ""
+    )
     return f"{rehearsal}Ours: {data}, {how}. Paper: SALICON validation, fitted on the evaluation images."
 
 
@@ -223,8 +253,10 @@ def above_the_prior(rows: pd.DataFrame, methods: Iterable[str], metric: str = "C
         side: ", ".join(f"{label} {mean:.3f}" for label, mean in known.items() if (mean > prior) == above) or "none"
         for side, above in (("above", True), ("not above", False))
     }
-    return (f"{metric} of the centre prior: {prior:.3f}. {variant} maps above it: {words['above']}. "
-            f"Not above it: {words['not above']}.")
+    return (
+        f"{metric} of the centre prior: {prior:.3f}. {variant} maps above it: {words['above']}. "
+        f"Not above it: {words['not above']}."
+    )
 
 
 # ------------------------------------------------------------------------------------------------------ live examples
@@ -362,7 +394,9 @@ def _places(shown: Examples) -> int:
     hook = shown.layer.register_forward_hook(lambda module, given, output: found.append(output.shape[-2:].numel()))
     try:
         largest = max(shown.images, key=lambda image: image.size)
-        extract(shown.network, largest[None], layer=shown.layer, method="gradcam", smoothing="none", principal_component=False)
+        extract(
+            shown.network, largest[None], layer=shown.layer, method="gradcam", smoothing="none", principal_component=False
+        )
     finally:
         hook.remove()
     return max(found)

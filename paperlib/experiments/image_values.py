@@ -26,8 +26,15 @@ def tidy_values(values: Mapping[str, Values]) -> tuple[pd.DataFrame, dict[str, n
     for method, by_variant in values.items():
         for (variant, metric), one in by_variant.items():
             known = one[~np.isnan(one)]
-            rows.append({"method": method, "variant": variant, "metric": metric, "n": len(known),
-                         "value": float(known.mean()) if len(known) else np.nan})
+            rows.append(
+                {
+                    "method": method,
+                    "variant": variant,
+                    "metric": metric,
+                    "n": len(known),
+                    "value": float(known.mean()) if len(known) else np.nan,
+                }
+            )
             arrays[f"{method}|{variant}|{metric}"] = one
     return pd.DataFrame(rows), arrays
 
@@ -44,8 +51,14 @@ def differences_unit(experiment: str, dataset: str, measured: Iterable[Unit], n_
     """
     needs = list(measured)
     return Unit.of(
-        experiment, f"differences/{dataset}", "paperlib.experiments.image_values:differences", needs=needs,
-        dataset=dataset, experiment=experiment, n_resamples=n_resamples, seeds=[dict(unit.params)["seed"] for unit in needs],
+        experiment,
+        f"differences/{dataset}",
+        "paperlib.experiments.image_values:differences",
+        needs=needs,
+        dataset=dataset,
+        experiment=experiment,
+        n_resamples=n_resamples,
+        seeds=[dict(unit.params)["seed"] for unit in needs],
     )
 
 
@@ -56,8 +69,17 @@ def differences(params: dict[str, Any], inputs: Inputs, scratch: Path) -> Result
     for (variant, metric), methods in pooled.items():
         lows, highs = bootstrap_mean(np.stack(list(methods.values())), n_resamples=params["n_resamples"])
         for (method, one), low, high in zip(methods.items(), lows, highs, strict=True):
-            rows.append({"method": method, "variant": f"interval/{variant}", "metric": metric, "low": low, "high": high,
-                         "n": int((~np.isnan(one)).sum()), "value": float(np.nanmean(one))})
+            rows.append(
+                {
+                    "method": method,
+                    "variant": f"interval/{variant}",
+                    "metric": metric,
+                    "low": low,
+                    "high": high,
+                    "n": int((~np.isnan(one)).sum()),
+                    "value": float(np.nanmean(one)),
+                }
+            )
         reference = pooled.get((_reference_variant(variant), metric), {}).get(REFERENCE)
         others = {method: one for method, one in methods.items() if method != REFERENCE}
         if reference is not None and others:
@@ -97,7 +119,9 @@ def _compared(
     rows = []
     for found in compare_with(sign * reference, {name: sign * one for name, one in others.items()}, n_resamples=n_resamples):
         common = {"method": found["name"], "metric": metric, "n": found["images"]}
-        rows.append(common | {"variant": f"difference/{variant}", "value": found["difference"], "low": found["low"],
-                              "high": found["high"]})
+        rows.append(
+            common
+            | {"variant": f"difference/{variant}", "value": found["difference"], "low": found["low"], "high": found["high"]}
+        )
         rows.append(common | {"variant": f"p_holm/{variant}", "value": found["p_holm"]})
     return rows

@@ -27,8 +27,7 @@ Parts = dict[str, pd.Series]
 
 def _by_seed(rows: pd.DataFrame, method: str, metric: str, variant: str = "fitted", dataset: str = "world") -> pd.Series:
     chosen = rows[
-        (rows["method"] == method) & (rows["metric"] == metric) & (rows["variant"] == variant)
-        & (rows["dataset"] == dataset)
+        (rows["method"] == method) & (rows["metric"] == metric) & (rows["variant"] == variant) & (rows["dataset"] == dataset)
     ]
     return chosen.set_index("seed")["value"]
 
@@ -44,10 +43,10 @@ def extraction_parts(rows: pd.DataFrame) -> Parts:
         "KLD: centre prior − Baseline": value("center_prior", "KLD") - value("baseline", "KLD"),
         "CC: saliency net − Baseline": value(supervised, "CC") - value("baseline", "CC"),
         "KLD: Baseline − saliency net": value("baseline", "KLD") - value(supervised, "KLD"),
-        "control, raw one-pass maps, CC: Baseline − centre prior":
-            value("baseline", "CC", "plain") - value("center_prior", "CC", "raw"),
-        "control, uniform observers, CC: Baseline − centre prior":
-            value("uniform_observers", "CC") - value("center_prior", "CC"),
+        "control, raw one-pass maps, CC: Baseline − centre prior": value("baseline", "CC", "plain")
+        - value("center_prior", "CC", "raw"),
+        "control, uniform observers, CC: Baseline − centre prior": value("uniform_observers", "CC")
+        - value("center_prior", "CC"),
         "control, noise map, CC: noise − centre prior": value("noise_map", "CC") - value("center_prior", "CC"),
     }
     return {label: series for label, series in parts.items() if len(series) or not label.startswith("control")}
@@ -66,8 +65,10 @@ def masking_parts(rows: pd.DataFrame) -> Parts:
     parts = {f"LeRF − MoRF, {name}": average.loc[subject, key] for name, key in maps.items()}
     parts |= {f"LeRF − MoRF at the worst fraction, {name}": worst.loc[subject, key] for name, key in maps.items()}
     controls = {
-        "control, HalfImage": (subject, "half_image"), "control, saliency per cell": (subject, "saliency_grid"),
-        "control, random map": (subject, "random"), "control, centre map": (subject, "center"),
+        "control, HalfImage": (subject, "half_image"),
+        "control, saliency per cell": (subject, "saliency_grid"),
+        "control, random map": (subject, "random"),
+        "control, centre map": (subject, "center"),
         "control, uniform observers, saliency": ("uniform_observers", "saliency"),
         "control, uniform observers, GradCAM": ("uniform_observers", "gradcam"),
         "control, unpretrained net, GradCAM": ("unpretrained", "gradcam"),
@@ -84,8 +85,8 @@ def dual_task_parts(rows: pd.DataFrame) -> Parts:
     value = partial(_by_seed, rows, dataset=gazed)
     for method in ("baseline_sal_loss", "baseline_gradcam_loss"):
         label = paper.METHODS[method].label.removeprefix("Baseline-")
-        parts[f"SROCC: {label} − Baseline"] = (
-            _by_seed(rows, method, "SROCC", "quality", scored) - _by_seed(rows, "baseline", "SROCC", "quality", scored)
+        parts[f"SROCC: {label} − Baseline"] = _by_seed(rows, method, "SROCC", "quality", scored) - _by_seed(
+            rows, "baseline", "SROCC", "quality", scored
         )
         parts[f"CC: {label} − Baseline"] = value(method, "CC") - value("baseline", "CC")
         one_pass = value("baseline", "CC", "plain_fitted")
@@ -130,18 +131,25 @@ def controls_in_words(parts: dict[str, Parts]) -> list[str]:
     """One sentence per claim that has controls: which of them show the claim's effect as well, and which do not."""
     sentences = []
     for id, quantities in parts.items():
-        means = {label.removeprefix("control, "): series.mean() for label, series in quantities.items()
-                 if label.startswith("control")}
+        means = {
+            label.removeprefix("control, "): series.mean()
+            for label, series in quantities.items()
+            if label.startswith("control")
+        }
         shown = [label for label, mean in means.items() if mean > NOTABLE]
         others = [label for label in means if label not in shown]
         if means:
-            sentences.append(f"{id}. Shown by these controls as well: {'; '.join(shown) or 'none'}. "
-                             f"Not shown by: {'; '.join(others) or 'none'}.")
+            sentences.append(
+                f"{id}. Shown by these controls as well: {'; '.join(shown) or 'none'}. "
+                f"Not shown by: {'; '.join(others) or 'none'}."
+            )
     return sentences
 
 
 PARTS: dict[str, tuple[str, Callable[[pd.DataFrame], Parts]]] = {
-    "C1": ("extraction", extraction_parts), "C2": ("masking", masking_parts), "C3": ("dual_task", dual_task_parts),
+    "C1": ("extraction", extraction_parts),
+    "C2": ("masking", masking_parts),
+    "C3": ("dual_task", dual_task_parts),
     "C4": ("compression", compression.claim_parts),
 }
 """Per claim, the section whose rows decide it, and how."""
@@ -155,17 +163,36 @@ def results(parts: dict[str, Parts], profile: "Profile") -> list[ClaimResult]:
         repeats = list(quantities[label])
         value, low, high = interval(repeats) if repeats else (math.nan, math.nan, math.nan)
         outcome = UNTESTED if profile.evidence == "stand-ins" else verdict(id, quantities)
-        out.append(ClaimResult(
-            id, paper.CLAIMS[id].text, value, low, high, len(repeats), outcome, profile.name,
-            label, {name: float(series.mean()) for name, series in quantities.items()},
-        ))
+        out.append(
+            ClaimResult(
+                id,
+                paper.CLAIMS[id].text,
+                value,
+                low,
+                high,
+                len(repeats),
+                outcome,
+                profile.name,
+                label,
+                {name: float(series.mean()) for name, series in quantities.items()},
+            )
+        )
     return out
 
 
 def spread(parts: dict[str, Parts]) -> pd.DataFrame:
     """Mean, standard deviation and number of repeats of every part: what README shows."""
-    return pd.DataFrame([
-        {"claim": id, "quantity": label, "mean": series.mean(), "sd": series.std(), "n": len(series),
-         "verdict": "" if label.startswith("control") else verdict(id, quantities)}
-        for id, quantities in parts.items() for label, series in quantities.items()
-    ])
+    return pd.DataFrame(
+        [
+            {
+                "claim": id,
+                "quantity": label,
+                "mean": series.mean(),
+                "sd": series.std(),
+                "n": len(series),
+                "verdict": "" if label.startswith("control") else verdict(id, quantities),
+            }
+            for id, quantities in parts.items()
+            for label, series in quantities.items()
+        ]
+    )

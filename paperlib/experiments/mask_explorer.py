@@ -88,9 +88,9 @@ class Material:
     @cached_property
     def importance(self) -> Callable[[int], NDArray[np.float64]]:
         """Number of a picture -> importance of its cells for HalfImage, (rows, columns); the network is asked once."""
-        return cache(lambda image: leave_one_out(
-            self.score, self.images[image][None], HALF_IMAGE_FILL, device=self.device
-        )[0])
+        return cache(
+            lambda image: leave_one_out(self.score, self.images[image][None], HALF_IMAGE_FILL, device=self.device)[0]
+        )
 
 
 @dataclass(frozen=True)
@@ -138,8 +138,18 @@ def masked(material: Material, choice: MaskChoice) -> View:
     hidden = fill(image[None], mask, choice.fill)[0]
     whole, score = whole_scores(material.score, np.stack([image, hidden]), material.device).tolist()
     mos = float(material.mos[choice.image]) if len(material.mos) else None
-    return View(choice, material.captions[choice.image], material.network, image, relevance, hidden, float(mask.mean()),
-                whole, score, mos)
+    return View(
+        choice,
+        material.captions[choice.image],
+        material.network,
+        image,
+        relevance,
+        hidden,
+        float(mask.mean()),
+        whole,
+        score,
+        mos,
+    )
 
 
 def _mask(material: Material, choice: MaskChoice, size: tuple[int, int]) -> tuple[NDArray, NDArray[np.bool_]]:
@@ -176,9 +186,13 @@ def _world(profile: "Profile") -> Material:
     gradcam = smoothed_maps(smoothing_params(profile), network, world.images)
     maps = {"saliency": list(world.density), "gradcam": list(gradcam)}
     return Material(
-        images=list(world.images), captions=_numbered(world.family), mos=world.mos[profile.observers].tolist(),
-        maps=maps | _controls(world.images, seed), network=look("baseline").label,
-        score=network_score(network, profile.masking.score_batch), **_blur(profile),
+        images=list(world.images),
+        captions=_numbered(world.family),
+        mos=world.mos[profile.observers].tolist(),
+        maps=maps | _controls(world.images, seed),
+        network=look("baseline").label,
+        score=network_score(network, profile.masking.score_batch),
+        **_blur(profile),
     )
 
 
@@ -192,16 +206,18 @@ def _photographs(profile: "Profile") -> Material:
     images = [picture(record, seen) for record in records]
     network, _ = scoring_network(origin, profile)
     return Material(
-        images=images, captions=_numbered(record.key for record in records),
-        mos=source.pictures.mos[:len(records)].tolist() if source.face == "opinions" else (),
-        maps=_stored_maps(profile, source, images) | _controls(images, profile.seeds[0]), network=look(method).label,
-        score=network_score(network, profile.masking.score_batch), device=device(), **_blur(profile),
+        images=images,
+        captions=_numbered(record.key for record in records),
+        mos=source.pictures.mos[: len(records)].tolist() if source.face == "opinions" else (),
+        maps=_stored_maps(profile, source, images) | _controls(images, profile.seeds[0]),
+        network=look(method).label,
+        score=network_score(network, profile.masking.score_batch),
+        device=device(),
+        **_blur(profile),
     )
 
 
-def _stored_maps(
-    profile: "Profile", source: Source, images: Sequence[np.ndarray]
-) -> dict[str, list[np.ndarray]]:
+def _stored_maps(profile: "Profile", source: Source, images: Sequence[np.ndarray]) -> dict[str, list[np.ndarray]]:
     """The maps behind Figure 2 of the first pictures: where people look, if known, then the first network's own."""
     curves, *_ = photo_masking.source_units(profile, source)
     shards = [scores.needs for scores in curves.needs if dict(scores.params)["first"] < len(images)]
@@ -212,7 +228,8 @@ def _stored_maps(
             stored.setdefault(name, {}).update(results[unit.name].arrays)
     return {
         name: [sized(stored[name][f"maps.{index}"], image.shape[:2]) for index, image in enumerate(images)]
-        for name in reversed(NETWORK_MAPS) if name in stored
+        for name in reversed(NETWORK_MAPS)
+        if name in stored
     }
 
 

@@ -47,9 +47,7 @@ def control_maps(n: int, height: int, width: int, rng: np.random.Generator) -> d
     return {"random": blob_maps(n, height, width, rng), "center": np.tile(center_only(height, width), (n, 1, 1))}
 
 
-def all_masks(
-    maps: Mapping[str, NDArray], importance: NDArray | None, params: Mapping[str, Any]
-) -> dict[str, Masks]:
+def all_masks(maps: Mapping[str, NDArray], importance: NDArray | None, params: Mapping[str, Any]) -> dict[str, Masks]:
     """Masks of pictures of one size, in the order of `MAPS`.
 
     Args:
@@ -57,8 +55,10 @@ def all_masks(
         importance: (n, rows, columns) of `paperlib.maps.half_image.leave_one_out`; None for no masks of cells.
         params: of `masking_params`.
     """
-    masks = {name: quantile_masks(blur(values, params["blur_sigma"], params["kernel_size"]), params["fractions"])
-             for name, values in maps.items()}
+    masks = {
+        name: quantile_masks(blur(values, params["blur_sigma"], params["kernel_size"]), params["fractions"])
+        for name, values in maps.items()
+    }
     if importance is not None:
         size = next(iter(maps.values())).shape[1:]
         masks["half_image"] = half_image.cell_masks(importance, *size, params["cell_counts"])
@@ -114,8 +114,15 @@ def curve_rows(
 
     def row(map_name: str, fill: str, strategy: str, fraction: Any, metric: str, found: Bootstrapped) -> dict[str, Any]:
         low, high = found.interval()
-        return {"method": map_name, "variant": f"{network}/{fill}/{strategy}/{fraction}", "metric": metric,
-                "value": float(found.value), "low": float(low), "high": float(high), "n": len(reference)}
+        return {
+            "method": map_name,
+            "variant": f"{network}/{fill}/{strategy}/{fraction}",
+            "metric": metric,
+            "value": float(found.value),
+            "low": float(low),
+            "high": float(high),
+            "n": len(reference),
+        }
 
     for place, (name, strategy, fraction, fill) in enumerate(keys):
         one = curves.apply(lambda y, place=place: y[..., place])
@@ -136,8 +143,13 @@ def curve_rows(
         if name != "half_image" and (rival := areas.get(("half_image", fill))):
             lead = Bootstrapped(area.value - rival.value, area.draws - rival.draws)
             yield row(name, fill, "LeRF-MoRF", "all", "area_lead", lead)
-            yield {"method": name, "variant": f"{network}/{fill}/LeRF-MoRF/all", "metric": "p", "value": float(lead.p()),
-                   "n": len(reference)}
+            yield {
+                "method": name,
+                "variant": f"{network}/{fill}/LeRF-MoRF/all",
+                "metric": "p",
+                "value": float(lead.p()),
+                "n": len(reference),
+            }
 
 
 def _points(keys: list[Variant], name: str, strategy: str, fill: str) -> dict[float, int]:
@@ -169,5 +181,10 @@ def half_rank(score: Score, images: NDArray[np.uint8], importance: NDArray, devi
 
 def half_rank_row(network: str, ranks: NDArray) -> dict[str, Any]:
     """The row of one network's mean `half_rank` over pictures."""
-    return {"method": "half_image", "variant": f"{network}/{HALF_IMAGE_FILL}/halves/all", "metric": "half_rank",
-            "value": float(ranks.mean()), "n": len(ranks)}
+    return {
+        "method": "half_image",
+        "variant": f"{network}/{HALF_IMAGE_FILL}/halves/all",
+        "metric": "half_rank",
+        "value": float(ranks.mean()),
+        "n": len(ranks),
+    }

@@ -42,12 +42,16 @@ def curves(rows: pd.DataFrame) -> Figure2Data:
     """Figure 2 from the rows of `units`: means over repeats; the ends of intervals are averaged too."""
     tidy = _points(rows).rename(columns={"dataset": "world", "method": "map", "value": "srocc"})
     keys = ["world", "network", "fill", "map", "strategy", "fraction"]
-    means = tidy.groupby(keys, sort=False).agg(
-        srocc=("srocc", "mean"), low=("low", "mean"), high=("high", "mean"), n=("n", "sum")
-    ).reset_index()
+    means = (
+        tidy.groupby(keys, sort=False)
+        .agg(srocc=("srocc", "mean"), low=("low", "mean"), high=("high", "mean"), n=("n", "sum"))
+        .reset_index()
+    )
     unmasked = means[means["map"] == UNMASKED.map]
-    return Figure2Data(means[means["map"] != UNMASKED.map].reset_index(drop=True),
-                       unmasked[["world", "network", "srocc", "low", "high", "n"]].reset_index(drop=True))
+    return Figure2Data(
+        means[means["map"] != UNMASKED.map].reset_index(drop=True),
+        unmasked[["world", "network", "srocc", "low", "high", "n"]].reset_index(drop=True),
+    )
 
 
 def gap_per_fraction(rows: pd.DataFrame) -> pd.DataFrame:

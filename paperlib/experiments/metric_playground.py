@@ -21,9 +21,7 @@ from paperlib.maps.controls import edge_energy_maps, noise_maps, shuffled_maps
 from paperlib.maps.transform import MapTransform, normalise
 from paperlib.metrics.saliency import evaluate
 
-STARTS = {
-    "truth": "gaze density", "edges": "edge energy", "shuffled": "gaze density of another picture", "noise": "noise",
-}
+STARTS = {"truth": "gaze density", "edges": "edge energy", "shuffled": "gaze density of another picture", "noise": "noise"}
 """What a prediction can be made of: key -> words."""
 
 METRICS = {"NSS_fix": "NSS", "SIM": "SIM", "CC": "CC", "KLD": "KLD"}
@@ -96,7 +94,9 @@ class Material:
         rngs = np.random.default_rng(self.seed).spawn(2)
         density = self.world.density
         maps = {
-            "truth": density, "edges": edge_energy_maps(self.world.images), "shuffled": shuffled_maps(density, rngs[0]),
+            "truth": density,
+            "edges": edge_energy_maps(self.world.images),
+            "shuffled": shuffled_maps(density, rngs[0]),
             "noise": noise_maps(*density.shape, rngs[1]),
         }
         return {name: normalise(some) for name, some in maps.items()}
@@ -104,8 +104,10 @@ class Material:
     @cached_property
     def bounds(self) -> dict[str, dict[str, NDArray[np.float64]]]:
         """Metrics of all pictures for what no control changes: the centre prior and gaze itself."""
-        return {PRIOR: self.measure(np.broadcast_to(self.center_prior, self.world.density.shape)),
-                TRUTH: self.measure(self.world.density)}
+        return {
+            PRIOR: self.measure(np.broadcast_to(self.center_prior, self.world.density.shape)),
+            TRUTH: self.measure(self.world.density),
+        }
 
     def measure(self, maps: NDArray) -> dict[str, NDArray[np.float64]]:
         """Name of `METRICS` shown -> values (n,) of maps (n, h, w) of all pictures."""
@@ -157,9 +159,15 @@ def play(material: Material, choice: PlayChoice) -> View:
     density = world.density[choice.image]
     shown = (maps[choice.image], transformed[choice.image], prior, density / density.max())
     return View(
-        choice, material.captions[choice.image], world.images[choice.image], world.fixations[choice.image],
-        dict(zip(ROWS, shown, strict=True)), fitted.curve, fitted.beta,
-        pd.DataFrame.from_dict(here, orient="index"), pd.DataFrame.from_dict(mean, orient="index"),
+        choice,
+        material.captions[choice.image],
+        world.images[choice.image],
+        world.fixations[choice.image],
+        dict(zip(ROWS, shown, strict=True)),
+        fitted.curve,
+        fitted.beta,
+        pd.DataFrame.from_dict(here, orient="index"),
+        pd.DataFrame.from_dict(mean, orient="index"),
     )
 
 

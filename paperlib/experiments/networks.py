@@ -45,9 +45,16 @@ def world_unit(profile: "Profile", part: str, seed: int) -> Unit:
     name = part.split("/")[0]
     shifted = name == "world_shifted"
     return Unit.of(
-        "worlds", f"{part}/seed{seed}", "paperlib.experiments.networks:make_world", cost=5.0,
-        name=name, n=world.n_train if part.endswith("train") else world.n_test + profile.extraction.n_fit,
-        seed=SEEDS[part] + seed, height=world.height, width=world.width, center_bias=world.center_bias,
+        "worlds",
+        f"{part}/seed{seed}",
+        "paperlib.experiments.networks:make_world",
+        cost=5.0,
+        name=name,
+        n=world.n_train if part.endswith("train") else world.n_test + profile.extraction.n_fit,
+        seed=SEEDS[part] + seed,
+        height=world.height,
+        width=world.width,
+        center_bias=world.center_bias,
         families=world.shifted_families if shifted else world.families,
         categories=microworld.UNFAMILIAR if shifted else microworld.FAMILIAR,
         two_subjects=world.two_subjects,
@@ -68,16 +75,28 @@ def network_unit(profile: "Profile", variant: str, seed: int) -> Unit:
     """Training of one of `VARIANTS` in repeat `seed`."""
     training = profile.training
     params = {
-        "task": "baseline", "observers": profile.observers, "center_mos": training.center_mos, "pretrained": True,
-        "train_backbone": True, "epochs": training.epochs,
+        "task": "baseline",
+        "observers": profile.observers,
+        "center_mos": training.center_mos,
+        "pretrained": True,
+        "train_backbone": True,
+        "epochs": training.epochs,
     } | VARIANTS[variant]
     params |= _saliency_params(profile, params["task"])
     return Unit.of(
-        "networks", f"{variant}/seed{seed}", "paperlib.experiments.networks:train",
-        needs=[world_unit(profile, "world/train", seed)], cost=25.0 if params["epochs"] else 1.0,
-        seed=seed, hidden=training.hidden, batch_size=training.batch_size, head_lr=training.head_lr,
-        backbone_lr=training.head_lr * training.backbone_lr_factor, weight_decay=training.weight_decay,
-        weights=_fingerprint(TINY_WEIGHTS) if params["pretrained"] else "none", **params,
+        "networks",
+        f"{variant}/seed{seed}",
+        "paperlib.experiments.networks:train",
+        needs=[world_unit(profile, "world/train", seed)],
+        cost=25.0 if params["epochs"] else 1.0,
+        seed=seed,
+        hidden=training.hidden,
+        batch_size=training.batch_size,
+        head_lr=training.head_lr,
+        backbone_lr=training.head_lr * training.backbone_lr_factor,
+        weight_decay=training.weight_decay,
+        weights=_fingerprint(TINY_WEIGHTS) if params["pretrained"] else "none",
+        **params,
     )
 
 
@@ -90,7 +109,9 @@ def _saliency_params(profile: "Profile", task: str) -> dict[str, Any]:
         return loss
     settings = profile.dual_task
     return loss | {
-        "saliency_weight": profile.training.saliency_weight, "weighting": settings.weighting, "channels": settings.channels,
+        "saliency_weight": profile.training.saliency_weight,
+        "weighting": settings.weighting,
+        "channels": settings.channels,
     }
 
 
@@ -117,9 +138,16 @@ def train(params: dict[str, Any], inputs: Inputs, scratch: Path) -> Result:
     history: list[float] = []
     if params["epochs"]:
         history = fit(
-            task, _groups(task, params), _loss(task, world, params), len(world), epochs=params["epochs"],
-            batch_size=params["batch_size"], weight_decay=params["weight_decay"], seed=seed,
-            checkpoint=scratch / "checkpoint.pt", title=variant,
+            task,
+            _groups(task, params),
+            _loss(task, world, params),
+            len(world),
+            epochs=params["epochs"],
+            batch_size=params["batch_size"],
+            weight_decay=params["weight_decay"],
+            seed=seed,
+            checkpoint=scratch / "checkpoint.pt",
+            title=variant,
         )
     arrays = {key: value.numpy() for key, value in network.state_dict().items()}
     return Result(arrays=arrays | {"history": np.array(history)})
@@ -162,5 +190,5 @@ def load_network(result: Result) -> Baseline:
 def scores(network: nn.Module, images: np.ndarray, batch: int = 100) -> np.ndarray:
     """Scores (n,) of uint8 images (n, h, w, 3)."""
     with torch.no_grad():
-        chunks = [network(to_unit_range(images[start:start + batch])) for start in range(0, len(images), batch)]
+        chunks = [network(to_unit_range(images[start : start + batch])) for start in range(0, len(images), batch)]
     return torch.cat(chunks).numpy()

@@ -29,11 +29,7 @@ from PIL import Image, ImageFilter
 from paperlib.coding import votes
 from paperlib.datasets import own, own_opinions
 from paperlib.datasets.files import listing, read_rgb
-from paperlib.datasets.photographs import (
-    Photograph,
-    open_photographs,
-    predicted_saliency,
-)
+from paperlib.datasets.photographs import Photograph, open_photographs, predicted_saliency
 from paperlib.datasets.sacid import COMPRESSED, PARTS, REFERENCE, TABLE
 from paperlib.datasets.votes_table import SIDES, read_votes
 from paperlib.engine.progress import say
@@ -240,7 +236,9 @@ class _Version:
 
     def content(self) -> bytes:
         image = Image.fromarray(self.photograph.image)
-        return _encoded(image.filter(ImageFilter.GaussianBlur(self.blur)) if self.blur else image, "jpeg", quality=self.quality)
+        return _encoded(
+            image.filter(ImageFilter.GaussianBlur(self.blur)) if self.blur else image, "jpeg", quality=self.quality
+        )
 
 
 def _versions(photographs: Sequence[Photograph]) -> list[_Version]:
@@ -318,7 +316,9 @@ def _answered(study: OwnStudy, photographs: Sequence[Photograph]) -> str:
         expected=np.array([SIDES[row["expected"]] for row in rows]),
     )
     model = votes.AssessorModel(
-        fixations=settings.fixations_per_pair, noise=settings.assessor_noise, tie=settings.tie_threshold,
+        fixations=settings.fixations_per_pair,
+        noise=settings.assessor_noise,
+        tie=settings.tie_threshold,
         inattentive=settings.inattentive,
     )
     gaze = [block_gaze(one, OBSERVERS[0]) for one in shown]

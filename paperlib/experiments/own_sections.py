@@ -25,13 +25,22 @@ def without_data(profile: "Profile") -> dict[str, str]:
     home = next((root / name for name in (_OWN, _OWN.upper()) if (root / name).is_dir()), root)
     pictures = (home / "images").is_dir()
     expected = {
-        "03a": (_OWN in profile.photographs.datasets, pictures,
-                "Table I is left out: it needs images/ and fixations.csv (columns image, subject, x, y)"),
-        "03b": (_OWN in profile.masking.opinions, pictures,
-                "Figure 2 is left out: it needs images/ and mos.csv (columns image, mos) or fixations.csv"),
-        "03d": (profile.compression.compression_set == _OWN, _is_coded(home),
-                f"Table III is left out: it needs the folder {COMPRESSED} with coded pictures and moses.csv, which "
-                "`python -m paperlib code FOLDER` and `python -m paperlib votes FILE --moses moses.csv` make"),
+        "03a": (
+            _OWN in profile.photographs.datasets,
+            pictures,
+            "Table I is left out: it needs images/ and fixations.csv (columns image, subject, x, y)",
+        ),
+        "03b": (
+            _OWN in profile.masking.opinions,
+            pictures,
+            "Figure 2 is left out: it needs images/ and mos.csv (columns image, mos) or fixations.csv",
+        ),
+        "03d": (
+            profile.compression.compression_set == _OWN,
+            _is_coded(home),
+            f"Table III is left out: it needs the folder {COMPRESSED} with coded pictures and moses.csv, which "
+            "`python -m paperlib code FOLDER` and `python -m paperlib votes FILE --moses moses.csv` make",
+        ),
     }
     return {
         notebook: f"{sentence}; {home} has none"

@@ -25,8 +25,8 @@ from typing import Any
 
 import av
 import numpy as np
-from numpy.typing import NDArray
 from filelock import FileLock, Timeout
+from numpy.typing import NDArray
 from PIL import Image
 
 from paperlib.coding.still import CodedStill, code_picture
@@ -133,16 +133,27 @@ def code_folder(
     options = {"bpps": [target / 100 for target in targets], "preset": preset, "saliency": _kind(saliency)}
     require_folder(out)
     units = [
-        Unit.of("own_study", name, "paperlib.experiments.own_study:code_photograph",
-                places={"image": path, "saliency": maps[name], "out": out}, cost=float(path.stat().st_size),
-                photograph=name, targets=targets, preset=preset)
+        Unit.of(
+            "own_study",
+            name,
+            "paperlib.experiments.own_study:code_photograph",
+            places={"image": path, "saliency": maps[name], "out": out},
+            cost=float(path.stat().st_size),
+            photograph=name,
+            targets=targets,
+            preset=preset,
+        )
         for name, path in pictures.items()
     ]
-    with alone(out / _LOCK, f"coding into {out}", "another folder with --out DIR"), TemporaryDirectory(prefix="paperlib-own-study-") as store:
+    with (
+        alone(out / _LOCK, f"coding into {out}", "another folder with --out DIR"),
+        TemporaryDirectory(prefix="paperlib-own-study-") as store,
+    ):
         _claim(out, options)
         results = run(units, ResultStore(Path(store)), title=f"coding {len(pictures)} photographs")
-        return _finished(out, options, [row for name in pictures for row in results[name].rows.to_dict("records")],
-                         assessors, seed)
+        return _finished(
+            out, options, [row for name in pictures for row in results[name].rows.to_dict("records")], assessors, seed
+        )
 
 
 @contextmanager
@@ -169,8 +180,13 @@ def _finished(
     targets = [round(100 * bpp) for bpp in options["bpps"]]
     names = tuple(sorted(coded))
     versions = tuple(Version(target, kind) for target in targets for kind, _ in _RULES)
-    told = {**options, "photographs": list(names), "versions": [one.test_case for one in versions], "left_out": left_out,
-            "notes": notes}
+    told = {
+        **options,
+        "photographs": list(names),
+        "versions": [one.test_case for one in versions],
+        "left_out": left_out,
+        "notes": notes,
+    }
     _write_log(out, told)
     if not names:
         raise ComputationError(f"none of the {len(left_out)} photographs could be coded: {_spelled(left_out)}")
@@ -195,8 +211,10 @@ def _targets(bpps: Sequence[float]) -> tuple[int, ...]:
             raise PaperlibError(f"--bpp must be {_LEAST:g} or more, got {bpp:g}")
         if abs(100 * bpp - round(100 * bpp)) > _DIGITS:
             below = math.floor(100 * bpp) / 100
-            raise PaperlibError(f"--bpp {bpp:g} has more than two digits, and SACID's names hold whole hundredths "
-                                f"(targetbbp100); give {below:.2f} or {below + 0.01:.2f}")
+            raise PaperlibError(
+                f"--bpp {bpp:g} has more than two digits, and SACID's names hold whole hundredths "
+                f"(targetbbp100); give {below:.2f} or {below + 0.01:.2f}"
+            )
     return tuple(sorted({round(100 * bpp) for bpp in bpps}))
 
 
@@ -212,13 +230,15 @@ def _pictures(images: Path) -> dict[str, Path]:
         named.setdefault(path.stem.casefold(), []).append(path)
     twice = [", ".join(path.name for path in own) for own in named.values() if len(own) > 1]
     if twice:
-        raise PaperlibError(f"photographs must have different names without suffix, got {'; '.join(twice)}; rename all "
-                            "but one")
+        raise PaperlibError(
+            f"photographs must have different names without suffix, got {'; '.join(twice)}; rename all but one"
+        )
     stems = {path.name: path.stem for path in files}
     odd = [name for name, stem in stems.items() if stem.strip() != stem or "\\" in stem or not stem.isprintable()]
     if odd:
-        raise PaperlibError(f"names must have no backslash, line break or space at an end, got {listing(map(repr, odd))}; "
-                            "rename them")
+        raise PaperlibError(
+            f"names must have no backslash, line break or space at an end, got {listing(map(repr, odd))}; rename them"
+        )
     return {path.stem: path for path in files}
 
 
@@ -249,15 +269,18 @@ def _claim(out: Path, options: Mapping[str, Any]) -> None:
     if known is None or known.get("made_by") != _MAKER:
         there = [part for part in (*PARTS, LOG, PAIRS) if (out / part).exists()]
         if there:
-            raise PaperlibError(f"{out} holds {listing(there)} that `code` did not write; choose another folder with "
-                                "--out DIR")
+            raise PaperlibError(
+                f"{out} holds {listing(there)} that `code` did not write; choose another folder with --out DIR"
+            )
         _write_log(out, options)
         return
     other = [name for name, value in options.items() if known.get(name) != value]
     if other:
         was = "; ".join(f"{name} {_words(known.get(name))}, now {_words(options[name])}" for name in other)
-        raise PaperlibError(f"{out} holds pictures that were coded with other options ({was}); give the same, or another "
-                            "folder with --out DIR")
+        raise PaperlibError(
+            f"{out} holds pictures that were coded with other options ({was}); give the same, or another "
+            "folder with --out DIR"
+        )
 
 
 def _words(value: Any) -> str:
@@ -287,8 +310,9 @@ def code_photograph(params: dict[str, Any], inputs: Inputs, scratch: Path) -> Re
     except _LeftOut as reason:
         _remove(Path(params["out"]), params["photograph"])
         return Result(rows=[row | {"metric": _LEFT_OUT, "variant": str(reason)}])
-    return Result(rows=[row | {"metric": _CODED, "value": float(fresh)},
-                        *(row | {"metric": _NOTE, "variant": note} for note in notes)])
+    return Result(
+        rows=[row | {"metric": _CODED, "value": float(fresh)}, *(row | {"metric": _NOTE, "variant": note} for note in notes)]
+    )
 
 
 def _coded(params: Mapping[str, Any]) -> tuple[int, list[str]]:
@@ -310,8 +334,7 @@ def _coded(params: Mapping[str, Any]) -> tuple[int, list[str]]:
         missed = []
         for kind, rule in _RULES:
             version = Version(target, kind)
-            asked = {"bpp": version.bpp, "preset": kind, "rule": rule, "encoder": asdict(settings),
-                     "pyav": av.__version__}
+            asked = {"bpp": version.bpp, "preset": kind, "rule": rule, "encoder": asdict(settings), "pyav": av.__version__}
             wanted = json.loads(_json({"inputs": given, "asked": asked}))
             file = out / COMPRESSED / name / f"{version.test_case}.png"
             if _is_there(file, wanted):
@@ -330,7 +353,10 @@ def _coded(params: Mapping[str, Any]) -> tuple[int, list[str]]:
 
 
 def _still(
-    pixels: NDArray[np.uint8], levels: NDArray[Any] | None, version: Version, rule: tuple[int, int],
+    pixels: NDArray[np.uint8],
+    levels: NDArray[Any] | None,
+    version: Version,
+    rule: tuple[int, int],
     settings: EncoderSettings,
 ) -> CodedStill:
     try:
@@ -394,9 +420,7 @@ def _png(pixels: NDArray[Any]) -> bytes:
 # -------------------------------------------------------------------------------------------------------------- pairs
 
 
-def _write_pairs(
-    path: Path, names: Sequence[str], versions: Sequence[Version], assessors: int, seed: int
-) -> list[str]:
+def _write_pairs(path: Path, names: Sequence[str], versions: Sequence[Version], assessors: int, seed: int) -> list[str]:
     """Write the schedule, unless votes stand in the one that is there; then a note says so."""
     text = pairs_text(names, versions, assessors, seed)
     known = path.read_text("utf-8-sig") if path.exists() else ""

@@ -182,12 +182,16 @@ def _moses(found: VoteScores) -> str:
     known = {name: Version.from_case(name) for own in scores.values() for name in own}
     strange = [name for name, version in known.items() if version is None]
     if strange:
-        raise PaperlibError(f"SACID's table names versions like {Version(12, 'p132').test_case}, the votes have "
-                            f"{listing(strange)}; `python -m paperlib code FOLDER` gives such names")
+        raise PaperlibError(
+            f"SACID's table names versions like {Version(12, 'p132').test_case}, the votes have "
+            f"{listing(strange)}; `python -m paperlib code FOLDER` gives such names"
+        )
     absent = [f"{image}/{name}" for image, own in scores.items() for name in sorted(known) if name not in own]
     if absent:
-        raise PaperlibError(f"{len(absent)} of {len(scores) * len(known)} versions have no vote that counts: "
-                            f"{listing(absent)}; add votes on them, or take their photographs out")
+        raise PaperlibError(
+            f"{len(absent)} of {len(scores) * len(known)} versions have no vote that counts: "
+            f"{listing(absent)}; add votes on them, or take their photographs out"
+        )
     stream = io.StringIO()
     table = csv.writer(stream, lineterminator="\n")
     table.writerow(COLUMNS)
@@ -208,8 +212,10 @@ def _require_ours(path: Path, notes: Path, text: str) -> None:
         wrote = ours and told.get("sha256") == _sha256(content)
         foreign += [] if wrote or content == text.encode() else [path]
     if foreign:
-        raise PaperlibError(f"{listing(map(str, foreign))} would be replaced, and `votes` did not write it as it is; move it "
-                            "away, give another name, or add --force")
+        raise PaperlibError(
+            f"{listing(map(str, foreign))} would be replaced, and `votes` did not write it as it is; move it "
+            "away, give another name, or add --force"
+        )
 
 
 def _sha256(content: bytes) -> str:

@@ -28,32 +28,12 @@ from paperlib.engine.store import ResultStore
 from paperlib.engine.units import Inputs, Result, Unit
 from paperlib.errors import PaperlibError
 from paperlib.experiments.artefacts import Column, TableData
-from paperlib.experiments.world_compression import METRICS, preset_order
-from paperlib.experiments.photo_sets import (
-    network_params,
-    network_places,
-    network_resources,
-    told_how_to_get,
-)
-from paperlib.experiments.photo_sources import (
-    ORIGINS,
-    Origin,
-    maker,
-    official_files,
-    own_origins,
-    weights_fingerprint,
-)
+from paperlib.experiments.photo_sets import network_params, network_places, network_resources, told_how_to_get
+from paperlib.experiments.photo_sources import ORIGINS, Origin, maker, official_files, own_origins, weights_fingerprint
 from paperlib.experiments.photo_training import Training, trainings
-from paperlib.experiments.picture_scores import (
-    CENTER,
-    FAILURE,
-    OWN,
-    SHUFFLED,
-    UNIFORM,
-    opened,
-    sample,
-)
+from paperlib.experiments.picture_scores import CENTER, FAILURE, OWN, SHUFFLED, UNIFORM, opened, sample
 from paperlib.experiments.sacid_rehearsal import write_sacid_standins
+from paperlib.experiments.world_compression import METRICS, preset_order
 from paperlib.maps.transform import to_levels
 from paperlib.metrics.agreement import per_image, rank_intervals, summarise
 from paperlib.metrics.inference import compare_with
@@ -95,8 +75,10 @@ def units(profile: "Profile") -> list[Unit]:
     settings = profile.compression
     if settings.compression_set not in DATASETS:
         known = " and ".join(map(repr, DATASETS))
-        raise PaperlibError(f"compression_set={settings.compression_set!r}: Table III knows {known}, or "
-                            "empty for the study with simulated assessors")
+        raise PaperlibError(
+            f"compression_set={settings.compression_set!r}: Table III knows {known}, or "
+            "empty for the study with simulated assessors"
+        )
     if settings.size_mode not in SIZE_MODES:
         raise PaperlibError(f"size_mode={settings.size_mode!r} is not known; choose from: {', '.join(SIZE_MODES)}")
     if profile.evidence == "stand-ins":
@@ -124,8 +106,10 @@ def open_source(profile: "Profile") -> Source:
             presets.
     """
     if not profile.data_root:
-        raise PaperlibError(f"profile {profile.name!r} needs the folder of its data: give --data-root DIR, with "
-                            f"{_INSIDE[profile.compression.compression_set]} in it")
+        raise PaperlibError(
+            f"profile {profile.name!r} needs the folder of its data: give --data-root DIR, with "
+            f"{_INSIDE[profile.compression.compression_set]} in it"
+        )
     name, n = profile.compression.compression_set, profile.compression.n_sequences
     root, partial = _home(Path(profile.data_root), name), profile.evidence == "stand-ins"
     with told_how_to_get(profile, name):
@@ -133,10 +117,13 @@ def open_source(profile: "Profile") -> Source:
     scores = pictures.scores
     rates, kinds = set(scores.bpps.tolist()), set(scores.presets.tolist())
     if min(len(scores.sequences), len(rates), len(kinds)) < _FEW or len(scores.versions) != len(rates) * len(kinds):
-        raise PaperlibError(f"{pictures.title}: Table III needs at least {_FEW} sequences, bit-rates and presets, every "
-                            f"preset at every bit-rate, got {len(scores.sequences)}, {len(rates)} and {len(kinds)}")
-    return Source(pictures, root, {"dataset": name, "partial": partial, "n_sequences": n,
-                                   "fingerprint": pictures.fingerprint})
+        raise PaperlibError(
+            f"{pictures.title}: Table III needs at least {_FEW} sequences, bit-rates and presets, every "
+            f"preset at every bit-rate, got {len(scores.sequences)}, {len(rates)} and {len(kinds)}"
+        )
+    return Source(
+        pictures, root, {"dataset": name, "partial": partial, "n_sequences": n, "fingerprint": pictures.fingerprint}
+    )
 
 
 _INSIDE = {SACID: "SACID", OWN_DATA: "the folders that `python -m paperlib code FOLDER` writes and moses.csv"}
@@ -148,8 +135,14 @@ def _home(root: Path, name: str) -> Path:
 
 def check_unit(source: Source) -> Unit:
     """Reads every picture once, so that bad files end the run before a network is loaded."""
-    return Unit.of(EXPERIMENT, f"pictures/{source.pictures.name}", "paperlib.experiments.photo_compression:check_pictures",
-                   places={"root": source.root}, cost=60.0, **source.params)
+    return Unit.of(
+        EXPERIMENT,
+        f"pictures/{source.pictures.name}",
+        "paperlib.experiments.photo_compression:check_pictures",
+        places={"root": source.root},
+        cost=60.0,
+        **source.params,
+    )
 
 
 @dataclass(frozen=True)
@@ -216,8 +209,14 @@ def agreement_unit(profile: "Profile", source: Source, checked: Unit) -> Unit:
         except _Absent as reason:
             absent.append((line.method, str(reason)))
     return Unit.of(
-        EXPERIMENT, f"agreement/{source.pictures.name}", "paperlib.experiments.photo_compression:agree", needs=[checked, *needs],
-        places={"root": source.root}, shards=shards, absent=absent, size_mode=profile.compression.size_mode,
+        EXPERIMENT,
+        f"agreement/{source.pictures.name}",
+        "paperlib.experiments.photo_compression:agree",
+        needs=[checked, *needs],
+        places={"root": source.root},
+        shards=shards,
+        absent=absent,
+        size_mode=profile.compression.size_mode,
         **source.params,
     )
 
@@ -236,23 +235,45 @@ def scores_units(profile: "Profile", source: Source, checked: Unit, line: Line) 
     if line.judge in BASELINES:
         trained = _trainings(profile, line.judge)
         return {
-            one.seed: _shards(profile, source, line, [checked, one.unit], seed=one.seed, training=one.unit.name,
-                              backbone=one.network.backbone, variant=one.network.variant)
+            one.seed: _shards(
+                profile,
+                source,
+                line,
+                [checked, one.unit],
+                seed=one.seed,
+                training=one.unit.name,
+                backbone=one.network.backbone,
+                variant=one.network.variant,
+            )
             for one in trained
         }
     root, settings = Path(profile.weights_root), profile.compression
     if line.origin is not None:
         _require_files(official_files(line.origin), root)
-        return {0: _shards(profile, source, line, [checked], network=line.origin.model, layer=line.origin.layer,
-                           content=weights_fingerprint(line.origin, root))}
+        return {
+            0: _shards(
+                profile,
+                source,
+                line,
+                [checked],
+                network=line.origin.model,
+                layer=line.origin.layer,
+                content=weights_fingerprint(line.origin, root),
+            )
+        }
     files = describe(line.judge).files
     _require_files(files, root)
     maps = []
     if line.weights not in (OWN, CENTER, SHUFFLED, UNIFORM):
         maps = [maps_unit(profile, source, checked, line.weights)]
-    content = " ".join(weights_fingerprint(Origin("network", weights=str(official_path(file, root))), root) for file in files)
-    return {0: _shards(profile, source, line, [checked, *maps], maps=maps[0].name if maps else "", content=content,
-                       crops=settings.crops)}
+    content = " ".join(
+        weights_fingerprint(Origin("network", weights=str(official_path(file, root))), root) for file in files
+    )
+    return {
+        0: _shards(
+            profile, source, line, [checked, *maps], maps=maps[0].name if maps else "", content=content, crops=settings.crops
+        )
+    }
 
 
 def _require_files(files: Iterable[OfficialFile], root: Path) -> None:
@@ -282,23 +303,38 @@ def _all_trainings(profile: "Profile") -> list[Training]:
         raise _Absent(f"it cannot be trained: {error}") from error
 
 
-def _shards(
-    profile: "Profile", source: Source, line: Line, needs: Sequence[Unit], seed: int = 0, **own: Any
-) -> list[Unit]:
+def _shards(profile: "Profile", source: Source, line: Line, needs: Sequence[Unit], seed: int = 0, **own: Any) -> list[Unit]:
     settings, n = profile.compression, len(source.pictures.scores.sequences)
     blank = dict.fromkeys(("training", "backbone", "variant", "network", "layer", "maps", "content"), "")
     params = blank | {"crops": 0} | own
-    places = {"root": source.root, "weights_root": profile.weights_root, "cache": profile.store_root / "scores",
-              "weights_file": line.origin.weights if line.origin else ""}
+    places = {
+        "root": source.root,
+        "weights_root": profile.weights_root,
+        "cache": profile.store_root / "scores",
+        "weights_file": line.origin.weights if line.origin else "",
+    }
     resources = {} if line.judge in ON_CPU else {"gpus": 1.0}
     store = ResultStore(profile.store_root)
 
     def attempt(first: int, number: int) -> Unit:
         return Unit.of(
-            EXPERIMENT, f"scores/{line.method}/seed{seed}/{first}", "paperlib.experiments.picture_scores:score_shard",
-            needs=needs, places=places, cost=5.0 if line.judge in ON_CPU else 100.0, resources=resources, first=first,
-            last=min(first + settings.sequence_shard, n), method=line.method, judge=line.judge, weights=line.weights,
-            seed=seed, size_mode=settings.size_mode, attempt=number, **params, **source.params,
+            EXPERIMENT,
+            f"scores/{line.method}/seed{seed}/{first}",
+            "paperlib.experiments.picture_scores:score_shard",
+            needs=needs,
+            places=places,
+            cost=5.0 if line.judge in ON_CPU else 100.0,
+            resources=resources,
+            first=first,
+            last=min(first + settings.sequence_shard, n),
+            method=line.method,
+            judge=line.judge,
+            weights=line.weights,
+            seed=seed,
+            size_mode=settings.size_mode,
+            attempt=number,
+            **params,
+            **source.params,
         )
 
     starts = range(0, n, settings.sequence_shard)
@@ -326,10 +362,17 @@ def maps_unit(profile: "Profile", source: Source, checked: Unit, method: str) ->
     _require_files(official_files(origin), root)
     smoothing = profile.extraction
     return Unit.of(
-        EXPERIMENT, f"maps/{method}/{source.pictures.name}", "paperlib.experiments.photo_compression:make_maps", needs=[checked],
-        places=network_places(profile, origin) | {"root": source.root}, cost=20.0, resources=network_resources(origin),
-        smoothing=smoothing.smoothing, principal_component=smoothing.principal_component,
-        **network_params(profile, origin), **source.params,
+        EXPERIMENT,
+        f"maps/{method}/{source.pictures.name}",
+        "paperlib.experiments.photo_compression:make_maps",
+        needs=[checked],
+        places=network_places(profile, origin) | {"root": source.root},
+        cost=20.0,
+        resources=network_resources(origin),
+        smoothing=smoothing.smoothing,
+        principal_component=smoothing.principal_component,
+        **network_params(profile, origin),
+        **source.params,
     )
 
 
@@ -345,8 +388,16 @@ def check_pictures(params: dict[str, Any], inputs: Inputs, scratch: Path) -> Res
     pictures = opened(params)
     found = sacid_set.check(pictures, progress)
     common = {"experiment": EXPERIMENT, "method": _FIRST, "dataset": pictures.name, "variant": "data", "n": found.pictures}
-    return Result(rows=[common | {"metric": name, "value": float(value)} for name, value in (
-        ("sequences", found.sequences), ("pictures", found.pictures), ("references", found.references))])
+    return Result(
+        rows=[
+            common | {"metric": name, "value": float(value)}
+            for name, value in (
+                ("sequences", found.sequences),
+                ("pictures", found.pictures),
+                ("references", found.references),
+            )
+        ]
+    )
 
 
 @dataclass(frozen=True)
@@ -383,15 +434,25 @@ def agree(params: dict[str, Any], inputs: Inputs, scratch: Path) -> Result:
     """
     scores = opened(params).scores
     raw, failed = _raw_scores(params, inputs)
-    raw |= {(BITRATE, 0): np.broadcast_to(scores.bpps, scores.subjective.shape),
-            (PRESETS, 0): preset_order(scores.subjective, scores.presets)}
+    raw |= {
+        (BITRATE, 0): np.broadcast_to(scores.bpps, scores.subjective.shape),
+        (PRESETS, 0): preset_order(scores.subjective, scores.presets),
+    }
     found = per_image(np.stack([*raw.values()]), scores.subjective, scores.bpps, drop_sign=True)
     measured = dict(zip(METRICS, (found.srocc, found.plcc, found.fraccp), strict=True))
     common = {"experiment": EXPERIMENT, "dataset": params["dataset"]}
     rows = [
-        common | {"method": method, "metric": metric, "variant": sequence, "seed": seed, "value": float(value),
-                  "n": len(scores.versions)}
-        for place, (method, seed) in enumerate(raw) for metric, values in measured.items()
+        common
+        | {
+            "method": method,
+            "metric": metric,
+            "variant": sequence,
+            "seed": seed,
+            "value": float(value),
+            "n": len(scores.versions),
+        }
+        for place, (method, seed) in enumerate(raw)
+        for metric, values in measured.items()
         for sequence, value in zip(scores.sequences, values[place], strict=True)
         if np.isfinite(value) and (method, metric) != (BITRATE, "FracCP")
     ]
@@ -406,8 +467,7 @@ def _raw_scores(
     scores, failed = {}, dict(params["absent"])
     for method, seed, names in params["shards"]:
         results = [inputs[name] for name in names]
-        reasons = [reason for result in results
-                   for reason in result.rows.loc[result.rows["metric"] == FAILURE, "variant"]]
+        reasons = [reason for result in results for reason in result.rows.loc[result.rows["metric"] == FAILURE, "variant"]]
         if reasons:
             failed[method] = reasons[0]
             continue
@@ -477,8 +537,10 @@ def _compared(values: pd.DataFrame, pairs: Sequence[tuple[str, str]]) -> pd.Data
     columns = ["images", "difference", "low", "high", "p", "p_holm", "survives"]
     differences = {f"{one} {other}": values.loc[one].to_numpy() - values.loc[other].to_numpy() for one, other in pairs}
     tests = compare_with(np.zeros(values.shape[1]), differences) if pairs else []
-    named = [{"method": one, "reference": other} | {name: test[name] for name in columns}
-             for (one, other), test in zip(pairs, tests, strict=True)]
+    named = [
+        {"method": one, "reference": other} | {name: test[name] for name in columns}
+        for (one, other), test in zip(pairs, tests, strict=True)
+    ]
     return pd.DataFrame(named, columns=["method", "reference", *columns])
 
 
@@ -494,8 +556,16 @@ def ranks(rows: pd.DataFrame, metric: str = "FracCP") -> pd.DataFrame:
     if len(values) == 0 or values.notna().all().sum() < _FEW:
         return pd.DataFrame(columns=["method", "rank", "low", "high", "first", "images"])
     found = rank_intervals(values.to_numpy())
-    table = pd.DataFrame({"method": values.index, "rank": found.rank, "low": found.low, "high": found.high,
-                          "first": found.first, "images": found.images})
+    table = pd.DataFrame(
+        {
+            "method": values.index,
+            "rank": found.rank,
+            "low": found.low,
+            "high": found.high,
+            "first": found.first,
+            "images": found.images,
+        }
+    )
     return table.sort_values("rank", kind="stable", ignore_index=True)
 
 
@@ -531,11 +601,17 @@ def table(rows: pd.DataFrame, profile: "Profile") -> TableData:
     for section, method in _lines_of_the_table(profile):
         for metric in METRICS:
             published = paper.published(3, method, dataset, metric)
-            cells.append({
-                "section": section, "method": method, "dataset": dataset, "metric": metric,
-                **found[metric].get(method, _BLANK), "published": math.nan if published is None else published,
-                "ranked": section != "Control",
-            })
+            cells.append(
+                {
+                    "section": section,
+                    "method": method,
+                    "dataset": dataset,
+                    "metric": metric,
+                    **found[metric].get(method, _BLANK),
+                    "published": math.nan if published is None else published,
+                    "ranked": section != "Control",
+                }
+            )
     title = "Table III: agreement on non-uniformly coded images"
     return TableData("table3", title, _caption(rows, profile), columns, pd.DataFrame(cells), (*NOTES, *_notes(rows)))
 
@@ -547,8 +623,10 @@ def _numbers(rows: pd.DataFrame, metric: str) -> dict[str, dict[str, Any]]:
     chosen = rows[rows["metric"] == metric]
     spread = chosen.groupby(["method", "seed"])["value"].mean().groupby("method").std()
     return {
-        one["name"]: {name: one[name] for name in ("value", "low", "high", "n")} | {
-            "sd": spread[one["name"]], "p_holm": p_holm.get(one["name"], math.nan),
+        one["name"]: {name: one[name] for name in ("value", "low", "high", "n")}
+        | {
+            "sd": spread[one["name"]],
+            "p_holm": p_holm.get(one["name"], math.nan),
             "alike": bool(p_holm.get(one["name"], 0.0) > ALPHA),
         }
         for one in (summarise(list(values.index), values.to_numpy()) if len(values) else [])
@@ -577,8 +655,10 @@ def _notes(rows: pd.DataFrame) -> list[str]:
     if len(fewer):
         counts = " or ".join(map(str, sorted(set(fewer))))
         labels = ", ".join(paper.look(method).label for method in fewer.index)
-        notes.append(f"These rows speak of {counts} of the {n.max()} photographs, those with a reference: {labels}. Compare "
-                     "them with other rows by tests and ranks, which are taken on common photographs.")
+        notes.append(
+            f"These rows speak of {counts} of the {n.max()} photographs, those with a reference: {labels}. Compare "
+            "them with other rows by tests and ranks, which are taken on common photographs."
+        )
     failed = rows[rows["metric"] == FAILURE]
     return notes + [f"{paper.look(row.method).label}: not available: {row.variant}" for row in failed.itertuples()]
 
@@ -598,13 +678,19 @@ def _caption(rows: pd.DataFrame, profile: "Profile") -> str:
 
 
 NOTES = (
-    ("SROCC and PLCC over all versions of a photograph, absolute value, mean over photographs, no logistic mapping. "
-     "FracCP over the pairs of presets at one photograph and bit-rate; chance is .5, and bit-rate alone cannot order such "
-     "a pair."),
-    (f"† Not told apart from bit-rate alone (SROCC, PLCC) or from a fixed order of the presets (FracCP): p > {ALPHA} in "
-     "a sign-flip test paired by photograph, with Holm's correction over the rows. Rows without it lie above or below."),
-    ("The fixed order of the presets is learned on the other photographs. EW metrics weigh with the map that steered "
-     "the encoder; their controls weigh with a fixed Gaussian about the middle, with another photograph's map, evenly "
-     "(which is the plain metric), and, where one is named, with another model's map of the reference. Controls take no "
-     "part in the ranking."),
+    (
+        "SROCC and PLCC over all versions of a photograph, absolute value, mean over photographs, no logistic mapping. "
+        "FracCP over the pairs of presets at one photograph and bit-rate; chance is .5, and bit-rate alone cannot order such "
+        "a pair."
+    ),
+    (
+        f"† Not told apart from bit-rate alone (SROCC, PLCC) or from a fixed order of the presets (FracCP): p > {ALPHA} in "
+        "a sign-flip test paired by photograph, with Holm's correction over the rows. Rows without it lie above or below."
+    ),
+    (
+        "The fixed order of the presets is learned on the other photographs. EW metrics weigh with the map that steered "
+        "the encoder; their controls weigh with a fixed Gaussian about the middle, with another photograph's map, evenly "
+        "(which is the plain metric), and, where one is named, with another model's map of the reference. Controls take no "
+        "part in the ranking."
+    ),
 )

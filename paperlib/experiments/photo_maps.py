@@ -22,22 +22,8 @@ from paperlib.engine.progress import progress
 from paperlib.engine.units import Inputs, Result, Unit
 from paperlib.errors import PaperlibError
 from paperlib.experiments.image_values import differences_unit, tidy_values
-from paperlib.experiments.photo_sets import (
-    AsSeen,
-    Source,
-    StoredLevels,
-    maps_units,
-    open_gaze_source,
-    origins,
-    reopened,
-)
-from paperlib.experiments.photo_sources import (
-    SCORE_KINDS,
-    Origin,
-    require_weights,
-    scoring_network,
-    sized,
-)
+from paperlib.experiments.photo_sets import AsSeen, Source, StoredLevels, maps_units, open_gaze_source, origins, reopened
+from paperlib.experiments.photo_sources import SCORE_KINDS, Origin, require_weights, scoring_network, sized
 from paperlib.experiments.rehearsal import write_standins
 from paperlib.maps.center_prior import GaussianPrior
 from paperlib.maps.transform import MapTransform, TransformStatistics, to_levels
@@ -67,8 +53,11 @@ def units(profile: "Profile") -> list[Unit]:
         require_weights(origins(profile, source), Path(profile.weights_root))
     for source in sources:
         measured = measured_units(profile, source)
-        out += [gaze_unit(profile, source), *measured.values(),
-                differences_unit(EXPERIMENT, source.name, measured.values(), profile.extraction.n_resamples)]
+        out += [
+            gaze_unit(profile, source),
+            *measured.values(),
+            differences_unit(EXPERIMENT, source.name, measured.values(), profile.extraction.n_resamples),
+        ]
     return out
 
 
@@ -86,15 +75,29 @@ def measured_units(profile: "Profile", source: Source) -> dict[str, Unit]:
 
 def gaze_unit(profile: "Profile", source: Source) -> Unit:
     """Reads all gaze data of a set once, and keeps the moments of each image's density for centre priors."""
-    return Unit.of(EXPERIMENT, f"gaze/{source.name}", "paperlib.experiments.photo_maps:read_gaze",
-                   places={"root": source.root}, cost=50.0, **source.params)
+    return Unit.of(
+        EXPERIMENT,
+        f"gaze/{source.name}",
+        "paperlib.experiments.photo_maps:read_gaze",
+        places={"root": source.root},
+        cost=50.0,
+        **source.params,
+    )
 
 
 def _measured_unit(profile: "Profile", source: Source, gaze: Unit, method: str, maps: Sequence[Unit]) -> Unit:
     return Unit.of(
-        EXPERIMENT, f"{method}/{source.name}", "paperlib.experiments.photo_maps:measure", needs=[gaze, *maps],
-        places={"root": source.root}, cost=10.0, method=method, n_folds=profile.photographs.n_folds,
-        shard=profile.photographs.shard, seed=profile.seeds[0], **source.params,
+        EXPERIMENT,
+        f"{method}/{source.name}",
+        "paperlib.experiments.photo_maps:measure",
+        needs=[gaze, *maps],
+        places={"root": source.root},
+        cost=10.0,
+        method=method,
+        n_folds=profile.photographs.n_folds,
+        shard=profile.photographs.shard,
+        seed=profile.seeds[0],
+        **source.params,
     )
 
 
@@ -107,16 +110,37 @@ def read_gaze(params: dict[str, Any], inputs: Inputs, scratch: Path) -> Result:
     moments: list[tuple[float, ...]] = []
     statistics = check(gaze_set, progress, lambda density: moments.append(astuple(GaussianPrior.of(density))))
     if statistics.pictures < 2:
-        raise PaperlibError(f"{gaze_set.title}: at least 2 pictures with gaze are needed, since transform and centre prior of "
-                            "one come from the others; got 1")
-    counts = {name: getattr(statistics, name) for name in (
-        "pictures", "fixations", "dropped", "without_fixations", "observers", "density_mean", "density_sd", "density_support",
-    )}
-    rows = pd.DataFrame([
-        {"experiment": EXPERIMENT, "method": "gaze", "dataset": gaze_set.name, "variant": "data", "metric": name,
-         "value": np.nan if value is None else float(value), "n": len(gaze_set)}
-        for name, value in counts.items()
-    ])
+        raise PaperlibError(
+            f"{gaze_set.title}: at least 2 pictures with gaze are needed, since transform and centre prior of "
+            "one come from the others; got 1"
+        )
+    counts = {
+        name: getattr(statistics, name)
+        for name in (
+            "pictures",
+            "fixations",
+            "dropped",
+            "without_fixations",
+            "observers",
+            "density_mean",
+            "density_sd",
+            "density_support",
+        )
+    }
+    rows = pd.DataFrame(
+        [
+            {
+                "experiment": EXPERIMENT,
+                "method": "gaze",
+                "dataset": gaze_set.name,
+                "variant": "data",
+                "metric": name,
+                "value": np.nan if value is None else float(value),
+                "n": len(gaze_set),
+            }
+            for name, value in counts.items()
+        ]
+    )
     return Result(rows=rows, arrays={"moments": np.array(moments)})
 
 
@@ -137,9 +161,11 @@ def measure(params: dict[str, Any], inputs: Inputs, scratch: Path) -> Result:
         values = _values(records, folds, stored("maps"))
         if levels.has_plain and not shift:
             plain = _values(records, folds, stored("plain"))
-            values |= {(label, metric): plain[variant, metric]
-                       for variant, label in (("raw", "plain"), ("fitted", "plain_fitted"))
-                       for metric in dict.fromkeys(metric for _, metric in plain)}
+            values |= {
+                (label, metric): plain[variant, metric]
+                for variant, label in (("raw", "plain"), ("fitted", "plain_fitted"))
+                for metric in dict.fromkeys(metric for _, metric in plain)
+            }
     rows, arrays = tidy_values({params["method"]: values})
     rows = rows.assign(experiment=EXPERIMENT, dataset=params["dataset"], seed=params["seed"])
     return Result(rows=rows, arrays=arrays)
@@ -157,9 +183,7 @@ class _Folds:
         priors = [GaussianPrior(*numbers) for numbers in moments]
         self.n = n
         self.whole = self._prior(priors)
-        self.others = [
-            self._prior([prior for index, prior in enumerate(priors) if index % n != fold]) for fold in range(n)
-        ]
+        self.others = [self._prior([prior for index, prior in enumerate(priors) if index % n != fold]) for fold in range(n)]
 
     @staticmethod
     def _prior(priors: Sequence[GaussianPrior]) -> Prior:
@@ -174,8 +198,11 @@ def _values(records: Sequence[GazeRecord], folds: _Folds, levels: LevelsOf) -> d
         fold = index % folds.n
         density, fixations = record.load_density(), fixation_map(record.load_fixations(), record.size)
         own, all_seen = levels(index, folds.others[fold]), levels(index, folds.whole)
-        maps = {"raw": own.astype(np.float32) / 255, "fitted": held_out[fold].transform(own),
-                "fitted_on_test": on_test.transform(all_seen)}
+        maps = {
+            "raw": own.astype(np.float32) / 255,
+            "fitted": held_out[fold].transform(own),
+            "fitted_on_test": on_test.transform(all_seen),
+        }
         stack = np.stack(list(maps.values()))
         metrics = evaluate(stack, *(np.broadcast_to(one, stack.shape) for one in (density, fixations)))
         for metric, values in metrics.items():
@@ -184,9 +211,7 @@ def _values(records: Sequence[GazeRecord], folds: _Folds, levels: LevelsOf) -> d
     return {key: np.array(values) for key, values in found.items()}
 
 
-def _fits(
-    records: Sequence[GazeRecord], folds: _Folds, levels: LevelsOf
-) -> tuple[list[MapTransform], MapTransform]:
+def _fits(records: Sequence[GazeRecord], folds: _Folds, levels: LevelsOf) -> tuple[list[MapTransform], MapTransform]:
     """For each fold the transform fitted on the other folds, and the one fitted on all images; one pass over the data."""
     others, whole = [TransformStatistics() for _ in range(folds.n)], TransformStatistics()
     for index, record in enumerate(progress(records)):
@@ -196,8 +221,10 @@ def _fits(
                 prior = folds.others[fold]
                 statistics.add(levels(index, prior), density, prior(*record.size))
         whole.add(levels(index, folds.whole), density, folds.whole(*record.size))
-    return ([MapTransform(*statistics.solve(), prior) for statistics, prior in zip(others, folds.others, strict=True)],
-            MapTransform(*whole.solve(), folds.whole))
+    return (
+        [MapTransform(*statistics.solve(), prior) for statistics, prior in zip(others, folds.others, strict=True)],
+        MapTransform(*whole.solve(), folds.whole),
+    )
 
 
 # ----------------------------------------------------------------------------------------------------------- examples
@@ -245,13 +272,19 @@ def examples(results: Mapping[str, Result], profile: "Profile", n: int) -> dict[
     chosen = _figure_methods(known)
     method = next((method for method, origin in chosen.items() if origin.kind in SCORE_KINDS), None)
     if method is None:
-        raise PaperlibError(f"profile {profile.name!r} names no IQA network whose maps could be shown: give one with --model "
-                            "NAME[@LAYER][=WEIGHTS]")
+        raise PaperlibError(
+            f"profile {profile.name!r} names no IQA network whose maps could be shown: give one with --model "
+            "NAME[@LAYER][=WEIGHTS]"
+        )
     stored: dict[str, dict[str, np.ndarray]] = {}
     for role, result in results.items():
         stored.setdefault(role.rpartition("/")[0], {}).update(result.arrays)
     network, layer = scoring_network(known[method], profile)
     return {
-        "images": shown.images(), "density": shown.densities(), "network": network, "layer": layer,
-        "maps": {look(name).label: shown.maps(levels) for name, levels in stored.items()}, "captions": shown.captions,
+        "images": shown.images(),
+        "density": shown.densities(),
+        "network": network,
+        "layer": layer,
+        "maps": {look(name).label: shown.maps(levels) for name, levels in stored.items()},
+        "captions": shown.captions,
     }

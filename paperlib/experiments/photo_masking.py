@@ -104,8 +104,10 @@ def networks(profile: "Profile", source: Source) -> dict[str, Origin]:
     known = origins(profile, source)
     chosen = {method: origin for method, origin in known.items() if origin.kind in ("baseline", "quality")}
     if not chosen:
-        raise PaperlibError(f"profile {profile.name!r} names no IQA network whose scores could be looked at: give one with "
-                            "--model NAME[@LAYER][=WEIGHTS]")
+        raise PaperlibError(
+            f"profile {profile.name!r} names no IQA network whose scores could be looked at: give one with "
+            "--model NAME[@LAYER][=WEIGHTS]"
+        )
     return chosen
 
 
@@ -117,8 +119,14 @@ def _saliency(profile: "Profile", source: Source) -> dict[str, Origin]:
 
 def source_units(profile: "Profile", source: Source) -> list[Unit]:
     """One unit of curves per network, with what it needs."""
-    checked = Unit.of(EXPERIMENT, f"pictures/{source.name}", "paperlib.experiments.photo_masking:check_pictures",
-                      places={"root": source.root}, cost=30.0, **source.params)
+    checked = Unit.of(
+        EXPERIMENT,
+        f"pictures/{source.name}",
+        "paperlib.experiments.photo_masking:check_pictures",
+        places={"root": source.root},
+        cost=30.0,
+        **source.params,
+    )
     saliency = [maps_units(profile, source, checked, *pair) for pair in _saliency(profile, source).items()]
     found = []
     for method, origin in networks(profile, source).items():
@@ -127,23 +135,39 @@ def source_units(profile: "Profile", source: Source) -> list[Unit]:
             _scores_unit(profile, source, method, origin, dict(own.params)["first"], [own, *others])
             for own, *others in zip(own_maps, *saliency, strict=True)
         ]
-        found.append(Unit.of(
-            EXPERIMENT, f"{method}/{source.name}", "paperlib.experiments.photo_masking:draw_curves", needs=shards,
-            places={"root": source.root}, network=method, seed=profile.seeds[0], **source.params,
-        ))
+        found.append(
+            Unit.of(
+                EXPERIMENT,
+                f"{method}/{source.name}",
+                "paperlib.experiments.photo_masking:draw_curves",
+                needs=shards,
+                places={"root": source.root},
+                network=method,
+                seed=profile.seeds[0],
+                **source.params,
+            )
+        )
     return found
 
 
-def _scores_unit(
-    profile: "Profile", source: Source, method: str, origin: Origin, first: int, needs: Sequence[Unit]
-) -> Unit:
+def _scores_unit(profile: "Profile", source: Source, method: str, origin: Origin, first: int, needs: Sequence[Unit]) -> Unit:
     settings = profile.masking
     places = network_places(profile, origin) | {"root": source.root, "cache": profile.store_root / "scores"}
     return Unit.of(
-        EXPERIMENT, f"scores/{method}/{source.name}/{first}", "paperlib.experiments.photo_masking:score_shard", needs=needs,
-        places=places, cost=100.0, resources=network_resources(origin), first=first, last=dict(needs[0].params)["last"],
-        n_halves=max(0, min(settings.n_halves - first, profile.photographs.shard)), score_batch=settings.score_batch,
-        **source.params, **network_params(profile, origin), **masking_params(settings),
+        EXPERIMENT,
+        f"scores/{method}/{source.name}/{first}",
+        "paperlib.experiments.photo_masking:score_shard",
+        needs=needs,
+        places=places,
+        cost=100.0,
+        resources=network_resources(origin),
+        first=first,
+        last=dict(needs[0].params)["last"],
+        n_halves=max(0, min(settings.n_halves - first, profile.photographs.shard)),
+        score_batch=settings.score_batch,
+        **source.params,
+        **network_params(profile, origin),
+        **masking_params(settings),
     )
 
 
@@ -155,8 +179,18 @@ def check_pictures(params: dict[str, Any], inputs: Inputs, scratch: Path) -> Res
     pictures = reopened(params)
     check = {"opinions": opinions.check, "gaze": gaze.check}[params["face"]]
     check(pictures, progress)
-    return Result(rows=[{"method": "pictures", "dataset": params["dataset"], "variant": "data", "metric": "pictures",
-                         "value": float(len(pictures)), "n": len(pictures)}])
+    return Result(
+        rows=[
+            {
+                "method": "pictures",
+                "dataset": params["dataset"],
+                "variant": "data",
+                "metric": "pictures",
+                "value": float(len(pictures)),
+                "n": len(pictures),
+            }
+        ]
+    )
 
 
 def score_shard(params: dict[str, Any], inputs: Inputs, scratch: Path) -> Result:
@@ -165,7 +199,7 @@ def score_shard(params: dict[str, Any], inputs: Inputs, scratch: Path) -> Result
     Arrays: `variants` (v,) texts map/strategy/fraction/fill, the first for no mask; `scores` (v, n); `half_ranks` (k,) as
     `paperlib.experiments.masked_scores.half_rank`.
     """
-    records = reopened(params).records[params["first"]:params["last"]]
+    records = reopened(params).records[params["first"] : params["last"]]
     groups = list(_alike(records, params))
     with ScoreCache(_cache_file(params)) as cache:
         shard = _Shard(params, inputs, cache)
@@ -192,10 +226,12 @@ def _size(params: Mapping[str, Any]) -> tuple[int, int]:
 def _alike(records: Sequence[Any], params: Mapping[str, Any]) -> Iterator[list[int]]:
     """Places of pictures that the network sees at one size, at most `CHUNK` together."""
     sizes = [_size(params) if all(_size(params)) else record.size for record in records]
-    for _, group in groupby(sorted(range(len(records)), key=lambda place: (sizes[place], place)), key=lambda place: sizes[place]):
+    for _, group in groupby(
+        sorted(range(len(records)), key=lambda place: (sizes[place], place)), key=lambda place: sizes[place]
+    ):
         places = list(group)
         for start in range(0, len(places), CHUNK):
-            yield places[start:start + CHUNK]
+            yield places[start : start + CHUNK]
 
 
 class _Shard:
@@ -228,14 +264,16 @@ class _Shard:
         missing = [variant for variant, keys in wanted.items() if any(key not in known for key in keys)]
         for fill in self.params["fills"]:
             new = {name: tuple(one.fraction for one in missing if one.map == name and one.fill == fill) for name in masks}
-            unscored = {name: replace(own, fractions=tuple(dict.fromkeys(new[name]))) for name, own in masks.items() if new[name]}
+            unscored = {
+                name: replace(own, fractions=tuple(dict.fromkeys(new[name]))) for name, own in masks.items() if new[name]
+            }
             for variant, scores in masked_scores(self.score, images, unscored, [fill], device(), self.params["score_batch"]):
                 fresh = dict(zip(wanted[variant], scores.tolist(), strict=True))
                 self.cache.add(fresh)
                 known |= fresh
-        whole = self._once(
-            [[f"{one} whole"] for one in seen], lambda: whole_scores(self.score, images, device())[:, None]
-        )[:, 0]
+        whole = self._once([[f"{one} whole"] for one in seen], lambda: whole_scores(self.score, images, device())[:, None])[
+            :, 0
+        ]
         return {UNMASKED: whole} | {variant: np.array([known[key] for key in keys]) for variant, keys in wanted.items()}
 
     def _seen(self, images: NDArray[np.uint8]) -> list[str]:
@@ -271,8 +309,10 @@ class _Shard:
 
     def _maps(self, records: Sequence[Any], places: Sequence[int], size: tuple[int, int]) -> dict[str, NDArray]:
         first = self.params["first"]
-        maps = {name: np.stack([sized(arrays[f"maps.{first + place}"], size) for place in places])
-                for name, arrays in self.levels.items()}
+        maps = {
+            name: np.stack([sized(arrays[f"maps.{first + place}"], size) for place in places])
+            for name, arrays in self.levels.items()
+        }
         seeds = [[self.params["seed"], zlib.crc32(record.key.encode())] for record in records]
         controls = [control_maps(1, *size, np.random.default_rng(seed)) for seed in seeds]
         return maps | {name: np.concatenate([one[name] for one in controls]) for name in controls[0]}

@@ -139,7 +139,9 @@ def _opened(face: str, name: str, root: Path, options: Mapping[str, Any]) -> Gaz
 
 def reopened(params: Mapping[str, Any]) -> GazeSet | OpinionSet:
     """The set that a unit's parameters (`Source.params`) and its place `root` name."""
-    options = {key: params[key] for key in ("edition", "sigma_px", "px_per_degree", "partial", *_OWN_OPTIONS) if key in params}
+    options = {
+        key: params[key] for key in ("edition", "sigma_px", "px_per_degree", "partial", *_OWN_OPTIONS) if key in params
+    }
     return _opened(params["face"], params["dataset"], Path(params["root"]), options)
 
 
@@ -166,10 +168,17 @@ def maps_units(profile: "Profile", source: Source, after: Unit, method: str, ori
     n = len(source.pictures)
     return [
         Unit.of(
-            "maps", f"{method}/{source.face}/{source.name}/{first}", "paperlib.experiments.photo_sets:make_maps",
-            needs=[after], places=network_places(profile, origin) | {"root": source.root},
-            cost=20.0 if origin.kind in SCORE_KINDS else 5.0, resources=network_resources(origin), first=first, last=min(first + settings.shard, n),
-            **source.params, **params,
+            "maps",
+            f"{method}/{source.face}/{source.name}/{first}",
+            "paperlib.experiments.photo_sets:make_maps",
+            needs=[after],
+            places=network_places(profile, origin) | {"root": source.root},
+            cost=20.0 if origin.kind in SCORE_KINDS else 5.0,
+            resources=network_resources(origin),
+            first=first,
+            last=min(first + settings.shard, n),
+            **source.params,
+            **params,
         )
         for first in range(0, n, settings.shard)
     ]
@@ -181,9 +190,15 @@ def network_params(profile: "Profile", origin: Origin) -> dict[str, Any]:
     params: dict[str, Any] = {"kind": origin.kind, "model": origin.model, "seed": profile.seeds[0]}
     params["content"] = "" if origin.kind == "folder" else weights_fingerprint(origin, Path(profile.weights_root))
     if origin.kind in (*SCORE_KINDS, "activation"):
-        params |= {"layer": origin.layer, "input_height": settings.input_height, "input_width": settings.input_width,
-                   "optimise": settings.optimise, "precision": settings.precision, "n_passes": smoothing.n_passes,
-                   "max_angle": smoothing.max_angle}
+        params |= {
+            "layer": origin.layer,
+            "input_height": settings.input_height,
+            "input_width": settings.input_width,
+            "optimise": settings.optimise,
+            "precision": settings.precision,
+            "n_passes": smoothing.n_passes,
+            "max_angle": smoothing.max_angle,
+        }
     return params
 
 
@@ -210,11 +225,11 @@ def _folder_content(source: Source, name: str) -> str:
 
 def make_maps(params: dict[str, Any], inputs: Inputs, scratch: Path) -> Result:
     """Compute of `maps_units`: arrays `maps.<index>` and `plain.<index>`, (h, w) uint8 grey levels."""
-    records = reopened(params).records[params["first"]:params["last"]]
+    records = reopened(params).records[params["first"] : params["last"]]
     make = maker(params, [record.key for record in records])
     arrays: dict[str, np.ndarray] = {}
     for start in progress(range(0, len(records), CHUNK)):
-        for kind, maps in make(records[start:start + CHUNK]).items():
+        for kind, maps in make(records[start : start + CHUNK]).items():
             arrays |= {f"{kind}.{params['first'] + start + place}": to_levels(one) for place, one in enumerate(maps)}
     return Result(arrays=arrays)
 
@@ -247,9 +262,7 @@ class AsSeen:
 
     def maps(self, levels: Mapping[str, np.ndarray], kind: str = "maps") -> list[np.ndarray]:
         """Maps (h, w) float32 in [0, 1] from the arrays of `make_maps`, those of a set's first pictures."""
-        return [
-            sized(levels[f"{kind}.{index}"], size).astype(np.float32) / 255 for index, size in enumerate(self.sizes)
-        ]
+        return [sized(levels[f"{kind}.{index}"], size).astype(np.float32) / 255 for index, size in enumerate(self.sizes)]
 
 
 class StoredLevels:

@@ -84,13 +84,17 @@ def own_origins(models: Sequence[str]) -> dict[str, Origin]:
         spec, _, weights = text.partition("=")
         name, _, layer = spec.partition("@")
         if not name:
-            raise PaperlibError(f"{text!r} names no model; write NAME[@LAYER][=WEIGHTS], for example cnniqa@conv1=weights.pth")
+            raise PaperlibError(
+                f"{text!r} names no model; write NAME[@LAYER][=WEIGHTS], for example cnniqa@conv1=weights.pth"
+            )
         if weights and not Path(weights).is_file():
             raise PaperlibError(f"there is no file of weights {weights} (model {name})")
         if name.startswith("timm:"):
             backbone = name.removeprefix("timm:")
-            new = {f"{backbone}, {what}": Origin(kind, backbone, layer, weights)
-                   for what, kind in (("activations", "activation"), ("random head", "random_head"))}
+            new = {
+                f"{backbone}, {what}": Origin(kind, backbone, layer, weights)
+                for what, kind in (("activations", "activation"), ("random head", "random_head"))
+            }
         else:
             new = {name: Origin("quality", name, layer, weights)}
             _source_files(new[name])
@@ -139,9 +143,11 @@ def require_weights(origins: dict[str, Origin], root: Path) -> None:
     if missing:
         listed = "; ".join(f"{file.name} ({file.where})" for file in missing)
         names = " ".join(file.short for file in missing)
-        raise PaperlibError(f"{len(missing)} file(s) of weights are missing in {root}: {listed}. "
-                            f"`python -m paperlib data fetch {names}` gets them or says how; or give another folder with "
-                            "--weights DIR")
+        raise PaperlibError(
+            f"{len(missing)} file(s) of weights are missing in {root}: {listed}. "
+            f"`python -m paperlib data fetch {names}` gets them or says how; or give another folder with "
+            "--weights DIR"
+        )
 
 
 def weights_file(origin: Origin, root: Path) -> Path:
@@ -228,8 +234,10 @@ def _from_network(params: dict[str, Any]) -> Maker:
     if params["kind"] == "activation":
         ways = {"maps": {"method": "activation", "smoothing": "none", "principal_component": False}}
     else:
-        ways = {"maps": {"smoothing": params["smoothing"], "principal_component": params["principal_component"]},
-                "plain": {"smoothing": "none", "principal_component": False}}
+        ways = {
+            "maps": {"smoothing": params["smoothing"], "principal_component": params["principal_component"]},
+            "plain": {"smoothing": "none", "principal_component": False},
+        }
 
     def make(records: Sequence[GazeRecord]) -> dict[str, list[np.ndarray]]:
         found: dict[str, list[np.ndarray]] = {name: [] for name in ways}
@@ -244,8 +252,16 @@ def _from_network(params: dict[str, Any]) -> Maker:
 
 def scoring_network(origin: Origin, profile: "Profile") -> tuple[nn.Module, nn.Module]:
     """The IQA network of an origin, not optimised, on the CPU or GPU, and its feature layer."""
-    return load_network({"kind": origin.kind, "model": origin.model, "layer": origin.layer, "weights": origin.weights,
-                         "weights_root": profile.weights_root, "optimise": False})
+    return load_network(
+        {
+            "kind": origin.kind,
+            "model": origin.model,
+            "layer": origin.layer,
+            "weights": origin.weights,
+            "weights_root": profile.weights_root,
+            "optimise": False,
+        }
+    )
 
 
 def load_network(params: Mapping[str, Any]) -> tuple[nn.Module, nn.Module]:
@@ -253,7 +269,9 @@ def load_network(params: Mapping[str, Any]) -> tuple[nn.Module, nn.Module]:
     root, weights = Path(params["weights_root"]), params["weights"]
     if params["kind"] == "quality":
         model = load_quality_model(
-            params["model"], layer=params["layer"] or None, weights=Path(weights) if weights else None,
+            params["model"],
+            layer=params["layer"] or None,
+            weights=Path(weights) if weights else None,
             weights_root=root if root.is_dir() else None,
         ).to(device())
         network = _optimised(model.network, params)
@@ -285,9 +303,7 @@ def _optimised(network: nn.Module, params: Mapping[str, Any]) -> nn.Module:
         return network
 
 
-def _same_size(
-    records: Sequence[GazeRecord], size: tuple[int, int]
-) -> Iterator[tuple[list[GazeRecord], np.ndarray]]:
+def _same_size(records: Sequence[GazeRecord], size: tuple[int, int]) -> Iterator[tuple[list[GazeRecord], np.ndarray]]:
     """Neighbouring records whose pictures have one size, with the pictures (n, h, w, 3); resized to `size` if it is set."""
     loaded = ((record, picture(record, size)) for record in records)
     for _, group in groupby(loaded, key=lambda pair: pair[1].shape):

@@ -72,9 +72,7 @@ if TYPE_CHECKING:
 PARTS = ("training", "validation")
 """Of the opinion set: what is trained on. There is no early stopping, so validation pictures are free for it."""
 
-METHODS = {
-    "baseline": "baseline", "sal_loss": "baseline_sal_loss", "gradcam_loss": "baseline_gradcam_loss",
-}
+METHODS = {"baseline": "baseline", "sal_loss": "baseline_sal_loss", "gradcam_loss": "baseline_gradcam_loss"}
 """Variant -> key of `paperlib.paper.METHODS`; with another backbone than the first `<key>_<backbone>`, if there is one."""
 
 SUPERVISED = ("msinet", "transalnet")
@@ -109,12 +107,15 @@ def networks(settings: "DualTaskSettings") -> list[Network]:
     unknown = [f"variant {one}" for one in settings.variants if one not in METHODS]
     unknown += [f"target {one}" for one in settings.targets if one not in ORIGINS]
     if unknown:
-        raise PaperlibError(f"Table II knows no {listing(unknown)}; variants are {', '.join(METHODS)}, targets are "
-                            f"{', '.join(ORIGINS)}")
+        raise PaperlibError(
+            f"Table II knows no {listing(unknown)}; variants are {', '.join(METHODS)}, targets are {', '.join(ORIGINS)}"
+        )
     return [
         _network(settings, backbone, variant, target)
-        for number, wanted in enumerate(settings.targets) for backbone in settings.backbones
-        for variant in settings.variants if variant != "baseline" or not number
+        for number, wanted in enumerate(settings.targets)
+        for backbone in settings.backbones
+        for variant in settings.variants
+        if variant != "baseline" or not number
         for target in ("" if variant == "baseline" else wanted,)
     ]
 
@@ -147,7 +148,8 @@ def _opened_sets(profile: "Profile") -> _Sets:
     if profile.evidence == "stand-ins":
         write_standins(profile)
     return _Sets(
-        training_source(profile, settings), tuple(_opinions(profile, name) for name in settings.quality_sets),
+        training_source(profile, settings),
+        tuple(_opinions(profile, name) for name in settings.quality_sets),
         tuple(open_gaze_source(profile, name) for name in settings.gaze_sets),
     )
 
@@ -267,8 +269,14 @@ def check_unit(pairs: Source, tests: Sequence[Source]) -> Unit:
     places = {"root": pairs.root} | {f"root_{test.name}": test.root for test in tests}
     names, prints = zip(*((test.name, test.params["fingerprint"]) for test in tests), strict=True)
     return Unit.of(
-        EXPERIMENT, f"leaks/{pairs.name}", "paperlib.experiments.photo_training:check_leaks", places=places, cost=60.0,
-        tests=names, test_fingerprints=prints, **pairs.params,
+        EXPERIMENT,
+        f"leaks/{pairs.name}",
+        "paperlib.experiments.photo_training:check_leaks",
+        places=places,
+        cost=60.0,
+        tests=names,
+        test_fingerprints=prints,
+        **pairs.params,
     )
 
 
@@ -289,23 +297,52 @@ def training_unit(
     resources = {"gpus": settings.training_gpus} if settings.training_gpus else {}
     cache = profile.store_root / "scores" / "pairs"
     return Unit.of(
-        EXPERIMENT, f"train/{network.name}/seed{seed}", "paperlib.experiments.photo_training:train",
-        needs=needs, places={"root": pairs.root, "weights_root": profile.weights_root, "cache": cache}, cost=10_000.0,
-        resources=resources, seed=seed, shard=profile.photographs.shard,
-        **_training_params(profile, settings, network), **pairs.params,
+        EXPERIMENT,
+        f"train/{network.name}/seed{seed}",
+        "paperlib.experiments.photo_training:train",
+        needs=needs,
+        places={"root": pairs.root, "weights_root": profile.weights_root, "cache": cache},
+        cost=10_000.0,
+        resources=resources,
+        seed=seed,
+        shard=profile.photographs.shard,
+        **_training_params(profile, settings, network),
+        **pairs.params,
     )
 
 
 def _training_params(profile: "Profile", settings: "DualTaskSettings", network: Network) -> dict[str, Any]:
     own = profile.training
-    names = ("steps", "accumulate", "warm_up", "clip_norm", "ema_decay", "deterministic", "training_precision",
-             "training_height", "training_width", "crop_height", "crop_width", "weighting", "channels")
-    return {name: getattr(settings, name) for name in names} | _kind(settings, network) | {
-        "method": network.method, "target": network.target, "batch_size": own.batch_size, "head_lr": own.head_lr,
-        "backbone_lr": own.head_lr * own.backbone_lr_factor, "weight_decay": own.weight_decay,
-        "saliency_loss": own.saliency_loss, "saliency_weight": own.saliency_weight,
-        "content": weights_fingerprint(_imagenet(network.backbone), Path(profile.weights_root)),
-    }
+    names = (
+        "steps",
+        "accumulate",
+        "warm_up",
+        "clip_norm",
+        "ema_decay",
+        "deterministic",
+        "training_precision",
+        "training_height",
+        "training_width",
+        "crop_height",
+        "crop_width",
+        "weighting",
+        "channels",
+    )
+    return (
+        {name: getattr(settings, name) for name in names}
+        | _kind(settings, network)
+        | {
+            "method": network.method,
+            "target": network.target,
+            "batch_size": own.batch_size,
+            "head_lr": own.head_lr,
+            "backbone_lr": own.head_lr * own.backbone_lr_factor,
+            "weight_decay": own.weight_decay,
+            "saliency_loss": own.saliency_loss,
+            "saliency_weight": own.saliency_weight,
+            "content": weights_fingerprint(_imagenet(network.backbone), Path(profile.weights_root)),
+        }
+    )
 
 
 def _kind(settings: "DualTaskSettings", network: Network) -> dict[str, Any]:
@@ -315,18 +352,27 @@ def _kind(settings: "DualTaskSettings", network: Network) -> dict[str, Any]:
 
 def losses_unit(training: Training) -> Unit:
     """What a training has to tell besides its network."""
-    return Unit.of(EXPERIMENT, f"losses/{training.name}", "paperlib.experiments.photo_training:losses",
-                   needs=[training.unit])
+    return Unit.of(
+        EXPERIMENT, f"losses/{training.name}", "paperlib.experiments.photo_training:losses", needs=[training.unit]
+    )
 
 
 def quality_unit(profile: "Profile", settings: "DualTaskSettings", training: Training, test: Source) -> Unit:
     """Scores of a test set and their agreement with MOS."""
     seen, network = profile.photographs, training.network
     return Unit.of(
-        EXPERIMENT, f"quality/{network.name}/{test.name}/seed{training.seed}",
-        "paperlib.experiments.photo_training:measure_quality", needs=[training.unit],
-        places={"root": test.root}, cost=50.0, method=network.method, seed=training.seed,
-        input_height=seen.input_height, input_width=seen.input_width, **_kind(settings, network), **test.params,
+        EXPERIMENT,
+        f"quality/{network.name}/{test.name}/seed{training.seed}",
+        "paperlib.experiments.photo_training:measure_quality",
+        needs=[training.unit],
+        places={"root": test.root},
+        cost=50.0,
+        method=network.method,
+        seed=training.seed,
+        input_height=seen.input_height,
+        input_width=seen.input_width,
+        **_kind(settings, network),
+        **test.params,
     )
 
 
@@ -335,16 +381,25 @@ def map_units(profile: "Profile", settings: "DualTaskSettings", training: Traini
     network, n, shard = training.network, len(source.pictures), profile.photographs.shard
     smoothing = profile.extraction
     how = network_params(profile, _imagenet(network.backbone)) | {
-        "kind": "baseline", "smoothing": smoothing.smoothing, "principal_component": smoothing.principal_component,
+        "kind": "baseline",
+        "smoothing": smoothing.smoothing,
+        "principal_component": smoothing.principal_component,
         "seed": training.seed,
     }
     needs = [training.unit, photo_maps.gaze_unit(profile, source)]
     return [
         Unit.of(
-            EXPERIMENT, f"maps/{network.name}/{source.name}/seed{training.seed}/{first}",
-            "paperlib.experiments.photo_training:make_trained_maps", needs=needs,
-            places={"root": source.root}, cost=20.0, first=first, last=min(first + shard, n), **how,
-            **_kind(settings, network), **source.params,
+            EXPERIMENT,
+            f"maps/{network.name}/{source.name}/seed{training.seed}/{first}",
+            "paperlib.experiments.photo_training:make_trained_maps",
+            needs=needs,
+            places={"root": source.root},
+            cost=20.0,
+            first=first,
+            last=min(first + shard, n),
+            **how,
+            **_kind(settings, network),
+            **source.params,
         )
         for first in range(0, n, shard)
     ]
@@ -354,10 +409,17 @@ def saliency_unit(profile: "Profile", settings: "DualTaskSettings", training: Tr
     """Measures the maps of `map_units` as Table I does."""
     needs = [photo_maps.gaze_unit(profile, source), *map_units(profile, settings, training, source)]
     return Unit.of(
-        EXPERIMENT, f"saliency/{training.network.name}/{source.name}/seed{training.seed}",
-        "paperlib.experiments.photo_maps:measure", needs=needs, places={"root": source.root}, cost=10.0,
-        method=training.network.method, seed=training.seed, shard=profile.photographs.shard,
-        n_folds=profile.photographs.n_folds, **source.params,
+        EXPERIMENT,
+        f"saliency/{training.network.name}/{source.name}/seed{training.seed}",
+        "paperlib.experiments.photo_maps:measure",
+        needs=needs,
+        places={"root": source.root},
+        cost=10.0,
+        method=training.network.method,
+        seed=training.seed,
+        shard=profile.photographs.shard,
+        n_folds=profile.photographs.n_folds,
+        **source.params,
     )
 
 
@@ -381,15 +443,23 @@ def check_leaks(params: dict[str, Any], inputs: Inputs, scratch: Path) -> Result
         leaks += [f"{key} = {twin} of {test.title}" for key, twin in pairs]
         rows.append(_count_row(test, len(test)))
     if leaks:
-        raise PaperlibError(f"{len(leaks)} pictures that {own.title} is trained on are tested on as well, equal in "
-                            f"every pixel: {listing(leaks)}; take them out of the training part, or restore the "
-                            "official split")
+        raise PaperlibError(
+            f"{len(leaks)} pictures that {own.title} is trained on are tested on as well, equal in "
+            f"every pixel: {listing(leaks)}; take them out of the training part, or restore the "
+            "official split"
+        )
     return Result(rows=rows)
 
 
 def _count_row(pictures: OpinionSet, n: int) -> dict[str, Any]:
-    return {"method": "pictures", "dataset": pictures.name, "variant": "data", "metric": "pictures",
-            "value": float(n), "n": n}
+    return {
+        "method": "pictures",
+        "dataset": pictures.name,
+        "variant": "data",
+        "metric": "pictures",
+        "value": float(n),
+        "n": n,
+    }
 
 
 def fingerprint_maps(params: dict[str, Any], inputs: Inputs, scratch: Path) -> Result:
@@ -410,28 +480,47 @@ def train(params: dict[str, Any], inputs: Inputs, scratch: Path) -> Result:
     crop = (params["crop_height"], params["crop_width"])
     loaders = min(_LOADERS, (os.cpu_count() or 1) - 1)
     pairs = TrainingPairs(
-        pictures, maps, (params["training_height"], params["training_width"]),
-        Augmentation(crop=crop if all(crop) else None), seed=params["seed"], cache=Path(params["cache"]),
-        workers=loaders, progress=progress,
+        pictures,
+        maps,
+        (params["training_height"], params["training_width"]),
+        Augmentation(crop=crop if all(crop) else None),
+        seed=params["seed"],
+        cache=Path(params["cache"]),
+        workers=loaders,
+        progress=progress,
     )
     task = _task(params, weights_file(_imagenet(params["backbone"]), Path(params["weights_root"]))).to(device())
     settings = FinetuneSettings(
         precision=params["training_precision"],
-        **{name: params[name] for name in ("steps", "accumulate", "warm_up", "weight_decay", "clip_norm", "ema_decay",
-                                           "deterministic")},
+        **{
+            name: params[name]
+            for name in ("steps", "accumulate", "warm_up", "weight_decay", "clip_norm", "ema_decay", "deterministic")
+        },
     )
     decided = {name: value for name, value in params.items() if name not in ("root", "weights_root", "cache")}
     training = finetune(
-        task, task.groups(params["head_lr"], params["backbone_lr"]), task.batch_loss,
-        lambda first: pairs.batches(params["batch_size"], first, loaders), settings, seed=params["seed"],
-        checkpoint=scratch / "state.pt", identity=_digest({**decided, "maps": maps.fingerprint if maps else ""}),
+        task,
+        task.groups(params["head_lr"], params["backbone_lr"]),
+        task.batch_loss,
+        lambda first: pairs.batches(params["batch_size"], first, loaders),
+        settings,
+        seed=params["seed"],
+        checkpoint=scratch / "state.pt",
+        identity=_digest({**decided, "maps": maps.fingerprint if maps else ""}),
         title=params["method"],
     )
     weights = {f"weights.{name}": value.cpu().numpy() for name, value in task.network.state_dict().items()}
-    common = {"method": params["method"], "dataset": params["dataset"], "variant": "training", "seed": params["seed"],
-              "n": params["steps"]}
-    rows = [common | {"metric": "loss", "value": float(training.losses[-1])},
-            common | {"metric": "waiting", "value": training.waiting}]
+    common = {
+        "method": params["method"],
+        "dataset": params["dataset"],
+        "variant": "training",
+        "seed": params["seed"],
+        "n": params["steps"],
+    }
+    rows = [
+        common | {"metric": "loss", "value": float(training.losses[-1])},
+        common | {"metric": "waiting", "value": training.waiting},
+    ]
     return Result(rows=rows, arrays=weights | {"losses": training.losses})
 
 
@@ -452,7 +541,7 @@ def _proxy_maps(params: Mapping[str, Any], inputs: Inputs, pictures: OpinionSet)
     for part in PARTS:
         own = [name for name in shards if name.startswith(f"proxy {params['target']}, {part}/")]
         levels.append(StoredLevels(inputs, own, params["shard"]))
-        starts.append(sum(pictures.splits[before] for before in PARTS[:len(starts)]))
+        starts.append(sum(pictures.splits[before] for before in PARTS[: len(starts)]))
 
     def load(index: int) -> NDArray[np.uint8]:
         place = int(np.searchsorted(starts, index, side="right")) - 1
@@ -479,8 +568,11 @@ def _trained(params: Mapping[str, Any], result: Result) -> DualTask:
 
 
 def _weights(result: Result) -> dict[str, torch.Tensor]:
-    return {name.removeprefix("weights."): torch.from_numpy(np.array(value))
-            for name, value in result.arrays.items() if name.startswith("weights.")}
+    return {
+        name.removeprefix("weights."): torch.from_numpy(np.array(value))
+        for name, value in result.arrays.items()
+        if name.startswith("weights.")
+    }
 
 
 def measure_quality(params: dict[str, Any], inputs: Inputs, scratch: Path) -> Result:
@@ -493,10 +585,11 @@ def measure_quality(params: dict[str, Any], inputs: Inputs, scratch: Path) -> Re
         found = [network(to_unit_range(images).to(device())) for images in _alike(test.records, params)]
     scores = torch.cat(found).double().cpu().numpy()
     low, high = srocc_interval(scores, test.mos, np.random.default_rng([params["seed"], _RESAMPLES]))
-    common = {"method": params["method"], "dataset": test.name, "variant": "quality", "seed": params["seed"],
-              "n": len(test)}
-    rows = [common | {"metric": "SROCC", "value": float(srocc(scores, test.mos)), "low": low, "high": high},
-            common | {"metric": "PLCC", "value": float(plcc(scores, test.mos))}]
+    common = {"method": params["method"], "dataset": test.name, "variant": "quality", "seed": params["seed"], "n": len(test)}
+    rows = [
+        common | {"metric": "SROCC", "value": float(srocc(scores, test.mos)), "low": low, "high": high},
+        common | {"metric": "PLCC", "value": float(plcc(scores, test.mos))},
+    ]
     return Result(rows=rows, arrays={"scores": scores})
 
 
@@ -504,7 +597,7 @@ def _alike(records: Sequence[Any], params: Mapping[str, Any]) -> Iterator[NDArra
     """The pictures in their order, (n, h, w, 3): neighbours of one size together, at most `CHUNK`."""
     size = (params["input_height"], params["input_width"])
     for start in range(0, len(records), CHUNK):
-        loaded = [picture(record, size) for record in records[start:start + CHUNK]]
+        loaded = [picture(record, size) for record in records[start : start + CHUNK]]
         for _, group in groupby(loaded, key=np.shape):
             yield np.stack(list(group))
 
@@ -525,16 +618,18 @@ def make_trained_maps(params: dict[str, Any], inputs: Inputs, scratch: Path) -> 
 
 def _decoded_maps(params: Mapping[str, Any], trained: Result) -> Result:
     task = _trained(params, trained)
-    records = reopened(params).records[params["first"]:params["last"]]
+    records = reopened(params).records[params["first"] : params["last"]]
     maps: list[NDArray[np.float32]] = []
     with torch.no_grad():
         for images in _alike(records, params):
             features = task.network.features(to_unit_range(images).to(device()))
             maps += [*task.saliency_maps(features, task.network.score_features(features)).float().cpu().numpy()]
-    return Result(arrays={
-        f"maps.{params['first'] + place}": to_levels(sized(one, record.size))
-        for place, (one, record) in enumerate(zip(maps, records, strict=True))
-    })
+    return Result(
+        arrays={
+            f"maps.{params['first'] + place}": to_levels(sized(one, record.size))
+            for place, (one, record) in enumerate(zip(maps, records, strict=True))
+        }
+    )
 
 
 # -------------------------------------------------------------------------------------------------------------- table
@@ -546,7 +641,8 @@ def references(profile: "Profile") -> dict[str, str]:
     baselines = {network.backbone: network.method for network in found if network.variant == "baseline"}
     return {
         network.method: baselines[network.backbone]
-        for network in found if network.backbone in baselines and network.method != baselines[network.backbone]
+        for network in found
+        if network.backbone in baselines and network.method != baselines[network.backbone]
     }
 
 
@@ -556,8 +652,14 @@ def table(rows: pd.DataFrame, profile: "Profile") -> TableData:
     lines, shown = _table_rows(settings), columns(settings.quality_sets, settings.gaze_sets)
     resnet = [RESNET_NOTE] if any(method == RESNET for _, method in lines) else []
     notes = (*NOTES, *resnet, *verdicts(rows, references(profile)))
-    return TableData("table2", "Table II: two tasks at once", _caption(rows, profile, settings), shown,
-                     cells(rows, lines, shown, _published, _span), notes)
+    return TableData(
+        "table2",
+        "Table II: two tasks at once",
+        _caption(rows, profile, settings),
+        shown,
+        cells(rows, lines, shown, _published, _span),
+        notes,
+    )
 
 
 def _published(method: str, column: Column) -> float | None:
@@ -582,8 +684,9 @@ def _span(repeats: pd.DataFrame) -> tuple[float, float]:
 
 def _caption(rows: pd.DataFrame, profile: "Profile", settings: "DualTaskSettings") -> str:
     counts = rows[rows["method"] == "pictures"].groupby("dataset", sort=False)["value"]
-    data = ", ".join(f"{paper.DATASETS.get(name, name)}: {' and '.join(f'{count:.0f}' for count in values)}"
-                     for name, values in counts)
+    data = ", ".join(
+        f"{paper.DATASETS.get(name, name)}: {' and '.join(f'{count:.0f}' for count in values)}" for name, values in counts
+    )
     rehearsal = "Rehearsal: generated pictures and random weights, the numbers mean nothing. "
     return (
         f"{rehearsal if profile.evidence == 'stand-ins' else ''}Ours: trained on the training and validation parts of "
@@ -600,6 +703,4 @@ NOTES = (
     "Controls, networks with another target, take no part in the ranking.",
 )
 RESNET = "baseline_resnet50"
-RESNET_NOTE = (
-    "The paper's Table II has one backbone; its numbers of Baseline-ResNet50 on SALICON are those of its Table I."
-)
+RESNET_NOTE = "The paper's Table II has one backbone; its numbers of Baseline-ResNet50 on SALICON are those of its Table I."

@@ -26,14 +26,7 @@ from paperlib.engine.units import Inputs, Result, code_version
 from paperlib.maps.controls import center_only
 from paperlib.models.backbones import create_backbone
 from paperlib.models.baseline import Baseline
-from paperlib.models.iqa_methods import (
-    Method,
-    Traits,
-    describe,
-    method_of_network,
-    open_method,
-    resized,
-)
+from paperlib.models.iqa_methods import Method, Traits, describe, method_of_network, open_method, resized
 from paperlib.models.quality import QualityModel, load_quality_model
 
 SAMPLE_SEED = 0
@@ -75,7 +68,7 @@ def score_shard(params: dict[str, Any], inputs: Inputs, scratch: Path) -> Result
     """
     sacid = opened(params)
     groups = [records for _, records in sacid.by_sequence()]
-    chosen = groups[params["first"]:params["last"]]
+    chosen = groups[params["first"] : params["last"]]
     scores = np.full((len(chosen), len(groups[0])), np.nan)
     try:
         with ScoreCache(_cache_file(params)) as cache:
@@ -85,8 +78,18 @@ def score_shard(params: dict[str, Any], inputs: Inputs, scratch: Path) -> Result
                     scores[place] = scorer.scores(records)
     except MethodFailed as failure:
         say(f"{params['method']}: {failure}")
-        return Result(rows=[{"experiment": "compression", "method": params["method"], "dataset": sacid.name,
-                             "metric": FAILURE, "variant": str(failure), "seed": params["seed"]}])
+        return Result(
+            rows=[
+                {
+                    "experiment": "compression",
+                    "method": params["method"],
+                    "dataset": sacid.name,
+                    "metric": FAILURE,
+                    "variant": str(failure),
+                    "seed": params["seed"],
+                }
+            ]
+        )
     return Result(arrays={"scores": scores, "higher_is_better": np.array(scorer.traits.higher_is_better)})
 
 
@@ -104,8 +107,12 @@ class _Scorer:
         trained = bool(params["backbone"])
         self.state = _weights(inputs[params["training"]]) if trained else {}
         self.traits = self._traits()
-        code = sorted((code_version("paperlib.models.iqa_methods:open_method")
-                       | (code_version("paperlib.models.baseline:Baseline") if trained else {})).items())
+        code = sorted(
+            (
+                code_version("paperlib.models.iqa_methods:open_method")
+                | (code_version("paperlib.models.baseline:Baseline") if trained else {})
+            ).items()
+        )
         content = [params["content"], *(f"{name} {_hash(value)}" for name, value in sorted(self.state.items()))]
         self.identity = hashlib.sha256(repr((code, params["judge"], params["crops"], content)).encode()).hexdigest()
 
@@ -123,7 +130,9 @@ class _Scorer:
         weights, root = self.params["weights_file"], Path(self.params["weights_root"])
         try:
             return load_quality_model(
-                self.params["network"], layer=self.params["layer"] or None, weights=Path(weights) if weights else None,
+                self.params["network"],
+                layer=self.params["layer"] or None,
+                weights=Path(weights) if weights else None,
                 weights_root=root if root.is_dir() else None,
             )
         except Exception as error:  # a user's own code raises what it likes

@@ -43,12 +43,22 @@ def pretrain(images: int = IMAGES, epochs: int = EPOCHS, seed: int = 0) -> tuple
 
     def loss(index: torch.Tensor, mirrored: bool) -> torch.Tensor:
         batch = to_unit_range(pixels[index])
-        return F.cross_entropy(_logits(network, batch.flip(3) if mirrored else batch), names[index],
-                               label_smoothing=LABEL_SMOOTHING)
+        return F.cross_entropy(
+            _logits(network, batch.flip(3) if mirrored else batch), names[index], label_smoothing=LABEL_SMOOTHING
+        )
 
     groups = [{"params": list(network.parameters()), "lr": LEARNING_RATE}]
-    fit(network, groups, loss, images, epochs=epochs, batch_size=min(BATCH_SIZE, images), weight_decay=1e-4, seed=seed,
-        title="naming subjects")
+    fit(
+        network,
+        groups,
+        loss,
+        images,
+        epochs=epochs,
+        batch_size=min(BATCH_SIZE, images),
+        weight_decay=1e-4,
+        seed=seed,
+        title="naming subjects",
+    )
     return network.backbone, _accuracy(network, _pictures(TEST_IMAGES, TEST_SEED + seed))
 
 
@@ -73,8 +83,10 @@ def _logits(network: Baseline, batch: torch.Tensor) -> torch.Tensor:
 
 def _accuracy(network: Baseline, pictures: ImageSet) -> float:
     with torch.no_grad():
-        named = torch.cat([
-            _logits(network, to_unit_range(pictures.images[start:start + 100])).argmax(1)
-            for start in range(0, len(pictures), 100)
-        ])
+        named = torch.cat(
+            [
+                _logits(network, to_unit_range(pictures.images[start : start + 100])).argmax(1)
+                for start in range(0, len(pictures), 100)
+            ]
+        )
     return float((named.numpy() == pictures.category).mean())

@@ -1,4 +1,4 @@
-""""Without quality drops" (section III-C), tested: a difference that is not found is not yet equality."""
+""" "Without quality drops" (section III-C), tested: a difference that is not found is not yet equality."""
 
 from collections.abc import Mapping
 from typing import Any

@@ -81,12 +81,18 @@ def analyse(scores: ScoreTable, n_resamples: int = 2000, seed: int = 0) -> Sacid
         images=len(truth),
         versions=len(scores.versions),
         bitrate_only=BitrateOnly(
-            srocc=rate["srocc"]["value"], srocc_interval=_interval(rate["srocc"]),
-            plcc=rate["plcc"]["value"], plcc_interval=_interval(rate["plcc"]), n=rate["srocc"]["n"],
+            srocc=rate["srocc"]["value"],
+            srocc_interval=_interval(rate["srocc"]),
+            plcc=rate["plcc"]["value"],
+            plcc_interval=_interval(rate["plcc"]),
+            n=rate["srocc"]["n"],
         ),
         preset_order=PresetOrder(
-            fraccp=fixed["value"], fraccp_interval=_interval(fixed), n=fixed["n"],
-            groups=int((~np.isnan(found.fraccp_at_rates[1])).sum()), order=names[np.argsort(by_preset)].tolist(),
+            fraccp=fixed["value"],
+            fraccp_interval=_interval(fixed),
+            n=fixed["n"],
+            groups=int((~np.isnan(found.fraccp_at_rates[1])).sum()),
+            order=names[np.argsort(by_preset)].tolist(),
         ),
         preset_means={
             str(bits): {v.preset: float(means[k]) for k, v in enumerate(scores.versions) if v.bpp100 == bits}

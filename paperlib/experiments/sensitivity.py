@@ -77,7 +77,9 @@ def measure(profile: "Profile", n_seeds: int | None = None) -> pd.DataFrame:
 def _measured(profile: "Profile", variants: tuple[str, ...]) -> pd.DataFrame:
     """One row per variant: `variant`, and each metric with its sd and the number of repeats."""
     units = [
-        unit for seed in profile.seeds for variant in variants
+        unit
+        for seed in profile.seeds
+        for variant in variants
         for unit in (score_unit(profile, variant, seed), map_unit(profile, variant, "world", seed))
     ]
     training = profile.training
@@ -86,5 +88,7 @@ def _measured(profile: "Profile", variants: tuple[str, ...]) -> pd.DataFrame:
     wanted = rows["variant"].isin(["quality", "fitted"]) & rows["metric"].isin(METRICS) & rows["method"].isin(variants)
     home = summarise(rows[wanted & (rows["dataset"] == "world")], ["method", "metric"])
     wide = home.pivot(index="method", columns="metric", values=["value", "sd"]).loc[list(variants)]
-    columns = {f"{metric}{suffix}": wide[kind, metric] for metric in METRICS for kind, suffix in (("value", ""), ("sd", "_sd"))}
+    columns = {
+        f"{metric}{suffix}": wide[kind, metric] for metric in METRICS for kind, suffix in (("value", ""), ("sd", "_sd"))
+    }
     return pd.DataFrame(columns).assign(n=int(home["n"].min())).rename_axis("variant").reset_index()

@@ -127,8 +127,17 @@ def watch(material: Material, choice: FilmChoice) -> View:
     density = material.density[image]
     saliency = material.maps[variant][material.epochs.index(choice.epoch), image].astype(np.float32)
     agreement = float(evaluate(saliency[None], density[None])["CC"][0])
-    return View(choice, material.captions[image], look(variant).label, material.map_of(variant),
-                material.images[image], density / density.max(), saliency, agreement, material.curves)
+    return View(
+        choice,
+        material.captions[image],
+        look(variant).label,
+        material.map_of(variant),
+        material.images[image],
+        density / density.max(),
+        saliency,
+        agreement,
+        material.curves,
+    )
 
 
 def _epochs(rows: pd.DataFrame) -> pd.Series:
@@ -156,6 +165,8 @@ def material(profile: "Profile") -> Material | None:
     shown = load_world(results[test.name]).head(min(N_PICTURES, profile.world.n_test))
     films = {variant: results[unit.name] for variant, unit in units.items()}
     return Material(
-        shown.images, shown.density, {variant: result.arrays["maps"] for variant, result in films.items()},
+        shown.images,
+        shown.density,
+        {variant: result.arrays["maps"] for variant, result in films.items()},
         pd.concat([result.rows for result in films.values()], ignore_index=True),
     )

@@ -55,9 +55,15 @@ def film_unit(profile: "Profile", variant: str, seed: int) -> Unit:
     """
     network = network_unit(profile, variant, seed)
     return Unit.of(
-        "training_film", f"{variant}/film/seed{seed}", "paperlib.experiments.training_film:film", cost=30.0,
+        "training_film",
+        f"{variant}/film/seed{seed}",
+        "paperlib.experiments.training_film:film",
+        cost=30.0,
         needs=[*network.needs, world_unit(profile, "world/test", seed)],
-        method=variant, n_test=profile.world.n_test, **dict(network.params), **smoothing_params(profile),
+        method=variant,
+        n_test=profile.world.n_test,
+        **dict(network.params),
+        **smoothing_params(profile),
     )
 
 
@@ -81,8 +87,15 @@ def film(params: dict[str, Any], inputs: Inputs, scratch: Path) -> Result:
         seen, found = _look(network, test, params)
         maps.append(seen)
         rows += [
-            {"method": params["method"], "dataset": test.name, "metric": metric, "variant": f"epoch {epoch:g}",
-             "seed": params["seed"], "value": value, "n": n}
+            {
+                "method": params["method"],
+                "dataset": test.name,
+                "metric": metric,
+                "variant": f"epoch {epoch:g}",
+                "seed": params["seed"],
+                "value": value,
+                "n": n,
+            }
             for metric, (value, n) in found.items()
         ]
     return Result(rows=pd.DataFrame(rows), arrays=trained.arrays | {"maps": np.stack(maps).astype(np.float16)})

@@ -38,6 +38,8 @@ def find_module(name: str) -> Path | None:
         raise PaperlibError(f"--model: the package of {name} cannot be imported: {type(error).__name__}: {error}") from error
     if found is None:
         also = f" nor in {' or '.join(folders)}" if folders else ""
-        raise PaperlibError(f"--model: there is no module {name} where Python looks{also}; write MODULE:FUNCTION and start in "
-                            "the folder of the module, put it into the folder of the data, or set PYTHONPATH")
+        raise PaperlibError(
+            f"--model: there is no module {name} where Python looks{also}; write MODULE:FUNCTION and start in "
+            "the folder of the module, put it into the folder of the data, or set PYTHONPATH"
+        )
     return Path(found.origin) if found.has_location and found.origin else None

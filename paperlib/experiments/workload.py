@@ -137,18 +137,22 @@ def tables(profile: "Profile", sets: Mapping[str, SetSize] = OFFICIAL) -> dict[s
             weighting model is none of `paperlib.experiments.photo_sources.ORIGINS`.
     """
     chosen = {
-        "Table I": (profile.photographs.datasets, _table_1), "Figure 2": (profile.masking.opinions, _figure_2),
+        "Table I": (profile.photographs.datasets, _table_1),
+        "Figure 2": (profile.masking.opinions, _figure_2),
         "Table II": (_table_2_sets(profile), _table_2),
         "Table III": (tuple(filter(None, [profile.compression.compression_set])), _table_3),
     }
     used = {title: names for title, (names, _) in chosen.items() if names}
     if not used:
-        raise PaperlibError(f"profile {profile.name!r} has no section on photographs whose cost could be counted; give "
-                            "--profile paper")
+        raise PaperlibError(
+            f"profile {profile.name!r} has no section on photographs whose cost could be counted; give --profile paper"
+        )
     unknown = sorted({name for names in used.values() for name in names} - sets.keys())
     if unknown:
-        raise PaperlibError(f"the number of pictures of {', '.join(unknown)} is not known beforehand; cost is counted for "
-                            f"{', '.join(sets)}: give --profile paper")
+        raise PaperlibError(
+            f"the number of pictures of {', '.join(unknown)} is not known beforehand; cost is counted for "
+            f"{', '.join(sets)}: give --profile paper"
+        )
     return {title: list(chosen[title][1](profile, sets)) for title in used}
 
 
@@ -290,9 +294,7 @@ def _repeats(profile: "Profile") -> Iterator[tuple[Network, int]]:
                 yield network, seed
 
 
-def _before_training(
-    profile: "Profile", trained: Sequence[Network], sets: Mapping[str, SetSize]
-) -> Iterator[Work]:
+def _before_training(profile: "Profile", trained: Sequence[Network], sets: Mapping[str, SetSize]) -> Iterator[Work]:
     """The check of the pictures, and the proxy maps that `trained` learn from."""
     name = profile.dual_task.training_set
     yield Work(f"dual_task/leaks/{name}")

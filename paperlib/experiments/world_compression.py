@@ -55,8 +55,14 @@ ROWS = {
     "NR": NETWORKS,
     "Added, NR": ("piqe",),
     "Control": (
-        "bitrate_only", "preset_order", "ew_psnr_center", "ew_psnr_shuffled", "ew_psnr_gaze", "ew_ssim_center",
-        "ew_ssim_shuffled", "ew_ssim_gaze",
+        "bitrate_only",
+        "preset_order",
+        "ew_psnr_center",
+        "ew_psnr_shuffled",
+        "ew_psnr_gaze",
+        "ew_ssim_center",
+        "ew_ssim_shuffled",
+        "ew_ssim_gaze",
     ),
 }
 """Rows of Table III that run here; the paper's other rows are shown with its numbers alone."""
@@ -72,9 +78,7 @@ def units(profile: "Profile") -> list[Unit]:
     polls = {(kind, seed): votes_unit(profile, coded, kind, seed) for kind in kinds for seed in profile.seeds}
     scored = [scores_unit(profile, unit, index) for index, unit in enumerate(coded)]
     judged = {seed: networks_unit(profile, coded, seed) for seed in profile.seeds}
-    agreement = [
-        agreement_unit(profile, scored, judged[seed], poll, kind, seed) for (kind, seed), poll in polls.items()
-    ]
+    agreement = [agreement_unit(profile, scored, judged[seed], poll, kind, seed) for (kind, seed), poll in polls.items()]
     return [*agreement, *polls.values(), *coded]
 
 
@@ -104,8 +108,14 @@ def coding_unit(profile: "Profile", index: int) -> Unit:
     settings = profile.compression
     name = PHOTOGRAPHS[index]
     return Unit.of(
-        "compression", f"coding/{name}", "paperlib.experiments.world_compression:code", photograph=name, cost=2.0,
-        fingerprint=_fingerprint(name), bpps=settings.bpps, presets=settings.presets,
+        "compression",
+        f"coding/{name}",
+        "paperlib.experiments.world_compression:code",
+        photograph=name,
+        cost=2.0,
+        fingerprint=_fingerprint(name),
+        bpps=settings.bpps,
+        presets=settings.presets,
         encoder_preset=settings.encoder_preset,
     )
 
@@ -115,8 +125,14 @@ def scores_unit(profile: "Profile", coded: Unit, index: int) -> Unit:
     count = _count(profile.compression)
     name, other = PHOTOGRAPHS[index], PHOTOGRAPHS[(index + 1) % count]
     return Unit.of(
-        "compression", f"scores/{name}", "paperlib.experiments.world_compression:score", needs=[coded], cost=8.0,
-        photograph=name, shuffled_with=other, fingerprint=_fingerprint(name, other),
+        "compression",
+        f"scores/{name}",
+        "paperlib.experiments.world_compression:score",
+        needs=[coded],
+        cost=8.0,
+        photograph=name,
+        shuffled_with=other,
+        fingerprint=_fingerprint(name, other),
         pyiqa=PYIQA,
     )
 
@@ -127,9 +143,14 @@ def networks_unit(profile: "Profile", coded: list[Unit], seed: int) -> Unit:
 
     trained = baseline_units(profile, seed)
     return Unit.of(
-        "compression", f"networks/seed{seed}", "paperlib.experiments.world_compression:score_with_networks", cost=4.0,
-        needs=[*coded, *trained.values()], coded=[unit.name for unit in coded],
-        networks=[(method, unit.name) for method, unit in trained.items()], scale=profile.compression.network_scale,
+        "compression",
+        f"networks/seed{seed}",
+        "paperlib.experiments.world_compression:score_with_networks",
+        cost=4.0,
+        needs=[*coded, *trained.values()],
+        coded=[unit.name for unit in coded],
+        networks=[(method, unit.name) for method, unit in trained.items()],
+        scale=profile.compression.network_scale,
     )
 
 
@@ -138,25 +159,42 @@ def votes_unit(profile: "Profile", coded: list[Unit], observers: str, seed: int)
     settings = profile.compression
     names = PHOTOGRAPHS[: len(coded)]
     return Unit.of(
-        "compression", f"votes/{observers}/seed{seed}", "paperlib.experiments.world_compression:poll", needs=coded,
-        coded=[unit.name for unit in coded], photographs=names, fingerprint=_fingerprint(*names),
-        observers=observers, seed=seed, assessors=settings.assessors, random_pairs=settings.random_pairs,
-        verification_pairs=settings.verification_pairs, fixations=settings.fixations_per_pair,
-        noise=settings.assessor_noise, tie=settings.tie_threshold, inattentive=settings.inattentive,
+        "compression",
+        f"votes/{observers}/seed{seed}",
+        "paperlib.experiments.world_compression:poll",
+        needs=coded,
+        coded=[unit.name for unit in coded],
+        photographs=names,
+        fingerprint=_fingerprint(*names),
+        observers=observers,
+        seed=seed,
+        assessors=settings.assessors,
+        random_pairs=settings.random_pairs,
+        verification_pairs=settings.verification_pairs,
+        fixations=settings.fixations_per_pair,
+        noise=settings.assessor_noise,
+        tie=settings.tie_threshold,
+        inattentive=settings.inattentive,
     )
 
 
-def agreement_unit(
-    profile: "Profile", scored: list[Unit], judged: Unit, poll_unit: Unit, observers: str, seed: int
-) -> Unit:
+def agreement_unit(profile: "Profile", scored: list[Unit], judged: Unit, poll_unit: Unit, observers: str, seed: int) -> Unit:
     """SROCC, PLCC and FracCP of every method with the scores of one study."""
     settings = profile.compression
     return Unit.of(
-        "compression", f"agreement/{observers}/seed{seed}", "paperlib.experiments.world_compression:agree",
-        needs=[*scored, judged, poll_unit], scored=[unit.name for unit in scored], judged=judged.name,
-        poll=poll_unit.name, observers=observers, seed=seed, bpps=settings.bpps,
+        "compression",
+        f"agreement/{observers}/seed{seed}",
+        "paperlib.experiments.world_compression:agree",
+        needs=[*scored, judged, poll_unit],
+        scored=[unit.name for unit in scored],
+        judged=judged.name,
+        poll=poll_unit.name,
+        observers=observers,
+        seed=seed,
+        bpps=settings.bpps,
         photographs=PHOTOGRAPHS[: settings.n_photographs],
-        presets=[name for name, _ in settings.presets], n_bootstrap=settings.n_bootstrap,
+        presets=[name for name, _ in settings.presets],
+        n_bootstrap=settings.n_bootstrap,
     )
 
 
@@ -190,8 +228,15 @@ def code(params: dict[str, Any], inputs: Inputs, scratch: Path) -> Result:
             values = {"bpp": found.search.bpp, "reached": found.search.reached, "crf": found.search.crf, "share": share}
             variant = f"{photograph.name}@{bpp:g}"
             rows += [
-                {"experiment": "compression", "method": name, "dataset": DATASET, "metric": key, "variant": variant,
-                 "value": float(value), "n": 1}
+                {
+                    "experiment": "compression",
+                    "method": name,
+                    "dataset": DATASET,
+                    "metric": key,
+                    "variant": variant,
+                    "value": float(value),
+                    "n": 1,
+                }
                 for key, value in values.items()
             ]
     damage.append(np.zeros_like(damage[0]))
@@ -313,7 +358,12 @@ def poll(params: dict[str, Any], inputs: Inputs, scratch: Path) -> Result:
     count, worst_version = len(responses[0]) - 1, 0
     rng = np.random.default_rng([params["seed"], OBSERVERS.index(params["observers"])])
     plan = votes.schedule(
-        params["assessors"], len(responses), count, rng, params["random_pairs"], params["verification_pairs"],
+        params["assessors"],
+        len(responses),
+        count,
+        rng,
+        params["random_pairs"],
+        params["verification_pairs"],
         obvious=(count, worst_version),
     )
     model = votes.AssessorModel(
@@ -330,8 +380,16 @@ def poll(params: dict[str, Any], inputs: Inputs, scratch: Path) -> Result:
         "best_score": np.median(fitted.scores.max(axis=1)),
     }
     rows = [
-        {"experiment": "compression", "method": "votes", "dataset": DATASET, "metric": key,
-         "variant": params["observers"], "seed": params["seed"], "value": float(value), "n": params["assessors"]}
+        {
+            "experiment": "compression",
+            "method": "votes",
+            "dataset": DATASET,
+            "metric": key,
+            "variant": params["observers"],
+            "seed": params["seed"],
+            "value": float(value),
+            "n": params["assessors"],
+        }
         for key, value in values.items()
     ]
     arrays = {"scores": fitted.scores, "standard_errors": fitted.standard_errors, "wins": wins}
@@ -372,11 +430,20 @@ def agree(params: dict[str, Any], inputs: Inputs, scratch: Path) -> Result:
             low, high = math.nan, math.nan
             if np.isfinite(values).all():
                 low, high = bootstrap_interval(values, rng, n_boot=params["n_bootstrap"])
-            row = {"experiment": "compression", "method": method, "metric": metric, "variant": params["observers"],
-                   "seed": params["seed"]}
-            rows.append(row | {"dataset": DATASET, "value": float(values.mean()), "low": low, "high": high, "n": len(values)})
-            rows += [row | {"dataset": f"{DATASET}/{name}", "value": float(value), "n": 1}
-                     for name, value in zip(params["photographs"], values, strict=True)]
+            row = {
+                "experiment": "compression",
+                "method": method,
+                "metric": metric,
+                "variant": params["observers"],
+                "seed": params["seed"],
+            }
+            rows.append(
+                row | {"dataset": DATASET, "value": float(values.mean()), "low": low, "high": high, "n": len(values)}
+            )
+            rows += [
+                row | {"dataset": f"{DATASET}/{name}", "value": float(value), "n": 1}
+                for name, value in zip(params["photographs"], values, strict=True)
+            ]
     return Result(rows=pd.DataFrame(rows))
 
 

@@ -22,8 +22,13 @@ if TYPE_CHECKING:
     from paperlib.profiles import Profile
 
 SOURCES = {
-    "center_prior": "center_prior", "noise_map": "noise", "center_only": "center_only", "edge_energy": "edges",
-    "saliency_net": "decoder", "baseline_sal_loss": "decoder", "pretrained_activation": "activation",
+    "center_prior": "center_prior",
+    "noise_map": "noise",
+    "center_only": "center_only",
+    "edge_energy": "edges",
+    "saliency_net": "decoder",
+    "baseline_sal_loss": "decoder",
+    "pretrained_activation": "activation",
 }
 """Where a method's maps come from, when not from the score of its network."""
 
@@ -61,8 +66,17 @@ def map_unit(profile: "Profile", method: str, dataset: str, seed: int) -> Unit:
         needs.append(network_unit(profile, NETWORK_OF.get(method, method), seed))
     smoothing = smoothing_params(profile) if source == "score" else {}
     return Unit.of(
-        "extraction", f"{method}/{dataset}/seed{seed}", "paperlib.experiments.world_maps:measure", needs=needs, cost=8.0,
-        method=method, dataset=dataset, source=source, seed=seed, n_test=profile.world.n_test, **smoothing,
+        "extraction",
+        f"{method}/{dataset}/seed{seed}",
+        "paperlib.experiments.world_maps:measure",
+        needs=needs,
+        cost=8.0,
+        method=method,
+        dataset=dataset,
+        source=source,
+        seed=seed,
+        n_test=profile.world.n_test,
+        **smoothing,
     )
 
 
@@ -104,12 +118,16 @@ class _Judge:
     def values(self, maps: np.ndarray, names: dict[str, str] | None = None) -> dict[tuple[str, str], np.ndarray]:
         """(variant, metric) -> one value per image; `names` picks and renames variants."""
         tested = maps[self.test]
-        variants = {"raw": lambda: tested, "fitted": lambda: self._transformed(self.fit, maps),
-                    "fitted_on_test": lambda: self._transformed(self.test, maps)}
+        variants = {
+            "raw": lambda: tested,
+            "fitted": lambda: self._transformed(self.fit, maps),
+            "fitted_on_test": lambda: self._transformed(self.test, maps),
+        }
         chosen = names or {name: name for name in variants}
         return {
             (label, metric): values
-            for variant, label in chosen.items() for metric, values in self._metrics(variants[variant]()).items()
+            for variant, label in chosen.items()
+            for metric, values in self._metrics(variants[variant]()).items()
         }
 
     def _transformed(self, part: slice, maps: np.ndarray) -> np.ndarray:
@@ -140,5 +158,7 @@ def _maps(
         return smoothed_maps(params, network, images)
     with torch.no_grad():
         starts = range(0, n, DECODED_AT_ONCE)
-        grids = [network.decode(network.features(to_unit_range(images[start:start + DECODED_AT_ONCE]))) for start in starts]
+        grids = [
+            network.decode(network.features(to_unit_range(images[start : start + DECODED_AT_ONCE]))) for start in starts
+        ]
     return resize(torch.cat(grids), (height, width)).numpy()

@@ -39,7 +39,8 @@ def units(profile: "Profile") -> list[Unit]:
     counts = {"unpretrained": profile.n_control_seeds}
     return [
         masking_unit(profile, network, seed)
-        for network in NETWORKS for seed in profile.seeds[: counts.get(network, len(profile.seeds))]
+        for network in NETWORKS
+        for seed in profile.seeds[: counts.get(network, len(profile.seeds))]
     ]
 
 
@@ -50,11 +51,18 @@ def masking_unit(profile: "Profile", network: str, seed: int) -> Unit:
     if network != "baseline":
         params["fills"] = [name for name in settings.fills if name in PAPER_FILLS] or settings.fills
     return Unit.of(
-        "masking", f"{network}/seed{seed}", "paperlib.experiments.world_masking:measure", cost=25.0,
+        "masking",
+        f"{network}/seed{seed}",
+        "paperlib.experiments.world_masking:measure",
+        cost=25.0,
         needs=[world_unit(profile, "world/test", seed), network_unit(profile, network, seed)],
-        network=network, seed=seed, observers=VARIANTS[network].get("observers", profile.observers),
-        n_masked=settings.n_masked, n_halves=settings.n_halves if network == "baseline" and seed == profile.seeds[0] else 0,
-        **params, **smoothing_params(profile),
+        network=network,
+        seed=seed,
+        observers=VARIANTS[network].get("observers", profile.observers),
+        n_masked=settings.n_masked,
+        n_halves=settings.n_halves if network == "baseline" and seed == profile.seeds[0] else 0,
+        **params,
+        **smoothing_params(profile),
     )
 
 

@@ -9,13 +9,7 @@ from paperlib import paper
 from paperlib.engine.units import Inputs, Result, Unit
 from paperlib.experiments.artefacts import Column, TableData
 from paperlib.experiments.dual_task_table import EXPERIMENT, QUALITY, cells, columns
-from paperlib.experiments.networks import (
-    load_network,
-    load_world,
-    network_unit,
-    scores,
-    world_unit,
-)
+from paperlib.experiments.networks import load_network, load_world, network_unit, scores, world_unit
 from paperlib.experiments.quality_drops import verdicts
 from paperlib.experiments.world_maps import map_unit
 from paperlib.metrics.correlation import plcc, srocc
@@ -30,7 +24,9 @@ SUPERVISED = ("msinet", "transalnet")
 
 WORLDS = ("world", "world_shifted")
 COUNTERPARTS = {
-    ("world", "quality"): "koniq10k", ("world_shifted", "quality"): "clive", ("world", "gaze"): "salicon",
+    ("world", "quality"): "koniq10k",
+    ("world_shifted", "quality"): "clive",
+    ("world", "gaze"): "salicon",
     ("world_shifted", "gaze"): "cat2000",
 }
 """Which of the paper's data sets each world stands for."""
@@ -40,9 +36,15 @@ def score_unit(profile: "Profile", variant: str, seed: int) -> Unit:
     """Agreement of one network's scores with MOS in both worlds in repeat `seed`."""
     tests = [world_unit(profile, f"{world}/test", seed) for world in WORLDS]
     return Unit.of(
-        EXPERIMENT, f"{variant}/quality/seed{seed}", "paperlib.experiments.world_training:measure",
-        needs=[*tests, network_unit(profile, variant, seed)], cost=3.0,
-        method=variant, observers=profile.observers, seed=seed, n_test=profile.world.n_test,
+        EXPERIMENT,
+        f"{variant}/quality/seed{seed}",
+        "paperlib.experiments.world_training:measure",
+        needs=[*tests, network_unit(profile, variant, seed)],
+        cost=3.0,
+        method=variant,
+        observers=profile.observers,
+        seed=seed,
+        n_test=profile.world.n_test,
     )
 
 
@@ -62,11 +64,18 @@ def measure(params: dict[str, Any], inputs: Inputs, scratch: Path) -> Result:
         world = load_world(inputs[name], name.split("/")[0]).head(params["n_test"])
         predicted, mos = scores(network, world.images), world.mos[params["observers"]]
         for metric, agreement in (("SROCC", srocc), ("PLCC", plcc)):
-            rows.append({
-                "experiment": EXPERIMENT, "method": params["method"], "dataset": world.name, "metric": metric,
-                "variant": "quality", "seed": params["seed"], "value": float(agreement(predicted, mos)),
-                "n": len(world),
-            })
+            rows.append(
+                {
+                    "experiment": EXPERIMENT,
+                    "method": params["method"],
+                    "dataset": world.name,
+                    "metric": metric,
+                    "variant": "quality",
+                    "seed": params["seed"],
+                    "value": float(agreement(predicted, mos)),
+                    "n": len(world),
+                }
+            )
     return Result(rows=pd.DataFrame(rows))
 
 
@@ -74,8 +83,14 @@ def table(rows: pd.DataFrame, profile: "Profile") -> TableData:
     """Table II from the rows of `units`, with the paper's numbers beside ours, and the verdicts on SROCC as notes."""
     lines = [("", method) for method in (*METHODS, *SUPERVISED)]
     shown = columns(WORLDS, WORLDS)
-    return TableData("table2", "Table II: two tasks at once", _caption(profile), shown,
-                     cells(rows, lines, shown, _published), (*NOTES, *verdicts(rows, references(profile))))
+    return TableData(
+        "table2",
+        "Table II: two tasks at once",
+        _caption(profile),
+        shown,
+        cells(rows, lines, shown, _published),
+        (*NOTES, *verdicts(rows, references(profile))),
+    )
 
 
 def references(profile: "Profile") -> dict[str, str]:

@@ -52,15 +52,19 @@ def score_evidence(
             handle.remove()
         features = tap.leaf()
         if not scores.requires_grad:
-            raise ValueError("the score does not follow from the layer with gradients: a no_grad block or a detach() lies "
-                             "between them; choose a later layer, or lift the block")
+            raise ValueError(
+                "the score does not follow from the layer with gradients: a no_grad block or a detach() lies "
+                "between them; choose a later layer, or lift the block"
+            )
         gradients = _gradients(scores, features)
     features = features.detach()
     if reshape is not None:
         features, gradients = reshape(features, len(images)), reshape(gradients, len(images))
     if features.ndim != 4 or len(features) != len(images):
-        raise ValueError(f"the layer gives {tuple(features.shape)} for {len(images)} images: expected (n, c, h, w); choose "
-                         "a convolutional layer or pass reshape=")
+        raise ValueError(
+            f"the layer gives {tuple(features.shape)} for {len(images)} images: expected (n, c, h, w); choose "
+            "a convolutional layer or pass reshape="
+        )
     return Evidence(features.float(), gradients.float(), scores.detach().float())
 
 
@@ -72,8 +76,10 @@ def last_features(network: nn.Module) -> nn.Module:
     """
     layer = getattr(network, "last_features", None)
     if not isinstance(layer, nn.Module):
-        raise ValueError(f"{type(network).__name__} names no last feature layer: pass layer=, for example "
-                         "paperlib.models.layers.find_layer(network, 'layer4')")
+        raise ValueError(
+            f"{type(network).__name__} names no last feature layer: pass layer=, for example "
+            "paperlib.models.layers.find_layer(network, 'layer4')"
+        )
     return layer
 
 
@@ -99,8 +105,10 @@ class _Tap:
 
     def __call__(self, module: nn.Module, inputs: tuple[Any, ...], output: Any) -> Tensor:
         if not isinstance(output, Tensor):
-            raise ValueError(f"the layer {type(module).__name__} returns a {type(output).__name__}: expected one tensor; "
-                             "choose a module inside it")
+            raise ValueError(
+                f"the layer {type(module).__name__} returns a {type(output).__name__}: expected one tensor; "
+                "choose a module inside it"
+            )
         torch.set_grad_enabled(True)
         leaf = output.detach().requires_grad_()
         self.outputs.append(leaf)

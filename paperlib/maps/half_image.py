@@ -216,13 +216,7 @@ def center_importance(n: int, grid: tuple[int, int] = GRID) -> NDArray[np.float6
 
 
 def _scores_without(
-    score: Score,
-    images: NDArray[np.uint8],
-    removed: NDArray[np.bool_],
-    fill: str,
-    device: Any,
-    batch: int,
-    watch: Watch,
+    score: Score, images: NDArray[np.uint8], removed: NDArray[np.bool_], fill: str, device: Any, batch: int, watch: Watch
 ) -> NDArray[np.float64]:
     """(1 + m, n): scores of the whole pictures, then without each of the m sets of cells (m, rows, columns)."""
     paint = painter(images, fill, device)

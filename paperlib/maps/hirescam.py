@@ -208,18 +208,22 @@ def extract(
     narrow = torch.autocast(device.type, torch.bfloat16) if precision == "bfloat16" else nullcontext()
     maps = np.empty(images.shape[:3], np.float32)
     for start in range(0, len(images), step):
-        chunk = to_unit_range(images[start:start + step]).to(device)
+        chunk = to_unit_range(images[start : start + step]).to(device)
         mean = Average(size)
         for view in views:
             with narrow:
                 found = one_pass(view.view(chunk))
             mean.add(view, found)
-        maps[start:start + step] = mean.maps().cpu().numpy()
+        maps[start : start + step] = mean.maps().cpu().numpy()
     return maps
 
 
 def _one_pass(
-    network: nn.Module, layer: nn.Module | None, reshape: Reshape | None, method: str, principal_component: bool | None,
+    network: nn.Module,
+    layer: nn.Module | None,
+    reshape: Reshape | None,
+    method: str,
+    principal_component: bool | None,
     sign: str,
 ) -> Callable[[Tensor], Tensor]:
     """From views (n, 3, h, w) to maps (n, h', w') in [0, 1]."""
@@ -227,8 +231,9 @@ def _one_pass(
         raise ValueError(f"sign={sign!r}; expected one of: {', '.join(SIGNS)}")
     if method in other_cams.METHODS:
         if principal_component or sign != "positive":
-            raise ValueError(f"principal_component=True and sign={sign!r} go with {', '.join(METHODS)}; {method} makes its "
-                             "map itself")
+            raise ValueError(
+                f"principal_component=True and sign={sign!r} go with {', '.join(METHODS)}; {method} makes its map itself"
+            )
         return other_cams.mapper(network, layer, method, reshape)
     if method not in METHODS:
         raise ValueError(f"method={method!r}; expected one of: {', '.join([*METHODS, *other_cams.METHODS])}")

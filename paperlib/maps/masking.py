@@ -187,9 +187,7 @@ def variants(
     return _stacked(one_by_one(), max(1, batch // len(images)))
 
 
-def _stacked(
-    pairs: Iterator[tuple[Variant, Tensor]], together: int
-) -> Iterator[tuple[tuple[Variant, ...], Tensor]]:
+def _stacked(pairs: Iterator[tuple[Variant, Tensor]], together: int) -> Iterator[tuple[tuple[Variant, ...], Tensor]]:
     while chunk := tuple(islice(pairs, together)):
         keys, pictures = zip(*chunk, strict=True)
         yield keys, torch.stack(pictures) if len(pictures) > 1 else pictures[0][None]

@@ -14,9 +14,16 @@ from torch import Tensor, nn
 from paperlib.maps.evidence import Reshape, evaluation_mode, last_features
 
 METHODS = {
-    "gradcam++": "GradCAMPlusPlus", "xgradcam": "XGradCAM", "layercam": "LayerCAM", "gradcam_elementwise": "GradCAMElementWise",
-    "scorecam": "ScoreCAM", "ablationcam": "AblationCAM", "eigencam": "EigenCAM", "eigengradcam": "EigenGradCAM",
-    "kpcacam": "KPCA_CAM", "randomcam": "RandomCAM",
+    "gradcam++": "GradCAMPlusPlus",
+    "xgradcam": "XGradCAM",
+    "layercam": "LayerCAM",
+    "gradcam_elementwise": "GradCAMElementWise",
+    "scorecam": "ScoreCAM",
+    "ablationcam": "AblationCAM",
+    "eigencam": "EigenCAM",
+    "eigengradcam": "EigenGradCAM",
+    "kpcacam": "KPCA_CAM",
+    "randomcam": "RandomCAM",
 }
 """Our name -> class of pytorch-grad-cam."""
 

@@ -440,7 +440,5 @@ def _checked_prior(center_prior: ArrayLike) -> NDArray[np.float32]:
 def _largest_density(density: NDArray, index: int) -> float:
     smallest, largest = float(density.min()), float(density.max())
     if not (smallest >= 0 and 0 < largest < np.inf):
-        raise ValueError(
-            f"density {index}: expected finite values >= 0, not all zero, got {smallest:g} to {largest:g}"
-        )
+        raise ValueError(f"density {index}: expected finite values >= 0, not all zero, got {smallest:g} to {largest:g}")
     return largest

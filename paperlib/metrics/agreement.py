@@ -127,8 +127,12 @@ def per_image(scores: ArrayLike, subjective: ArrayLike, rates: ArrayLike, drop_s
     rank, linear = (np.abs(one) if drop_sign else one for one in (srocc(filled, truth), plcc(filled, truth)))
     at_rates = [fraccp(filled[..., labels == rate], truth[:, labels == rate]) for rate in distinct]
     return Agreement(
-        known(rank), known(linear), known(fraccp(filled, truth, groups=labels)), known(np.stack(at_rates, axis=-1)),
-        known(fraccp(filled, truth)), distinct,
+        known(rank),
+        known(linear),
+        known(fraccp(filled, truth, groups=labels)),
+        known(np.stack(at_rates, axis=-1)),
+        known(fraccp(filled, truth)),
+        distinct,
     )
 
 
@@ -155,9 +159,7 @@ def summarise(
     n, mean = _means(rows)
     spread = np.sqrt(np.nansum((rows - mean[:, None]) ** 2, axis=1) / np.where(n > 1, n - 1, np.nan))
     return [
-        Summary(
-            name=name, value=float(mean[k]), sd=float(spread[k]), low=float(low[k]), high=float(high[k]), n=int(n[k])
-        )
+        Summary(name=name, value=float(mean[k]), sd=float(spread[k]), low=float(low[k]), high=float(high[k]), n=int(n[k]))
         for k, name in enumerate(names)
     ]
 
@@ -193,20 +195,25 @@ def compare_pairs(
     n, mean = _means(differences)
     low, high = bootstrap_mean(differences, confidence=1 - alpha, seed=seed)
     blocks = range(0, len(differences), _PAIRS_AT_ONCE)  # the seed gives every block the same patterns
-    p = np.concatenate([paired_p(differences[at:at + _PAIRS_AT_ONCE], patterns, seed) for at in blocks])
+    p = np.concatenate([paired_p(differences[at : at + _PAIRS_AT_ONCE], patterns, seed) for at in blocks])
     adjusted = holm(p)
     return [
         PairComparison(
-            first=names[first[k]], second=names[second[k]], n=int(n[k]), difference=float(mean[k]), low=float(low[k]),
-            high=float(high[k]), p=float(p[k]), p_holm=float(adjusted[k]), survives=bool(adjusted[k] <= alpha),
+            first=names[first[k]],
+            second=names[second[k]],
+            n=int(n[k]),
+            difference=float(mean[k]),
+            low=float(low[k]),
+            high=float(high[k]),
+            p=float(p[k]),
+            p_holm=float(adjusted[k]),
+            survives=bool(adjusted[k] <= alpha),
         )
         for k in range(len(first))
     ]
 
 
-def rank_intervals(
-    values: ArrayLike, n_resamples: int = 2000, confidence: float = 0.95, seed: int = 0
-) -> RankIntervals:
+def rank_intervals(values: ArrayLike, n_resamples: int = 2000, confidence: float = 0.95, seed: int = 0) -> RankIntervals:
     """Ranks of methods by their mean over images, and how they change when images are resampled.
 
     Only a comparison on the same images is fair: ranks are taken on the images where every method has a value. Methods
@@ -226,9 +233,7 @@ def rank_intervals(
     if rows.ndim != 2 or np.isinf(rows).any():
         raise ValueError(f"values: expected finite numbers or NaN of shape (methods, images), got {rows.shape}")
     if n_resamples < 1 or not 0 < confidence < 1:
-        raise ValueError(
-            f"expected n_resamples >= 1 and confidence inside (0, 1), got {n_resamples} and {confidence}"
-        )
+        raise ValueError(f"expected n_resamples >= 1 and confidence inside (0, 1), got {n_resamples} and {confidence}")
     ranked = ~np.isnan(rows).all(axis=1)
     common = ~np.isnan(rows[ranked]).any(axis=0)
     images = int(common.sum())

@@ -171,9 +171,7 @@ def srocc_interval(
     return _percentiles(srocc_resamples(first, second, rng, n_boot), confidence)
 
 
-def srocc_resamples(
-    x: ArrayLike, y: ArrayLike, rng: np.random.Generator | int, n_boot: int = 1000
-) -> NDArray[np.float64]:
+def srocc_resamples(x: ArrayLike, y: ArrayLike, rng: np.random.Generator | int, n_boot: int = 1000) -> NDArray[np.float64]:
     """SROCC in bootstrap resamples of the n pairs (images), all rows of x in the same resamples.
 
     Resamples never get sorted: the rank of an item follows from how often the items below it were drawn, so the cost is
@@ -199,7 +197,7 @@ def srocc_resamples(
     result = np.empty((n_boot, len(rankings)))
     start = 0
     for counts in _counts_of_resamples(n, n_boot, rng):
-        block = result[start:start + counts.shape[1]]
+        block = result[start : start + counts.shape[1]]
         start += len(block)
         weighted, spread = counts * truth.deviations(counts), truth.spread(counts)
         for column, ranking in zip(block.T, rankings, strict=True):
@@ -370,7 +368,7 @@ def _counts_of_resamples(n: int, n_boot: int, rng: np.random.Generator | int) ->
     """How often each item is drawn, (n, draws) in blocks that stay in the processor's cache; n_boot draws in all."""
     for rows in _resamples(n, n_boot, rng):
         for start in range(0, len(rows), _BLOCK_DRAWS):
-            block = rows[start:start + _BLOCK_DRAWS]
+            block = rows[start : start + _BLOCK_DRAWS]
             offsets = n * np.arange(len(block))[:, None]
             counts = np.bincount((block + offsets).ravel(), minlength=block.size).reshape(block.shape)
             yield np.ascontiguousarray(counts.T, np.float64)

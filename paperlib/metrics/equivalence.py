@@ -66,11 +66,16 @@ def tost(
     reach = _quantile(1 - alpha, df) * error
     low, high = difference - reach, difference + reach
     p = max(p_lower, p_upper)
-    verdict = (
-        "equivalent" if p < alpha else "lower" if high < -margin else "higher" if low > margin else "inconclusive"
-    )
+    verdict = "equivalent" if p < alpha else "lower" if high < -margin else "higher" if low > margin else "inconclusive"
     return Equivalence(
-        difference=difference, low=low, high=high, p=p, p_lower=p_lower, p_upper=p_upper, df=df, margin=margin,
+        difference=difference,
+        low=low,
+        high=high,
+        p=p,
+        p_lower=p_lower,
+        p_upper=p_upper,
+        df=df,
+        margin=margin,
         verdict=verdict,
     )
 

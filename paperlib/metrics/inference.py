@@ -29,9 +29,7 @@ class Comparison(TypedDict):
     survives: bool
 
 
-def bootstrap_mean(
-    values: ArrayLike, n_resamples: int = 2000, confidence: float = 0.95, seed: int = 0
-) -> tuple[Any, Any]:
+def bootstrap_mean(values: ArrayLike, n_resamples: int = 2000, confidence: float = 0.95, seed: int = 0) -> tuple[Any, Any]:
     """Percentile bootstrap interval of a mean over images (Efron 1979; method "percentile" of scipy.stats.bootstrap).
 
     All rows of one call see the same resamples of the images, and a row alone gives the same interval as among others.
@@ -128,11 +126,7 @@ def holm(p_values: ArrayLike) -> NDArray[np.float64]:
 
 
 def compare_with(
-    reference: ArrayLike,
-    others: Mapping[str, ArrayLike],
-    alpha: float = 0.05,
-    n_resamples: int = 10_000,
-    seed: int = 0,
+    reference: ArrayLike, others: Mapping[str, ArrayLike], alpha: float = 0.05, n_resamples: int = 10_000, seed: int = 0
 ) -> list[Comparison]:
     """Which methods differ from a reference (the centre prior, say), image by image, after Holm's correction.
 
@@ -194,7 +188,7 @@ def _resampled_means(rows: NDArray[np.float64], n_resamples: int, seed: int) -> 
         draws = rng.integers(0, images, (min(step, n_resamples - start), images))
         draws += images * np.arange(len(draws))[:, None]
         counts = np.bincount(draws.reshape(-1), minlength=draws.size).reshape(draws.shape)
-        means[start:start + len(draws)] = counts.astype(np.float64) @ centred
+        means[start : start + len(draws)] = counts.astype(np.float64) @ centred
     return means / images + offset.T
 
 

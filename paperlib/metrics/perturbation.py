@@ -152,4 +152,3 @@ def _curves(values: ArrayLike, name: str) -> NDArray[np.float64]:
     if array.ndim == 0 or array.dtype.kind not in "fiub":
         raise ValueError(f"{name}: expected real numbers of shape (..., k), got {array.dtype} of shape {array.shape}")
     return array.astype(np.float64)
-

@@ -222,9 +222,7 @@ def evaluate(
     for index, (prediction, truth) in enumerate(zip(predictions, truths, strict=True)):
         count = None if counts is None else counts[index]
         try:
-            row = kernel.measure(
-                prediction.reshape(-1), truth.reshape(-1), None if count is None else count.reshape(-1)
-            )
+            row = kernel.measure(prediction.reshape(-1), truth.reshape(-1), None if count is None else count.reshape(-1))
             if row is None:
                 row = _measure_exactly(prediction, truth, count, sim_convention, kld_convention, threshold)
         except ValueError as error:
@@ -299,7 +297,13 @@ class _FastKernel:
         sums = dict(zip(("s", "d"), self.loops.sums(s, d), strict=True))
         origins = [np.float32(sums[name] / self.pixels) for name in ("s", "d")]
         u, v, uu, vv, uv = (total / self.pixels for total in self.loops.moments(s, d, *origins))
-        sums |= {"s_mean": origins[0] + u, "s_origin": float(origins[0]), "ss": uu - u * u, "dd": vv - v * v, "sd": uv - u * v}
+        sums |= {
+            "s_mean": origins[0] + u,
+            "s_origin": float(origins[0]),
+            "ss": uu - u * u,
+            "dd": vv - v * v,
+            "sd": uv - u * v,
+        }
         sums |= {"s_min": float(s.min()), "d_min": float(d.min()), "d_max": float(d.max()), "f": 0.0, "fs": 0.0}
         if f is not None:
             _, sums["f"], _, _, sums["fs"] = self.loops.moments(s, f, origins[0], np.float32(0))

@@ -20,7 +20,7 @@ def sums(s, d):
     s_sum, d_sum = 0.0, 0.0
     for start in range(0, s.size, _RUN):
         s_run, d_run = float32(0), float32(0)
-        s_part, d_part = s[start:start + _RUN], d[start:start + _RUN]
+        s_part, d_part = s[start : start + _RUN], d[start : start + _RUN]
         for i in range(s_part.size):
             s_run += s_part[i]
             d_run += d_part[i]
@@ -36,7 +36,7 @@ def moments(s, d, s_origin, d_origin):
     u_sum, v_sum, uu_sum, vv_sum, uv_sum = 0.0, 0.0, 0.0, 0.0, 0.0
     for start in range(0, s.size, _RUN):
         u_run, v_run, uu_run, vv_run, uv_run = float32(0), float32(0), float32(0), float32(0), float32(0)
-        s_part, d_part = s[start:start + _RUN], d[start:start + _RUN]
+        s_part, d_part = s[start : start + _RUN], d[start : start + _RUN]
         for i in range(s_part.size):
             u, v = s_part[i] - s_origin, d_part[i] - d_origin
             u_run += u
@@ -58,7 +58,7 @@ def overlap(s, d, cut, s_origin, s_shift, d_shift, ratio):
     count, there, distance = 0.0, 0.0, 0.0
     for start in range(0, s.size, _RUN):
         count_run, there_run, distance_run = float32(0), float32(0), float32(0)
-        s_part, d_part = s[start:start + _RUN], d[start:start + _RUN]
+        s_part, d_part = s[start : start + _RUN], d[start : start + _RUN]
         for i in range(s_part.size):
             u, v = s_part[i], d_part[i]
             positive = float32(v > cut)
@@ -84,7 +84,7 @@ def dot(x, y):
     total = 0.0
     for start in range(0, x.size, _RUN):
         run = float32(0)
-        x_part, y_part = x[start:start + _RUN], y[start:start + _RUN]
+        x_part, y_part = x[start : start + _RUN], y[start : start + _RUN]
         for i in range(x_part.size):
             run += x_part[i] * y_part[i]
         total += run

@@ -26,7 +26,11 @@ class Backbone(nn.Module):
 
 
 def create_backbone(
-    name: str, *, out_index: int | None = None, pretrained: bool = False, imagenet: Path | None = None,
+    name: str,
+    *,
+    out_index: int | None = None,
+    pretrained: bool = False,
+    imagenet: Path | None = None,
     weights: Path | None = None,
 ) -> Backbone:
     """Backbone `name` of timm: the features that its classifier pools, or those of stage `out_index`.

@@ -59,8 +59,10 @@ class DualTask(nn.Module):
     ):
         super().__init__()
         for what, name, known in (
-            ("variant", variant, VARIANTS), ("saliency_loss", saliency_loss, SALIENCY_LOSSES),
-            ("weighting", weighting, WEIGHTINGS), ("activation", activation, ACTIVATIONS),
+            ("variant", variant, VARIANTS),
+            ("saliency_loss", saliency_loss, SALIENCY_LOSSES),
+            ("weighting", weighting, WEIGHTINGS),
+            ("activation", activation, ACTIVATIONS),
             ("channels", channels, CHANNELS),
         ):
             if name not in known:
@@ -136,7 +138,8 @@ class DualTask(nn.Module):
         network = self.network
         head = [*network.head.parameters(), *(network.decoder.parameters() if network.decoder else ())]
         groups: list[dict] = [
-            {"params": head, "lr": head_lr}, {"params": list(network.backbone.parameters()), "lr": backbone_lr}
+            {"params": head, "lr": head_lr},
+            {"params": list(network.backbone.parameters()), "lr": backbone_lr},
         ]
         learned = list(self.weighting.parameters())
         return [*groups, {"params": learned, "lr": head_lr, "weight_decay": 0.0}] if learned else groups

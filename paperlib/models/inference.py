@@ -48,9 +48,7 @@ def fold_batch_norms(network: nn.Module, probe: Tensor) -> nn.Module:
     got = _forward(folded, probe)
     size = expected.abs().max().clamp_min(1e-12)
     if not (got - expected).abs().max() <= TOLERANCE * size:
-        raise ValueError(
-            "folding changed the output: a convolution's output is used by more than its batch normalisation"
-        )
+        raise ValueError("folding changed the output: a convolution's output is used by more than its batch normalisation")
     return folded
 
 

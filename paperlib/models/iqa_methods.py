@@ -590,8 +590,10 @@ def _fill_part(network: nn.Module, path: Path) -> None:
     """
     held = _read(path)
     own = network.state_dict()
-    fits = isinstance(held, dict) and bool(held) and all(
-        isinstance(value, Tensor) and key in own and own[key].shape == value.shape for key, value in held.items()
+    fits = (
+        isinstance(held, dict)
+        and bool(held)
+        and all(isinstance(value, Tensor) and key in own and own[key].shape == value.shape for key, value in held.items())
     )
     if not fits:
         raise PaperlibError(
@@ -685,7 +687,10 @@ def _random_ahiq(seed: int) -> Made:
 
 
 _RANDOM: dict[str, Callable[[int], Made]] = {
-    "brisque": _random_brisque, "lpips": _random_lpips, "dists": _random_dists, "ahiq": _random_ahiq
+    "brisque": _random_brisque,
+    "lpips": _random_lpips,
+    "dists": _random_dists,
+    "ahiq": _random_ahiq,
 }
 
 

@@ -182,9 +182,7 @@ def _by_name(constants: Mapping[str, NDArray], file_name: str) -> dict[str, NDAr
 def _named(constants: Mapping[str, NDArray]) -> tuple[dict[str, NDArray], dict[str, tuple[int, ...]]]:
     """(weights found under their own name and shape, shapes of the others)."""
     shapes = constant_shapes()
-    found = {
-        name: constants[name] for name, shape in shapes.items() if name in constants and constants[name].shape == shape
-    }
+    found = {name: constants[name] for name, shape in shapes.items() if name in constants and constants[name].shape == shape}
     return found, {name: shape for name, shape in shapes.items() if name not in found}
 
 

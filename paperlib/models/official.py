@@ -40,9 +40,7 @@ class OfficialFile:
     @property
     def short(self) -> str:
         """What `python -m paperlib data fetch` calls it: without the hash in its name, and without its ending."""
-        return self.item or _HASH.sub(
-            "", self.name.removesuffix(".safetensors").removesuffix(".pth").removesuffix(".pt")
-        )
+        return self.item or _HASH.sub("", self.name.removesuffix(".safetensors").removesuffix(".pth").removesuffix(".pt"))
 
 
 def of_timm(stem: str) -> OfficialFile:

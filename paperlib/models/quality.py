@@ -212,9 +212,7 @@ def _from_user_code(name: str, weights: Path | None) -> tuple[nn.Module, str | N
         raise PaperlibError(f"{name}: it cannot be imported and called: {_first_line(error)}") from error
     network, layer = made if isinstance(made, tuple) and len(made) == 2 else (made, None)
     if not isinstance(network, nn.Module) or not (layer is None or isinstance(layer, str)):
-        raise PaperlibError(
-            f"{name}: expected an nn.Module, or an nn.Module and a layer name, got {type(made).__name__}"
-        )
+        raise PaperlibError(f"{name}: expected an nn.Module, or an nn.Module and a layer name, got {type(made).__name__}")
     if weights is not None:
         _fill(network, weights)
     return network, layer, bool(getattr(network, "higher_is_better", True))

@@ -59,7 +59,11 @@ def total_variation_loss(maps: Tensor, density: Tensor) -> Tensor:
 
 
 SALIENCY_LOSSES: dict[str, SaliencyLoss] = {
-    "mse": mse_loss, "kld": kld_loss, "cc": cc_loss, "bce": bce_loss, "total_variation": total_variation_loss
+    "mse": mse_loss,
+    "kld": kld_loss,
+    "cc": cc_loss,
+    "bce": bce_loss,
+    "total_variation": total_variation_loss,
 }
 
 

@@ -242,7 +242,7 @@ def _all(message: memoryview, number: int) -> Iterator[memoryview]:
 def _last(message: memoryview, number: int) -> memoryview:
     """The last of the fields `number`, as protocol buffers want it; empty where there is none."""
     value = memoryview(b"")
-    for value in _all(message, number):  # noqa: B007
+    for value in _all(message, number):
         pass
     return value
 
@@ -275,10 +275,7 @@ def _const_node(name: str, array: NDArray) -> bytes:
             _message(_TENSOR_CONTENT, array.astype(_DTYPES[element], copy=False).tobytes()),
         )
     )
-    attributes = (
-        ("dtype", _count(_VALUE_TYPE, element)),
-        ("value", _message(_VALUE_TENSOR, tensor)),
-    )
+    attributes = (("dtype", _count(_VALUE_TYPE, element)), ("value", _message(_VALUE_TENSOR, tensor)))
     fields: Iterable[bytes] = (
         _message(_NODE_NAME, name.encode()),
         _message(_NODE_OP, b"Const"),

@@ -31,14 +31,19 @@ def study_text(study: OwnStudy) -> str:
     lines += [f"left out  {name}: {reason}" for name, reason in study.left_out.items()]
     lines += [f"note      {note}" for note in study.notes]
     pairs, folder, table = (quote(str(path)) for path in (study.pairs, study.folder, study.folder / TABLE))
-    return "\n".join([
-        *lines,
-        f"Next: let people fill the column choice of {study.pairs} (left, right or tie; take lines without an answer",
-        "out), then",
-        f"  python -m paperlib votes {pairs} --moses {table}",
-        f"  python -m paperlib table 3 --profile own --data-root {folder}",
-        str(study.folder),
-    ]) + "\n"
+    return (
+        "\n".join(
+            [
+                *lines,
+                f"Next: let people fill the column choice of {study.pairs} (left, right or tie; take lines without an answer",
+                "out), then",
+                f"  python -m paperlib votes {pairs} --moses {table}",
+                f"  python -m paperlib table 3 --profile own --data-root {folder}",
+                str(study.folder),
+            ]
+        )
+        + "\n"
+    )
 
 
 def votes_text(found: VoteScores) -> str:

@@ -28,10 +28,21 @@ def cost_text(cost: Cost, tflops: float | None = None) -> str:
     if cost.total.memory:
         tables = _with_memory(tables, [*cost.tables, cost.total])
         kinds = _with_memory(kinds, cost.rates)
-    return "\n".join([
-        f"Cost of profile {cost.profile}, estimated on {cost.device}", "", *_aligned(tables), "", *_aligned(kinds), "",
-        *how(cost), *([_estimate(tflops)] if tflops else []),
-    ]) + "\n"
+    return (
+        "\n".join(
+            [
+                f"Cost of profile {cost.profile}, estimated on {cost.device}",
+                "",
+                *_aligned(tables),
+                "",
+                *_aligned(kinds),
+                "",
+                *how(cost),
+                *([_estimate(tflops)] if tflops else []),
+            ]
+        )
+        + "\n"
+    )
 
 
 def how(cost: Cost) -> list[str]:
@@ -56,8 +67,10 @@ def how_judged(coded: Sequence[int] | None, crops: int) -> str:
         coded, crops: of `paperlib.experiments.cost.Sample`.
     """
     size = workload.OFFICIAL["sacid"]
-    taken = (f"Coded pictures of Table III: all are taken to have the mean size of SACID's, {size.megapixels:.2f} megapixels "
-             "before the profile's resizing, and all to have a reference. ")
+    taken = (
+        f"Coded pictures of Table III: all are taken to have the mean size of SACID's, {size.megapixels:.2f} megapixels "
+        "before the profile's resizing, and all to have a reference. "
+    )
     if not coded:
         return f"{taken}Methods were measured on such a picture, of noise, with all their crops."
     height, width = coded
@@ -71,20 +84,35 @@ def how_judged(coded: Sequence[int] | None, crops: int) -> str:
 
 
 def _estimate(tflops: float) -> str:
-    return (f"Hours at {tflops:g} TFLOP/s are PFLOP / (3.6 x {tflops:g}): an estimate for a device that sustains this speed on "
-            "these networks, not a measurement; measuring comes on top.")
+    return (
+        f"Hours at {tflops:g} TFLOP/s are PFLOP / (3.6 x {tflops:g}): an estimate for a device that sustains this speed on "
+        "these networks, not a measurement; measuring comes on top."
+    )
 
 
 def _table_row(table: TableCost, tflops: float | None) -> list[str]:
-    row = [table.name, f"{table.units:,}", f"{table.forward_passes:,.0f}", f"{table.training_steps:,.0f}",
-           _short(table.hours), _short(table.processor_hours), _short(table.petaflop)]
+    row = [
+        table.name,
+        f"{table.units:,}",
+        f"{table.forward_passes:,.0f}",
+        f"{table.training_steps:,.0f}",
+        _short(table.hours),
+        _short(table.processor_hours),
+        _short(table.petaflop),
+    ]
     return [*row, _short(hours_at(table.petaflop, tflops))] if tflops else row
 
 
 def _rate_row(rate: Rate, amount: float, workers: int) -> list[str]:
     hours = amount * rate.seconds / 3600 / workers
-    return [rate.kind, f"{amount:,.0f} {rate.per}s", f"{rate.seconds:.3g}", f"{rate.gigaflop:,.1f}", _short(hours),
-            f"{rate.repetitions} x {rate.measured:.3g}"]
+    return [
+        rate.kind,
+        f"{amount:,.0f} {rate.per}s",
+        f"{rate.seconds:.3g}",
+        f"{rate.gigaflop:,.1f}",
+        _short(hours),
+        f"{rate.repetitions} x {rate.measured:.3g}",
+    ]
 
 
 def _with_memory(rows: Sequence[list[str]], costs: Sequence[TableCost | Rate]) -> list[list[str]]:
@@ -114,8 +142,10 @@ def readme_cost(cost: Mapping[str, Any]) -> str:
         cost: `paperlib.experiments.cost.Cost` as it is read from JSON.
     """
     tables = [*cost["tables"], {**cost["total"], "name": "All, what they share once"}]
-    lines = ["| | Units | Forward passes | Training steps | Hours, networks | Hours, measuring | PFLOP |",
-             "|:--|--:|--:|--:|--:|--:|--:|"]
+    lines = [
+        "| | Units | Forward passes | Training steps | Hours, networks | Hours, measuring | PFLOP |",
+        "|:--|--:|--:|--:|--:|--:|--:|",
+    ]
     lines += [
         f"| {table['name']} | {table['units']:,} | {table['forward_passes']:,.0f} | {table['training_steps']:,.0f} | "
         f"{_short(table['hours'])} | {_short(table['processor_hours'])} | {_short(table['petaflop'])} |"

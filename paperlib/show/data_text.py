@@ -59,21 +59,15 @@ def _verdict(found: Sequence[Found], profile: "Profile") -> list[str]:
     itself = [one for one in lacking if one.item.automatic and one not in kept]
     if itself:
         size = in_units(sum(one.item.download for one in itself))
-        lines.append(
-            f"By itself: python -m paperlib data fetch{_options(profile)}   ({len(itself)} items, about {size})"
-        )
+        lines.append(f"By itself: python -m paperlib data fetch{_options(profile)}   ({len(itself)} items, about {size})")
     packed = [one.item.name for one in lacking if one.item.parts and archives_of(one.item, profile)]
     if packed:
         lines.append(f"Archives are there for {', '.join(packed)}: the same command unpacks them.")
     by_hand = [
-        one.item.name
-        for one in lacking
-        if one not in itself and one.item.name not in packed and not one.item.is_made_here
+        one.item.name for one in lacking if one not in itself and one.item.name not in packed and not one.item.is_made_here
     ]
     if by_hand:
-        lines.append(
-            f"By hand: {', '.join(by_hand)}; `python -m paperlib data fetch NAME` says how, and so does DATA.md."
-        )
+        lines.append(f"By hand: {', '.join(by_hand)}; `python -m paperlib data fetch NAME` says how, and so does DATA.md.")
     trained = [one.item.name for one in lacking if one.item.is_made_here]
     if trained:
         lines.append(f"Trained here: {', '.join(trained)}; Table II makes them, then `python -m paperlib export`.")
@@ -90,10 +84,7 @@ def fetch_text(outcomes: Sequence[Outcome], profile: "Profile") -> str:
     for one in outcomes:
         if one.done in ("by hand", "to be trained"):
             steps = one.sentence.splitlines()
-            lines += [
-                f"{one.found.item.name}: {one.done}",
-                *(f"  {number}. {step}" for number, step in enumerate(steps, 1)),
-            ]
+            lines += [f"{one.found.item.name}: {one.done}", *(f"  {number}. {step}" for number, step in enumerate(steps, 1))]
         elif one.done == "unreachable":
             continue
         elif one.sentence:
@@ -111,10 +102,7 @@ def fetch_text(outcomes: Sequence[Outcome], profile: "Profile") -> str:
         )
     there = sum(one.found.is_there for one in outcomes)
     lacking = [one.found.item.name for one in outcomes if not one.found.is_there]
-    lines += [
-        "",
-        f"{there} of {len(outcomes)} are there" + (f"; not there: {', '.join(lacking)}" if lacking else "") + ".",
-    ]
+    lines += ["", f"{there} of {len(outcomes)} are there" + (f"; not there: {', '.join(lacking)}" if lacking else "") + "."]
     return "\n".join(lines) + "\n"
 
 
@@ -280,9 +268,7 @@ def _how(item: Item) -> str:
 
 
 def _weights_table(needed: Mapping[str, Sequence[str]]) -> str:
-    head = (
-        "| item | file | size | licence | source | check | needed by |\n| --- | --- | --- | --- | --- | --- | --- |\n"
-    )
+    head = "| item | file | size | licence | source | check | needed by |\n| --- | --- | --- | --- | --- | --- | --- |\n"
     return head + "".join(
         f"| `{item.name}` | `{item.file.name if item.file else ''}` | "
         f"{'~' if item.estimated else ''}{in_units(item.on_disk)} | "

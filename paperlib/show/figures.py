@@ -95,11 +95,11 @@ def figure1(data: Figure1Data, width: float = style.FULL_WIDTH) -> PaperFigure:
     beside = width >= style.FULL_WIDTH
     right = BAR if data.rows and beside else GAP
     bands, height, labels, left = _rows_of_maps(aspects, ("Image", *data.rows), width - right)
-    captions = [_wrapped(text, height * aspect, NAME_INK, whole_words=False)
-                for text, aspect in zip(data.captions, aspects, strict=False)]
-    above = [
-        GAP + LINE * max((1 + captions[index].count("\n") for index in band if captions), default=0) for band in bands
+    captions = [
+        _wrapped(text, height * aspect, NAME_INK, whole_words=False)
+        for text, aspect in zip(data.captions, aspects, strict=False)
     ]
+    above = [GAP + LINE * max((1 + captions[index].count("\n") for index in band if captions), default=0) for band in bands]
     below = len(labels) * (height + GAP)
     used = max(sum(aspects[index] * height + GAP for index in band) for band in bands)
     under = 0 if beside or not data.rows else BAR
@@ -124,10 +124,14 @@ def figure1(data: Figure1Data, width: float = style.FULL_WIDTH) -> PaperFigure:
         top += below
     if shown is not None:
         start = above[0] + height + GAP
-        bar = (page.picture(left + used + GAP, start, 0.1, page.height - 2 * GAP - start) if beside
-               else page.picture(left, page.height - BAR + 2 * GAP, used - GAP, 0.1))
-        page.figure.colorbar(shown, cax=bar, label="map value", ticks=[0, 0.5, 1],
-                             orientation="vertical" if beside else "horizontal")
+        bar = (
+            page.picture(left + used + GAP, start, 0.1, page.height - 2 * GAP - start)
+            if beside
+            else page.picture(left, page.height - BAR + 2 * GAP, used - GAP, 0.1)
+        )
+        page.figure.colorbar(
+            shown, cax=bar, label="map value", ticks=[0, 0.5, 1], orientation="vertical" if beside else "horizontal"
+        )
     return page.figure
 
 
@@ -137,8 +141,7 @@ def _require_fit(data: Figure1Data) -> None:
         raise ValueError("expected at least one image, got none")
     for label, maps in data.rows.items():
         if (got := [np.shape(one) for one in maps]) != sizes:
-            raise ValueError(f"expected maps of the sizes {sizes} in row {label!r}, got {got}; resize them to the "
-                             "images")
+            raise ValueError(f"expected maps of the sizes {sizes} in row {label!r}, got {got}; resize them to the images")
     if len(data.captions) not in (0, len(sizes)):
         raise ValueError(f"expected no caption or one for each of {len(sizes)} images, got {len(data.captions)}")
 
@@ -176,9 +179,9 @@ class _Page:
 
     def picture(self, x: float, y: float, width: float, height: float) -> Axes:
         """Bare axes whose upper left corner lies at (x, y)."""
-        return _bare(self.figure.add_axes((
-            x / self.width, 1 - (y + height) / self.height, width / self.width, height / self.height
-        )))
+        return _bare(
+            self.figure.add_axes((x / self.width, 1 - (y + height) / self.height, width / self.width, height / self.height))
+        )
 
 
 @_drawn
@@ -232,8 +235,14 @@ def coded(view: CodingView) -> PaperFigure:
     for ax, one in zip(lower, (view.plain, view.chosen), strict=False):
         error = ax.imshow(one.error, cmap="inferno", vmin=0, vmax=worst)
     qp = lower[2].imshow(view.chosen.qp, cmap="viridis", vmin=0, vmax=MAX_QP, interpolation="nearest")
-    names = [f"none: {_measured(view.plain)}", f"{preset}: {_measured(view.chosen)}", "saliency, as told to the encoder",
-             "error of none", f"error of {preset}", f"QP of {preset}"]
+    names = [
+        f"none: {_measured(view.plain)}",
+        f"{preset}: {_measured(view.chosen)}",
+        "saliency, as told to the encoder",
+        "error of none",
+        f"error of {preset}",
+        f"QP of {preset}",
+    ]
     for ax, name in zip([*upper, *lower], names, strict=True):
         ax.set_title(_wrapped(name, panel), fontsize=7, pad=3)
     for place, (image, label) in enumerate([(error, "error"), (qp, "QP")]):
@@ -244,8 +253,7 @@ def coded(view: CodingView) -> PaperFigure:
 
 def _measured(one: Coded) -> str:
     found = one.measures
-    return (f"{found['bpp']:.3f} bpp, PSNR {found['PSNR']:.2f}, EW-PSNR {found['EW-PSNR']:.2f} dB, "
-            f"score {found['score']:.2f}")
+    return f"{found['bpp']:.3f} bpp, PSNR {found['PSNR']:.2f}, EW-PSNR {found['EW-PSNR']:.2f} dB, score {found['score']:.2f}"
 
 
 def _three_panels(shape: Sequence[int], labels: Sequence[str]) -> tuple[_Page, list[Axes], Axes]:
@@ -291,8 +299,10 @@ def picture_grid(rows: Mapping[str, Sequence[np.ndarray]], captions: Sequence[st
     """
     lengths = {len(pictures) for pictures in rows.values()}
     if len(lengths) != 1 or (n := lengths.pop()) < 1 or len(captions) not in (0, n):
-        raise ValueError(f"expected rows of equally many pictures and as many captions or none, got "
-                         f"{ {label: len(pictures) for label, pictures in rows.items()} } and {len(captions)} captions")
+        raise ValueError(
+            f"expected rows of equally many pictures and as many captions or none, got "
+            f"{ {label: len(pictures) for label, pictures in rows.items()} } and {len(captions)} captions"
+        )
     aspects = [picture.shape[1] / picture.shape[0] for picture in next(iter(rows.values()))]
     height = (style.FULL_WIDTH - 0.4) / sum(aspects)
     figure, axes = _image_grid(len(rows), n, 0.3 + (height + 0.03) * len(rows), aspects)
@@ -339,7 +349,7 @@ def figure2(
     columns = len(maps) + controls
     axes = figure.subplots(len(fills), columns, squeeze=False, width_ratios=[1] * len(maps) + [1.15] * controls)
     span = _span(here, data.unmasked)
-    _curve_panels(here, data.unmasked, axes[:, :len(maps)], 0.8 * width / columns, span)
+    _curve_panels(here, data.unmasked, axes[:, : len(maps)], 0.8 * width / columns, span)
     if controls:
         axes[0, -1].set_title(GAPS)
         _gap_panels(gaps, fills, axes[:, -1], (world, networks[0]))
@@ -403,7 +413,7 @@ def _blocks(
     across = 2 if width >= style.FULL_WIDTH else 1
     bands = -(-(len(settings) + 1) // across)
     figure = PaperFigure(figsize=(width, 0.2 + bands * (0.65 + 0.95 * len(fills))), layout="constrained")
-    *blocks, last = figure.subfigures(bands, across, squeeze=False).ravel()[:len(settings) + 1]
+    *blocks, last = figure.subfigures(bands, across, squeeze=False).ravel()[: len(settings) + 1]
     inches = 0.8 * width / (across * len(maps))
     for block, (_, network) in zip(blocks, settings, strict=True):
         block.supxlabel(MASKED, fontsize=8, color=INK)
@@ -420,7 +430,11 @@ def _blocks(
 
 
 def _curve_panels(
-    curves: pd.DataFrame, unmasked: pd.DataFrame, axes: np.ndarray, inches: float, span: tuple[float, float],
+    curves: pd.DataFrame,
+    unmasked: pd.DataFrame,
+    axes: np.ndarray,
+    inches: float,
+    span: tuple[float, float],
     titles: float | None = None,
 ) -> None:
     """Draw the curves of one world and network: a row of axes per fill, a column per map.
@@ -471,8 +485,20 @@ def curve_panel(curves: pd.DataFrame, ax: Axes, colour: str) -> Axes:
     """
     import seaborn
 
-    seaborn.lineplot(curves, x="fraction", y="srocc", style="strategy", dashes=_DASHES, color=colour, errorbar=None,
-                     marker="o", markersize=2.8, markeredgewidth=0, legend=False, ax=ax)
+    seaborn.lineplot(
+        curves,
+        x="fraction",
+        y="srocc",
+        style="strategy",
+        dashes=_DASHES,
+        color=colour,
+        errorbar=None,
+        marker="o",
+        markersize=2.8,
+        markeredgewidth=0,
+        legend=False,
+        ax=ax,
+    )
     lines = {name: curve.sort_values("fraction") for name, curve in curves.groupby("strategy", sort=False)}
     for line in lines.values():
         if line[["low", "high"]].notna().all(axis=None):
@@ -502,8 +528,16 @@ def gap_panel(gaps: pd.DataFrame, ax: Axes, first: tuple[str, str] | None = None
     for shift, name in zip(_spread(len(maps)), maps, strict=True):
         known, dots = style.map_look(name), gaps[gaps["map"] == name]
         y = [places[setting] + shift for setting in dots[_SETTING].itertuples(index=False, name=None)]
-        ax.plot(dots["gap"], y, known.marker, color=known.colour, label=known.label, markeredgecolor="white",
-                markeredgewidth=0.6, markersize=5.5)
+        ax.plot(
+            dots["gap"],
+            y,
+            known.marker,
+            color=known.colour,
+            label=known.label,
+            markeredgecolor="white",
+            markeredgewidth=0.6,
+            markersize=5.5,
+        )
     ax.set_yticks(range(len(settings)), [_setting_label(setting, settings[0]) for setting in settings], fontsize=7)
     ax.set_ylim(len(settings) - 0.5, -0.5)
     ax.margins(x=0.12)
@@ -570,8 +604,15 @@ def world_sheet(records: ImageSet, observers: str = "saliency", count: int = 12,
         picture.set_title(f"MOS {round(float(mos[index]), 2) + 0.0:.2f}, {records.family[index]}", fontsize=7)
         gaze.set_visible(True)
         overlay(records.images[index], records.density[index] / records.density[index].max(), gaze)
-        gaze.plot(records.fixations[index, :, 1], records.fixations[index, :, 0], ".", color="white", markersize=2,
-                  markeredgewidth=0, alpha=0.8)
+        gaze.plot(
+            records.fixations[index, :, 1],
+            records.fixations[index, :, 0],
+            ".",
+            color="white",
+            markersize=2,
+            markeredgewidth=0,
+            alpha=0.8,
+        )
     return figure
 
 
@@ -620,8 +661,21 @@ def seed_panel(rows: pd.DataFrame, ax: Axes, methods: Sequence[str] | None = Non
 
     methods = list(dict.fromkeys(rows["method"])) if methods is None else list(methods)
     palette = {method: style.method_look(method).colour for method in methods}
-    seaborn.stripplot(rows, x="value", y="method", order=methods, hue="method", hue_order=methods, palette=palette,
-                      jitter=False, alpha=0.75, size=4.5, linewidth=0, legend=False, ax=ax)
+    seaborn.stripplot(
+        rows,
+        x="value",
+        y="method",
+        order=methods,
+        hue="method",
+        hue_order=methods,
+        palette=palette,
+        jitter=False,
+        alpha=0.75,
+        size=4.5,
+        linewidth=0,
+        legend=False,
+        ax=ax,
+    )
     means = rows.groupby("method")["value"].mean().reindex(methods)
     ax.plot(means, range(len(methods)), "|", color="#333333", markersize=9, markeredgewidth=1.2, zorder=4)
     ax.set_yticks(range(len(methods)), [look(method).label for method in methods])
@@ -716,9 +770,17 @@ def _name_strategies(lerf: pd.Series, morf: pd.Series, ax: Axes, colour: str) ->
     upper = lerf[at] >= morf[at]
     for name, value, above in (("LeRF", lerf[at], upper), ("MoRF", morf[at], not upper)):
         side = 1 if above else -1  # curves fall: right of the upper one and left of the lower one there is room
-        ax.annotate(name, (at, value), xytext=(3 * side, 2 * side), textcoords="offset points", fontsize=7,
-                    ha="left" if above else "right", va="bottom" if above else "top", color=_ink(colour),
-                    path_effects=[withStroke(linewidth=2, foreground="white")]).set_in_layout(False)
+        ax.annotate(
+            name,
+            (at, value),
+            xytext=(3 * side, 2 * side),
+            textcoords="offset points",
+            fontsize=7,
+            ha="left" if above else "right",
+            va="bottom" if above else "top",
+            color=_ink(colour),
+            path_effects=[withStroke(linewidth=2, foreground="white")],
+        ).set_in_layout(False)
 
 
 def _unmasked_line(unmasked: pd.DataFrame, world: str, network: str, ax: Axes, named: bool) -> None:
@@ -726,8 +788,17 @@ def _unmasked_line(unmasked: pd.DataFrame, world: str, network: str, ax: Axes, n
     for value in here["srocc"]:
         ax.axhline(value, color="#808080", linewidth=0.8, linestyle=(0, (1, 2)))
         if named:
-            ax.annotate("no mask", (1, value), xycoords=("axes fraction", "data"), xytext=(0, 2), fontsize=7,
-                        textcoords="offset points", ha="right", va="bottom", color="#666666")
+            ax.annotate(
+                "no mask",
+                (1, value),
+                xycoords=("axes fraction", "data"),
+                xytext=(0, 2),
+                fontsize=7,
+                textcoords="offset points",
+                ha="right",
+                va="bottom",
+                color="#666666",
+            )
 
 
 def _setting_label(setting: tuple[str, str], first: tuple[str, str]) -> str:

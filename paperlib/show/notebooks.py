@@ -256,7 +256,7 @@ def _writable_jupyter_folders():
     names = ("JUPYTER_RUNTIME_DIR", "IPYTHONDIR")
     missing = [name for name in names if not os.environ.get(name)]
     with TemporaryDirectory(prefix="paperlib-", ignore_cleanup_errors=True) as folder:
-        os.environ.update({name: folder for name in missing})
+        os.environ.update(dict.fromkeys(missing, folder))
         try:
             yield
         finally:

@@ -24,8 +24,10 @@ if TYPE_CHECKING:
     from paperlib.experiments.training_explorer import View as FilmView
 
 COLOURS = {
-    PREDICTION: look("baseline").colour, TRANSFORMED: look("baseline_gradcam_loss").colour,
-    PRIOR: look("center_prior").colour, TRUTH: look("saliency_net").colour,
+    PREDICTION: look("baseline").colour,
+    TRANSFORMED: look("baseline_gradcam_loss").colour,
+    PRIOR: look("center_prior").colour,
+    TRUTH: look("saliency_net").colour,
 }
 _LOWER_IS_BETTER = ("KLD",)
 _NAMES, _NUMBERS, _TRANSFORM = 1.3, 0.35, 1.75  # inches: names of the maps, numbers at the right, the transform
@@ -60,9 +62,7 @@ def playground(view: "View") -> PaperFigure:
 
 def _plot(page: _Page, x: float, y: float, width: float, height: float) -> "Axes":
     """Axes whose upper left corner lies at (x, y), in inches."""
-    return page.figure.add_axes((
-        x / page.width, 1 - (y + height) / page.height, width / page.width, height / page.height
-    ))
+    return page.figure.add_axes((x / page.width, 1 - (y + height) / page.height, width / page.width, height / page.height))
 
 
 def _compare(view: "View", metric: str, ax: "Axes") -> None:
@@ -72,8 +72,16 @@ def _compare(view: "View", metric: str, ax: "Axes") -> None:
         value = view.here.loc[name, metric]
         ax.plot(value, place, "o", color=COLOURS[name], markersize=5)
         ax.plot(view.mean.loc[name, metric], place, "|", color=COLOURS[name], markersize=9, markeredgewidth=1.2)
-        ax.annotate(f"{value:.2f}", (value, place), xytext=(0, 4), textcoords="offset points", ha="center", va="bottom",
-                    fontsize=6.5, color=INK)
+        ax.annotate(
+            f"{value:.2f}",
+            (value, place),
+            xytext=(0, 4),
+            textcoords="offset points",
+            ha="center",
+            va="bottom",
+            fontsize=6.5,
+            color=INK,
+        )
     ax.set_yticks(range(len(names)), names)
     for label, name in zip(ax.get_yticklabels(), names, strict=True):
         label.set_color(_ink(COLOURS[name]))
@@ -89,9 +97,17 @@ def _transform(view: "View", ax: "Axes") -> None:
     """The brightness curve, and beside it how much of the centre prior is added."""
     ax.plot(np.linspace(0, 1, len(view.curve)), view.curve, color=COLOURS[TRANSFORMED])
     ax.axhline(view.beta, color=COLOURS[PRIOR], linewidth=1, linestyle=(0, (4, 2)))
-    ax.annotate(f"centre prior × {view.beta:.2f}", (1, view.beta), xytext=(0, 2), textcoords="offset points",
-                ha="right", va="bottom", fontsize=6.5, color=COLOURS[PRIOR],
-                path_effects=[withStroke(linewidth=2, foreground="white")])
+    ax.annotate(
+        f"centre prior × {view.beta:.2f}",
+        (1, view.beta),
+        xytext=(0, 2),
+        textcoords="offset points",
+        ha="right",
+        va="bottom",
+        fontsize=6.5,
+        color=COLOURS[PRIOR],
+        path_effects=[withStroke(linewidth=2, foreground="white")],
+    )
     top = max(float(view.curve.max()), view.beta, 0.1)
     low = min(float(view.curve.min()), view.beta, 0.0)
     ax.set(xlim=(0, 1), ylim=(low - 0.05, top + 0.2 * (top - low)), xlabel="brightness of the map")
@@ -113,8 +129,7 @@ def film(material: "Film", image: int = 0) -> PaperFigure:
     Raises:
         ValueError: no such picture.
     """
-    frames = [[watch(material, FilmChoice(image, name, epoch)) for epoch in material.epochs]
-              for name in material.variants]
+    frames = [[watch(material, FilmChoice(image, name, epoch)) for epoch in material.epochs] for name in material.variants]
     first = frames[0][0]
     columns = len(frames[0]) + 1
     panel = (style.FULL_WIDTH - (columns + 1) * GAP) / columns
@@ -128,10 +143,22 @@ def film(material: "Film", image: int = 0) -> PaperFigure:
             overlay(view.image, view.saliency, ax)
             ax.set_xlabel(f"CC {view.agreement:.2f}", fontsize=6.5, labelpad=2)
             if row == 0:
-                page.figure.text((GAP + column * (panel + GAP) + panel / 2) / page.width, 1 - LINE / page.height,
-                                 _after(view.choice.epoch), fontsize=7, ha="center", va="baseline")
-        page.figure.text((2 * GAP + panel + GAP) / page.width, 1 - (top + LINE) / page.height, _name(views[0]),
-                         fontsize=7, va="baseline", color=_ink(look(views[0].choice.variant).colour))
+                page.figure.text(
+                    (GAP + column * (panel + GAP) + panel / 2) / page.width,
+                    1 - LINE / page.height,
+                    _after(view.choice.epoch),
+                    fontsize=7,
+                    ha="center",
+                    va="baseline",
+                )
+        page.figure.text(
+            (2 * GAP + panel + GAP) / page.width,
+            1 - (top + LINE) / page.height,
+            _name(views[0]),
+            fontsize=7,
+            va="baseline",
+            color=_ink(look(views[0].choice.variant).colour),
+        )
         _reference(first, row, page.picture(GAP, top + LINE + GAP, panel, tall))
     _agreement(material.curves, page, page.height - _CURVES)
     return page.figure
@@ -185,8 +212,16 @@ def _agreement(curves: pd.DataFrame, page: _Page, top: float, choice: FilmChoice
         for name, level in zip(wide, _spread(wide.iloc[-1].to_list(), np.ptp(wide.to_numpy()) / 5), strict=True):
             known = look(name)
             ax.plot(wide.index, wide[name], marker=known.marker, markersize=3.5, color=known.colour)
-            ax.annotate(known.label, (wide.index[-1], level), xytext=(6, 0), textcoords="offset points", va="center",
-                        fontsize=6.5, color=_ink(known.colour), annotation_clip=False)
+            ax.annotate(
+                known.label,
+                (wide.index[-1], level),
+                xytext=(6, 0),
+                textcoords="offset points",
+                va="center",
+                fontsize=6.5,
+                color=_ink(known.colour),
+                annotation_clip=False,
+            )
         if choice is not None:
             ax.axvline(choice.epoch, color=INK, linewidth=0.8, linestyle=(0, (2, 2)))
         ax.set_title(titles[metric], fontsize=8)
@@ -230,7 +265,7 @@ def before_after(view: "CodingView", split: float) -> "NDArray[np.uint8]":
     at = round(split * joined.shape[1])
     joined[:, :at] = view.plain.picture[:, :at]
     if 0 < split < 1:
-        joined[:, max(at - 1, 0):at + 1] = 255
+        joined[:, max(at - 1, 0) : at + 1] = 255
     return joined
 
 

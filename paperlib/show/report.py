@@ -36,19 +36,40 @@ GRID = 12
 """Cells along the longer side of a map in the CSV file of Figure 1."""
 HEAVY_PICTURE = 300_000
 """Bytes of a PNG above which the page holds it as JPEG."""
-_VERSIONS = ("numpy", "scipy", "pandas", "torch", "timm", "pyiqa", "av", "scikit-image", "scikit-learn", "matplotlib",
-             "nbconvert", "jinja2")
+_VERSIONS = (
+    "numpy",
+    "scipy",
+    "pandas",
+    "torch",
+    "timm",
+    "pyiqa",
+    "av",
+    "scikit-image",
+    "scikit-learn",
+    "matplotlib",
+    "nbconvert",
+    "jinja2",
+)
 _FOLDERS = ("data_root", "weights_root")
 """Settings that the page leaves out: they tell about a machine, not about the numbers."""
 _GROUNDS = {
     "simulation": (
-        ("Pictures", "Tables I and II and both figures: a generated micro-world. Table III: photographs that come with "
-                     "installed Python packages, coded here."),
+        (
+            "Pictures",
+            "Tables I and II and both figures: a generated micro-world. Table III: photographs that come with "
+            "installed Python packages, coded here.",
+        ),
         ("People", "None. Observers, their gaze, opinion scores and votes are simulated."),
-        ("Networks", "Trained here on the simulated scores; before, their backbone learnt to name the subjects of the "
-                     "micro-world. Controls say what they do otherwise."),
-        ("The paper's numbers", "Published values on the paper's own data, copied from its tables. They stand beside ours for "
-                                "the order of the rows, not for the values."),
+        (
+            "Networks",
+            "Trained here on the simulated scores; before, their backbone learnt to name the subjects of the "
+            "micro-world. Controls say what they do otherwise.",
+        ),
+        (
+            "The paper's numbers",
+            "Published values on the paper's own data, copied from its tables. They stand beside ours for "
+            "the order of the rows, not for the values.",
+        ),
     ),
     "stand-ins": (
         ("Pictures", "Generated stand-ins in the layouts of the official data sets."),
@@ -156,8 +177,11 @@ def _drawings(number: int) -> dict[str, Callable[[Any], figures.PaperFigure]]:
     """Names of a figure's files, and what draws them."""
     if number == 1:
         return {"fig1": figures.figure1, "fig1_column": partial(figures.figure1, width=style.COLUMN_WIDTH)}
-    return {"fig2": figures.figure2, "fig2_column": partial(figures.figure2, width=style.COLUMN_WIDTH),
-            "fig2_extended": figures.figure2_extended}
+    return {
+        "fig2": figures.figure2,
+        "fig2_column": partial(figures.figure2, width=style.COLUMN_WIDTH),
+        "fig2_extended": figures.figure2_extended,
+    }
 
 
 def describe(data: Figure1Data | Figure2Data) -> str:
@@ -168,8 +192,10 @@ def describe(data: Figure1Data | Figure2Data) -> str:
     setting = gaps[["world", "network"]]
     first = gaps[(setting == setting.iloc[0]).all(axis="columns")]
     distances = "; ".join(f"{row.map} map, {row.fill} fill: {row.gap:+.2f}" for row in first.itertuples())
-    return ("SROCC against the share of masked pixels, LeRF and MoRF curves. Mean of LeRF minus MoRF for "
-            f"{look(first['network'].iloc[0]).label}: {distances}.")
+    return (
+        "SROCC against the share of masked pixels, LeRF and MoRF curves. Mean of LeRF minus MoRF for "
+        f"{look(first['network'].iloc[0]).label}: {distances}."
+    )
 
 
 def figure_frame(data: Figure1Data | Figure2Data) -> pd.DataFrame:
@@ -209,17 +235,24 @@ def _agreement_html(data: Figure1Data) -> str:
     reference, *others = data.rows
     captions = data.captions or [f"picture {place + 1}" for place in range(len(data.images))]
     body = [
-        ([f"{place + 1}: {captions[place]}"], [
-            (value, number(value), "") for value in
-            (_correlation(data.rows[reference][place], data.rows[name][place]) for name in others)
-        ])
+        (
+            [f"{place + 1}: {captions[place]}"],
+            [
+                (value, number(value), "")
+                for value in (_correlation(data.rows[reference][place], data.rows[name][place]) for name in others)
+            ],
+        )
         for place in range(len(data.images))
     ]
     return template("numbers").render(
         caption=f"Linear correlation (CC) of the maps of each picture with its map “{reference}”, over its pixels.",
-        stub=["Picture"], heads=others, rows=body,
-        notes=["Each number is of one picture, n 1: there is no interval. Table I has the means over all pictures, with "
-               f"intervals. The CSV file holds each map as means over the cells of a grid, {GRID} along the longer side."],
+        stub=["Picture"],
+        heads=others,
+        rows=body,
+        notes=[
+            "Each number is of one picture, n 1: there is no interval. Table I has the means over all pictures, with "
+            f"intervals. The CSV file holds each map as means over the cells of a grid, {GRID} along the longer side."
+        ],
     )
 
 
@@ -238,21 +271,34 @@ def _curves_html(data: Figure2Data) -> str:
     body = []
     for (world, network, fill, name, strategy), part in curves.groupby(keys, sort=False):
         cells = {row.fraction: (row.srocc, number(row.srocc), _interval(row.low, row.high)) for row in part.itertuples()}
-        names = [DATASETS.get(world, world), look(network).label, style.fill_label(fill), style.map_look(name).label, strategy]
+        names = [
+            DATASETS.get(world, world),
+            look(network).label,
+            style.fill_label(fill),
+            style.map_look(name).label,
+            strategy,
+        ]
         body.append((names, [cells.get(share, (float("nan"), tables.MISSING, "")) for share in shares]))
     notes = [f"n, the masked pictures of all repeats that a number is over: {n}."]
     bare = curves["low"].isna() & curves["srocc"].notna()
-    notes.append("No intervals: these curves were not resampled." if bare.all()
-                 else "Small: 95 % bootstrap interval over pictures, mean over repeats.")
+    notes.append(
+        "No intervals: these curves were not resampled."
+        if bare.all()
+        else "Small: 95 % bootstrap interval over pictures, mean over repeats."
+    )
     if len(data.unmasked):
-        whole = "; ".join(f"{look(row.network).label} in {DATASETS.get(row.world, row.world)} {number(row.srocc)}"
-                          for row in data.unmasked.itertuples())
+        whole = "; ".join(
+            f"{look(row.network).label} in {DATASETS.get(row.world, row.world)} {number(row.srocc)}"
+            for row in data.unmasked.itertuples()
+        )
         notes.append(f"Without mask: {whole}.")
     if any(cell[1] == tables.MISSING for _, cells in body for cell in cells):
         notes.append(f"A dash ({tables.MISSING}): this map is not masked at that share; maps of 12 cells lose whole cells.")
     return template("numbers").render(
         caption="SROCC of predicted and true scores by the share of masked pixels.",
-        stub=["World", "Network", "Fill", "Map", "Strategy"], heads=[f"{share:.0%}" for share in shares], rows=body,
+        stub=["World", "Network", "Fill", "Map", "Strategy"],
+        heads=[f"{share:.0%}" for share in shares],
+        rows=body,
         notes=notes,
     )
 
@@ -281,7 +327,10 @@ def write_report(run: Run, folder: Path) -> Path:
         settings={name: _shown(value) for name, value in run.values.items() if name not in _FOLDERS},
         versions={"Python": platform.python_version(), "System": f"{platform.system()} {platform.machine()}"}
         | {name: version(name) for name in _VERSIONS},
-        picture=_picture_uri, csv=_csv_uri, number=number, link=lambda path: _link(path, folder),
+        picture=_picture_uri,
+        csv=_csv_uri,
+        number=number,
+        link=lambda path: _link(path, folder),
     )
     with atomic_write(page, "w") as file:
         file.write(text)

@@ -41,6 +41,7 @@ def saved() -> pd.DataFrame:
 
 def readable(table: pd.DataFrame) -> pd.DataFrame:
     """Means ± standard deviations over repeats (the mean alone of a single one), methods by their names."""
+
     def cell(row: pd.Series, metric: str) -> str:
         sd = row[f"{metric}_sd"]
         return f"{row[metric]:.3f}" + ("" if pd.isna(sd) else f" ± {sd:.3f}")

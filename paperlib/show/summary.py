@@ -111,10 +111,14 @@ def claims_over_seeds(parts: Mapping[str, Mapping[str, pd.Series]]) -> pd.DataFr
     from paperlib.experiments.judging import HOLDS, spread, verdict
 
     table = spread(dict(parts))
-    return table.assign(holds_in=table["claim"].map({
-        claim: sum(verdict(claim, _of_seed(own, seed)) == HOLDS for seed in next(iter(own.values())).index)
-        for claim, own in parts.items()
-    }))
+    return table.assign(
+        holds_in=table["claim"].map(
+            {
+                claim: sum(verdict(claim, _of_seed(own, seed)) == HOLDS for seed in next(iter(own.values())).index)
+                for claim, own in parts.items()
+            }
+        )
+    )
 
 
 def save_claims(table: pd.DataFrame, folder: Path) -> tuple[Path, Path]:
@@ -159,8 +163,12 @@ def rewrite_readme(text: str, figures: Path) -> str:
         if name not in blocks:
             known = ", ".join(sorted(blocks)) or "none"
             raise PaperlibError(f"README.md asks for the block {name!r}, but {figures} has files for: {known}")
-    return _MARKER.sub(lambda match: f"<!-- generated:{match['name']} -->\n{blocks[match['name']].strip()}\n"
-                       f"<!-- /generated:{match['name']} -->", text)
+    return _MARKER.sub(
+        lambda match: (
+            f"<!-- generated:{match['name']} -->\n{blocks[match['name']].strip()}\n<!-- /generated:{match['name']} -->"
+        ),
+        text,
+    )
 
 
 def _files(files: Sequence[Path]) -> str:
@@ -212,8 +220,10 @@ def _claims_md(table: pd.DataFrame) -> str:
 
 def _readme_claims(table: pd.DataFrame) -> str:
     """Claim, notebook, paper, demo: one row per claim, the uniform observers in their own column."""
-    lines = ["| Claim | Notebook | Paper | Demo, mean ± sd | Control: uniform observers | Holds in |",
-             "|:--|:--|:--|:--|:--|:--|"]
+    lines = [
+        "| Claim | Notebook | Paper | Demo, mean ± sd | Control: uniform observers | Holds in |",
+        "|:--|:--|:--|:--|:--|:--|",
+    ]
     for identity, rows in table.groupby("claim", sort=False):
         claim = CLAIMS[identity]
         control = rows["quantity"].str.startswith(_CONTROL)
@@ -235,9 +245,7 @@ def _of_seed(parts: Mapping[str, pd.Series], seed: int) -> dict[str, pd.Series]:
 
 
 def _quantities(rows: pd.DataFrame) -> str:
-    parts = [
-        f"{row.quantity.removeprefix(_UNIFORM).lstrip(', ')} {_mean_sd(row)}" for row in rows.itertuples(index=False)
-    ]
+    parts = [f"{row.quantity.removeprefix(_UNIFORM).lstrip(', ')} {_mean_sd(row)}" for row in rows.itertuples(index=False)]
     return "<br>".join(parts) or "–"
 
 
@@ -253,8 +261,10 @@ _PAPER_CELLS = {
     "C1": ((1, "center_prior", "salicon", "CC"), (1, "baseline", "salicon", "CC"), (1, "transalnet", "salicon", "CC")),
     "C2": (),
     "C3": (
-        (2, "baseline", "koniq10k", "SROCC"), (2, "baseline_gradcam_loss", "koniq10k", "SROCC"),
-        (2, "baseline", "salicon", "CC"), (2, "baseline_gradcam_loss", "salicon", "CC"),
+        (2, "baseline", "koniq10k", "SROCC"),
+        (2, "baseline_gradcam_loss", "koniq10k", "SROCC"),
+        (2, "baseline", "salicon", "CC"),
+        (2, "baseline_gradcam_loss", "salicon", "CC"),
     ),
     "C4": tuple((3, method, "sacid", "FracCP") for method in ("psnr", "ew_psnr", "ssim", "ew_ssim")),
 }

@@ -64,22 +64,22 @@ class Cell(NamedTuple):
 
     @property
     def spread(self) -> str:
-        """"± sd" over repeats, empty without."""
+        """ "± sd" over repeats, empty without."""
         return f"± {_decimals(self.sd)}" if _finite(self.value, self.sd) else ""
 
     @property
     def interval(self) -> str:
-        """"[low, high]", empty without."""
+        """ "[low, high]", empty without."""
         return f"[{_decimals(self.low)}, {_decimals(self.high)}]" if _finite(self.value, self.low, self.high) else ""
 
     @property
     def place(self) -> str:
-        """"best", "second", "third" or empty."""
+        """ "best", "second", "third" or empty."""
         return _PLACES[self.rank]
 
     @property
     def over_repeats(self) -> str:
-        """"[low, high]" of Student's 95 % t interval from the spread over `n` repeats, for a cell without another one."""
+        """ "[low, high]" of Student's 95 % t interval from the spread over `n` repeats, for a cell without another one."""
         if self.interval or self.n < 2 or not _finite(self.value, self.sd):
             return ""
         from scipy.stats import t
@@ -155,9 +155,7 @@ def to_frame(table: TableData, formatted: bool = True) -> pd.DataFrame:
         columns[*name, "ours"] = [_joined(cell, " ") if formatted else cell.value for cell in cells]
         if _any_published(cells):
             columns[*name, "paper"] = [cell.paper if formatted else cell.published for cell in cells]
-            columns[*name, "difference"] = [
-                cell.difference if formatted else cell.value - cell.published for cell in cells
-            ]
+            columns[*name, "difference"] = [cell.difference if formatted else cell.value - cell.published for cell in cells]
     frame = pd.DataFrame(columns, index=index)
     frame.columns.names = ["Data set", "Metric", ""]
     return frame
@@ -283,8 +281,14 @@ def to_html(table: TableData) -> str:
     """
     _validate(table)
     sections = [(name, list(rows)) for name, rows in groupby(_rows(table), key=lambda row: row.section)]
-    return template("table").render(table=table, sections=sections, spans=_spans(table), tags=("span", "b", "u", "i"),
-                              missing=MISSING, marked=_any_mark(table))
+    return template("table").render(
+        table=table,
+        sections=sections,
+        spans=_spans(table),
+        tags=("span", "b", "u", "i"),
+        missing=MISSING,
+        marked=_any_mark(table),
+    )
 
 
 def to_sortable_html(table: TableData) -> str:
@@ -301,8 +305,13 @@ def to_sortable_html(table: TableData) -> str:
     rows = _rows(table)
     cells = [cell for row in rows for cell in row.cells if _finite(cell.value)]
     return template("sortable_table").render(
-        table=table, rows=rows, spans=_spans(table), tags=("span", "b", "u", "i"), missing=MISSING,
-        notes=[*table.notes, *_number_notes(rows, cells)], marked=_any_mark(table),
+        table=table,
+        rows=rows,
+        spans=_spans(table),
+        tags=("span", "b", "u", "i"),
+        missing=MISSING,
+        notes=[*table.notes, *_number_notes(rows, cells)],
+        marked=_any_mark(table),
     )
 
 
@@ -354,13 +363,17 @@ def _validate(table: TableData) -> None:
         raise ValueError(f"table {table.name}: expected cells with {sorted(_CELL_COLUMNS)}, lacking {sorted(missing)}")
     double = table.cells[table.cells.duplicated(_KEY)]
     if len(double):
-        raise ValueError(f"table {table.name}: expected one cell per section, method, data set and metric, got two of "
-                         f"{tuple(double.iloc[0][_KEY])}; average over repeats first")
+        raise ValueError(
+            f"table {table.name}: expected one cell per section, method, data set and metric, got two of "
+            f"{tuple(double.iloc[0][_KEY])}; average over repeats first"
+        )
     known = {(column.dataset, column.metric) for column in table.columns}
     got = set(table.cells[["dataset", "metric"]].itertuples(index=False, name=None))
     if got - known:
-        raise ValueError(f"table {table.name}: expected data set and metric in {sorted(known)}, got "
-                         f"{sorted(got - known)}; add a Column or drop the cells")
+        raise ValueError(
+            f"table {table.name}: expected data set and metric in {sorted(known)}, got "
+            f"{sorted(got - known)}; add a Column or drop the cells"
+        )
 
 
 def _cells(table: TableData) -> dict[tuple[str, str, str, str], Cell]:
@@ -395,8 +408,11 @@ def _rows(table: TableData) -> list[_Row]:
     sections = list(dict.fromkeys(table.cells["section"]))
     names = dict.fromkeys(table.cells[["section", "method"]].itertuples(index=False, name=None))
     return [
-        _Row(section, look(method).label,
-             tuple(cells.get((section, method, column.dataset, column.metric), _EMPTY) for column in table.columns))
+        _Row(
+            section,
+            look(method).label,
+            tuple(cells.get((section, method, column.dataset, column.metric), _EMPTY) for column in table.columns),
+        )
         for section, method in sorted(names, key=lambda name: sections.index(name[0]))
     ]
 
@@ -478,10 +494,34 @@ def _pipe(text: str) -> str:
 
 _TEX = str.maketrans(
     {
-        "\\": r"\textbackslash{}", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_", "{": r"\{", "}": r"\}",
-        "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "<": r"$<$", ">": r"$>$", "≤": r"$\leq$", "≥": r"$\geq$",
-        "↑": r"$\uparrow$", "↓": r"$\downarrow$", "→": r"$\to$", "±": r"$\pm$", "×": r"$\times$", "·": r"$\cdot$",
-        "Δ": r"$\Delta$", "β": r"$\beta$", "−": "$-$", "–": "--", "…": r"\dots{}", "“": "``", "”": "''", "’": "'",
+        "\\": r"\textbackslash{}",
+        "&": r"\&",
+        "%": r"\%",
+        "$": r"\$",
+        "#": r"\#",
+        "_": r"\_",
+        "{": r"\{",
+        "}": r"\}",
+        "~": r"\textasciitilde{}",
+        "^": r"\textasciicircum{}",
+        "<": r"$<$",
+        ">": r"$>$",
+        "≤": r"$\leq$",
+        "≥": r"$\geq$",
+        "↑": r"$\uparrow$",
+        "↓": r"$\downarrow$",
+        "→": r"$\to$",
+        "±": r"$\pm$",
+        "×": r"$\times$",
+        "·": r"$\cdot$",
+        "Δ": r"$\Delta$",
+        "β": r"$\beta$",
+        "−": "$-$",
+        "–": "--",
+        "…": r"\dots{}",
+        "“": "``",
+        "”": "''",
+        "’": "'",
         "†": r"$^{\dagger}$",
     }
 )

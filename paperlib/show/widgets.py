@@ -40,9 +40,7 @@ def saliency_explorer(material: Material) -> ipywidgets.Widget:
         "n_passes": ipywidgets.IntSlider(
             first.n_passes, 1, max(MOST_PASSES, first.n_passes), description="passes", continuous_update=False
         ),
-        "principal_component": ipywidgets.Checkbox(
-            first.principal_component, description="first component", indent=False
-        ),
+        "principal_component": ipywidgets.Checkbox(first.principal_component, description="first component", indent=False),
         "sign": ipywidgets.ToggleButtons(
             options=list(SIGNS), value=first.sign, description="evidence", tooltips=list(_MEANING.values())
         ),
@@ -66,7 +64,9 @@ def masking_explorer(material: mask_explorer.Material) -> ipywidgets.Widget:
         "image": _dropdown("picture", [(name, index) for index, name in enumerate(material.captions)], first.image),
         "map": _dropdown("map", maps, first.map),
         "strategy": ipywidgets.ToggleButtons(
-            options=list(STRATEGIES), value=first.strategy, description="order",
+            options=list(STRATEGIES),
+            value=first.strategy,
+            description="order",
             tooltips=["least relevant first", "most relevant first"],
         ),
         "fraction": _slider("masked", first.fraction, 0, 1, FRACTION_STEP),
@@ -89,8 +89,7 @@ def coding_explorer(material: coding_explorers.Material) -> ipywidgets.Widget:
     controls = {
         "image": _dropdown("picture", [(name, index) for index, name in enumerate(names)], first.image),
         "bpp": ipywidgets.SelectionSlider(
-            options=[(f"{bpp:g}", bpp) for bpp in material.bpps], value=first.bpp, description="bpp",
-            continuous_update=False,
+            options=[(f"{bpp:g}", bpp) for bpp in material.bpps], value=first.bpp, description="bpp", continuous_update=False
         ),
         "preset": ipywidgets.SelectionSlider(
             options=list(material.presets), value=first.preset, description="preset", continuous_update=False
@@ -132,8 +131,7 @@ def metric_playground(material: playgrounds.Material) -> ipywidgets.Widget:
             first.shift_y, -height // 2, height // 2, description="move down", continuous_update=False
         ),
         "power": ipywidgets.FloatLogSlider(
-            first.power, base=2, min=-2, max=2, step=0.25, description="power", readout_format=".2f",
-            continuous_update=False,
+            first.power, base=2, min=-2, max=2, step=0.25, description="power", readout_format=".2f", continuous_update=False
         ),
         "prior_weight": _slider("centre prior", first.prior_weight, 0, 1, FRACTION_STEP),
     }
@@ -155,7 +153,9 @@ def training_explorer(material: films.Material | None) -> ipywidgets.Widget:
         "image": _dropdown("picture", [(name, index) for index, name in enumerate(material.captions)], first.image),
         "variant": _dropdown("network", [(look(name).label, name) for name in material.variants], first.variant),
         "epoch": ipywidgets.SelectionSlider(
-            options=[(f"{epoch:g}", epoch) for epoch in material.epochs], value=first.epoch, description="epoch",
+            options=[(f"{epoch:g}", epoch) for epoch in material.epochs],
+            value=first.epoch,
+            description="epoch",
             continuous_update=False,
         ),
     }
@@ -208,9 +208,7 @@ def _dropdown(description: str, options: list[Any], value: Any) -> ipywidgets.Dr
 
 
 def _slider(description: str, value: float, low: float, high: float, step: float) -> ipywidgets.FloatSlider:
-    return ipywidgets.FloatSlider(
-        value, min=low, max=high, step=step, description=description, continuous_update=False
-    )
+    return ipywidgets.FloatSlider(value, min=low, max=high, step=step, description=description, continuous_update=False)
 
 
 def _in_words(choice: Choice) -> str:
@@ -221,27 +219,35 @@ def _in_words(choice: Choice) -> str:
 
 def _scores_in_words(view: mask_explorer.View) -> str:
     opinion = "" if view.mos is None else f" The MOS of the whole picture is {view.mos:.3f}."
-    return escape(f"{view.network} scores the masked picture {view.score:.3f}, the whole one {view.whole:.3f}: "
-                  f"{view.score - view.whole:+.3f}.{opinion}")
+    return escape(
+        f"{view.network} scores the masked picture {view.score:.3f}, the whole one {view.whole:.3f}: "
+        f"{view.score - view.whole:+.3f}.{opinion}"
+    )
 
 
 def _gain_in_words(view: coding_explorers.View) -> str:
     if view.choice.preset == coding_explorers.PLAIN:
         return "This is the plain version; slide to a preset to move its bits."
     gains = {name: view.chosen.measures[name] - view.plain.measures[name] for name in ("PSNR", "EW-PSNR", "score")}
-    return escape(f"{view.choice.preset} against the plain version at the same bit-rate: PSNR {gains['PSNR']:+.2f} dB, "
-                  f"EW-PSNR {gains['EW-PSNR']:+.2f} dB, subjective score {gains['score']:+.2f}.")
+    return escape(
+        f"{view.choice.preset} against the plain version at the same bit-rate: PSNR {gains['PSNR']:+.2f} dB, "
+        f"EW-PSNR {gains['EW-PSNR']:+.2f} dB, subjective score {gains['score']:+.2f}."
+    )
 
 
 def _lift_in_words(view: playgrounds.View) -> str:
     before, after, prior = (view.mean.loc[name, "CC"] for name in (PREDICTION, TRANSFORMED, PRIOR))
     moral = " Nothing of the map is left: any map that tells nothing about gaze ends here."
-    return escape(f"Mean CC over all pictures: {before:.3f} before the map transform, {after:.3f} after it; the centre "
-                  f"prior alone has {prior:.3f}.{moral if abs(after - prior) < AS_GOOD else ''}")
+    return escape(
+        f"Mean CC over all pictures: {before:.3f} before the map transform, {after:.3f} after it; the centre "
+        f"prior alone has {prior:.3f}.{moral if abs(after - prior) < AS_GOOD else ''}"
+    )
 
 
 def _progress_in_words(view: films.View) -> str:
     cc, quality = view.curves.loc[(view.choice.variant, view.choice.epoch)]
     when = f"after {view.choice.epoch:g} of {view.trained:g} epochs" if view.choice.epoch else "before training"
-    return escape(f"{view.label} {when}: raw maps and gaze of the first test pictures agree with a mean CC of {cc:.3f}"
-                  f", scores and MOS of all test pictures with an SROCC of {quality:.3f}.")
+    return escape(
+        f"{view.label} {when}: raw maps and gaze of the first test pictures agree with a mean CC of {cc:.3f}"
+        f", scores and MOS of all test pictures with an SROCC of {quality:.3f}."
+    )

@@ -145,23 +145,16 @@ _SALICON_FIXATIONS = Archive(
     ("fixations*.zip", "salicon*fixations*.zip"),
     ("train", "val"),
     "fixations",
-    (
-        ("md5:462b70f4f9e8ea446ac628e46cea8d3d", "edition 2017"),
-        ("md5:9a22db9d718200fb90252e5010c004c4", "edition 2015"),
-    ),
+    (("md5:462b70f4f9e8ea446ac628e46cea8d3d", "edition 2017"), ("md5:9a22db9d718200fb90252e5010c004c4", "edition 2015")),
 )
 _SALICON_MAPS = Archive(("maps*.zip", "salicon*maps*.zip"), ("train", "val"), "maps")
-_CAT2000 = Archive(
-    ("trainSet*.zip",), ("Stimuli",), "trainSet", (("md5:56ad5c77e6c8f72ed9ef2901628d6e48", "training set"),)
-)
+_CAT2000 = Archive(("trainSet*.zip",), ("Stimuli",), "trainSet", (("md5:56ad5c77e6c8f72ed9ef2901628d6e48", "training set"),))
 _KONIQ = Archive(
     ("koniq10k*.tgz", "koniq10k*.tar.gz", "koniq10k_512x384*.zip", "koniq10k_1024x768*.zip"), ("512x384", "1024x768")
 )
 _CLIVE = Archive(("ChallengeDB*.zip", "live_challenge*.tgz", "live_challenge*.tar.gz"), ("Images",))
 _SACID = Archive(("SACID*.zip",), ("compressed",))
-_CLIC = Archive(
-    ("professional_test_2021*.zip",), ("*.png",), "", (("md5:4476b708ea4c492505dd70061bebe202", "test set"),)
-)
+_CLIC = Archive(("professional_test_2021*.zip",), ("*.png",), "", (("md5:4476b708ea4c492505dd70061bebe202", "test set"),))
 
 DATA_SETS = (
     Item(
@@ -271,8 +264,7 @@ DATA_SETS = (
         "Austin).",
         "http://live.ece.utexas.edu/research/ChallengeDB/index.html",
         (
-            "Fill in the form on http://live.ece.utexas.edu/research/ChallengeDB/index.html; the password comes by "
-            "e-mail.",
+            "Fill in the form on http://live.ece.utexas.edu/research/ChallengeDB/index.html; the password comes by e-mail.",
             "Download ChallengeDB_release.zip with it.",
             "Put it into {folder} or {downloads}, packed as it is; if the archive itself asks for the password, unpack "
             "it "
@@ -285,9 +277,7 @@ DATA_SETS = (
         "clive/Data/AllImages_release.mat, "
         "Data/AllMOS_release.mat",
         parts=(
-            Part(
-                "pictures and scores", ("Images/*.bmp", "ChallengeDB_release/Images/*.bmp", "*/Images/*.bmp"), (_CLIVE,)
-            ),
+            Part("pictures and scores", ("Images/*.bmp", "ChallengeDB_release/Images/*.bmp", "*/Images/*.bmp"), (_CLIVE,)),
         ),
     ),
     Item(
@@ -409,10 +399,7 @@ _TERMS = {
         "CC BY-NC-SA 4.0",
         "CC BY-NC-SA 4.0 for pyiqa's collection: non-commercial; the networks' authors may ask for more.",
     ),
-    "checkpoints": (
-        "BSD-3-Clause",
-        f"torchvision is BSD-3-Clause, for its weights no other licence is stated; {_IMAGENET}",
-    ),
+    "checkpoints": ("BSD-3-Clause", f"torchvision is BSD-3-Clause, for its weights no other licence is stated; {_IMAGENET}"),
     "clip": ("MIT", "MIT (OpenAI's CLIP; see its model card for what it is meant for)."),
     "timm": ("Apache-2.0", f"Apache-2.0 by its model card; {_IMAGENET}"),
     "cnniqa": ("none stated", "None stated in its repository."),
@@ -669,10 +656,7 @@ def _needed_files(profile: "Profile") -> Iterator[tuple["OfficialFile", tuple[st
             yield from ((file, (_T1, _F2) if scores else (_T1,)) for file in official_files(origin))
     if settings.training_set:
         outputs = (_T2, _T3) if _trains_for_table3(profile) else (_T2,)
-        trained = [
-            *(ORIGINS[one] for one in settings.targets),
-            *(Origin("activation", one) for one in settings.backbones),
-        ]
+        trained = [*(ORIGINS[one] for one in settings.targets), *(Origin("activation", one) for one in settings.backbones)]
         yield from ((file, outputs) for origin in trained for file in official_files(origin))
         beside = [ORIGINS[one] for one in SUPERVISED if one in photographs.methods]
         yield from ((file, (_T2,)) for origin in beside for file in official_files(origin))

@@ -49,9 +49,7 @@ class HubFile:
         return f"{self.path} of {self.repo}"
 
 
-def fetch_file(
-    file: HubFile, target: Path | None = None, *, offline: bool = False, show_progress: bool = True
-) -> Path:
+def fetch_file(file: HubFile, target: Path | None = None, *, offline: bool = False, show_progress: bool = True) -> Path:
     """Have a file of the hub, whole and checked, in the hub's cache or under a name of one's own.
 
     Nothing is asked of the network where the file is there already. A broken download is resumed by the next call; two
@@ -126,8 +124,7 @@ def fetch_folder(
     )
     sources = {
         _inside(target, one.rfilename): _source(
-            HubFile(repo, one.rfilename, repo_type, revision), info.sha, one.lfs.sha256 if one.lfs else one.blob_id,
-            one.size,
+            HubFile(repo, one.rfilename, repo_type, revision), info.sha, one.lfs.sha256 if one.lfs else one.blob_id, one.size
         )
         for one in _matching(info.siblings, patterns)
     }
@@ -159,12 +156,14 @@ def resolved_revision(repo: str, *, repo_type: RepoType = "model", revision: str
         return noted.read_text(encoding="utf-8").strip()
     whole = HubFile(repo, "", repo_type, revision)
     transfer.refuse_offline(_offline(), f"the commit of {repo} at {revision}", _page(whole))
-    return str(_ask(
-        lambda client: client.HfApi().repo_info(
-            repo, repo_type=repo_type, revision=revision, timeout=transfer.PATIENCE.silence
-        ),
-        whole,
-    ).sha)
+    return str(
+        _ask(
+            lambda client: client.HfApi().repo_info(
+                repo, repo_type=repo_type, revision=revision, timeout=transfer.PATIENCE.silence
+            ),
+            whole,
+        ).sha
+    )
 
 
 # ---- the client ------------------------------------------------------------------------------------------------------
@@ -248,10 +247,14 @@ def _sentence(error: Exception, file: HubFile) -> PaperlibError:
 
     page, what = _page(file), str(file) if file.path else file.repo
     for kind, reason in (
-        (errors.GatedRepoError, f"its terms of use must be accepted: log in at {page}, accept them, and run "
-                                "`hf auth login` or set HF_TOKEN"),
-        (errors.RepositoryNotFoundError, f"there is no public repository {page}: if it is private, run "
-                                         "`hf auth login` or set HF_TOKEN"),
+        (
+            errors.GatedRepoError,
+            f"its terms of use must be accepted: log in at {page}, accept them, and run `hf auth login` or set HF_TOKEN",
+        ),
+        (
+            errors.RepositoryNotFoundError,
+            f"there is no public repository {page}: if it is private, run `hf auth login` or set HF_TOKEN",
+        ),
         (errors.RevisionNotFoundError, f"{page} has no revision {file.revision}"),
         (errors.LocalEntryNotFoundError, f"{page} cannot be reached: check the network and HF_ENDPOINT"),
         (errors.EntryNotFoundError, f"{page} has no such file at revision {file.revision}"),
@@ -319,12 +322,14 @@ def _into_cache(file: HubFile, source: WebFile, etag: str, show_progress: bool) 
         with transfer.one_at_a_time(storage.parent / ".locks" / storage.name / f"{etag}.lock", file.path):
             if not transfer.is_right(source, blob):
                 transfer.fetch_alone(source, blob, headers=_headers(), show_progress=show_progress)
-        return Path(_ask(
-            lambda client: client.hf_hub_download(
-                file.repo, file.path, repo_type=file.repo_type, revision=file.revision
-            ),
-            file,
-        ))
+        return Path(
+            _ask(
+                lambda client: client.hf_hub_download(
+                    file.repo, file.path, repo_type=file.repo_type, revision=file.revision
+                ),
+                file,
+            )
+        )
 
 
 def _lock_beside(target: Path) -> Any:

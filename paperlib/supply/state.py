@@ -282,9 +282,7 @@ def _look_at_file(item: Item, profile: "Profile", needed: tuple[str, ...], thoro
             )
         begun = target.with_name(f"{target.name}.part")
         if begun.is_file():
-            detail = (
-                f"{in_units(begun.stat().st_size)} have arrived; `python -m paperlib data fetch {item.name}` goes on"
-            )
+            detail = f"{in_units(begun.stat().st_size)} have arrived; `python -m paperlib data fetch {item.name}` goes on"
             return Found(item, "incomplete", target, place, detail, needed_by=needed)
         return Found(item, "missing", target, place, needed_by=needed)
     if path.parent == root:
@@ -330,9 +328,7 @@ def _fault_of_safetensors(path: Path, head: bytes, size: int) -> str:
         stream.seek(8)
         try:
             entries = json.loads(stream.read(length))
-            end = max(
-                (entry["data_offsets"][1] for name, entry in entries.items() if name != "__metadata__"), default=0
-            )
+            end = max((entry["data_offsets"][1] for name, entry in entries.items() if name != "__metadata__"), default=0)
         except (ValueError, KeyError, TypeError, AttributeError):
             return "is no safetensors file"
     return "" if 8 + length + end == size else f"is cut off: {size} of {8 + length + end} bytes"
@@ -341,9 +337,7 @@ def _fault_of_safetensors(path: Path, head: bytes, size: int) -> str:
 def _content_fault(item: Item, path: Path) -> str:
     """What the hash, or the network's own loader, tells."""
     known = item.source.known_hash if item.source else ""
-    if known and not transfer.is_right(
-        WebFile("https://unused.invalid/", known, getattr(item.source, "size", None)), path
-    ):
+    if known and not transfer.is_right(WebFile("https://unused.invalid/", known, getattr(item.source, "size", None)), path):
         return f"has another content than the official file ({known})"
     try:
         _read(item, path)
@@ -367,7 +361,7 @@ def _read(item: Item, path: Path) -> None:
         from safetensors import safe_open
 
         with safe_open(path, "pt") as opened:
-            for name in opened.keys():  # noqa: SIM118 - not a dict
+            for name in opened.keys():
                 opened.get_tensor(name)
     elif item.file is not None and item.file.cache == "clip":
         with zipfile.ZipFile(path) as archive:  # TorchScript, which `weights_only` does not read
@@ -387,8 +381,10 @@ def look_at_own(profile: "Profile") -> tuple[bool, list[str]]:
     from paperlib.experiments.photo_sources import own_origins, require_weights
 
     if not profile.data_root:
-        advice = ("with images/ and fixations.csv (columns image, subject, x, y), mos.csv (columns image, mos), or both, or "
-                  "with pictures that `python -m paperlib code FOLDER` made")
+        advice = (
+            "with images/ and fixations.csv (columns image, subject, x, y), mos.csv (columns image, mos), or both, or "
+            "with pictures that `python -m paperlib code FOLDER` made"
+        )
         return False, [f"profile 'own' needs your folder: give --data-root DIR, {advice}"]
     lines, faults, usable = [], [], False
     absent, root = without_data(profile), Path(profile.data_root)

@@ -26,8 +26,11 @@ from paperlib.paths import atomic_write
 
 POOCH_HASHES = ("sha256", "md5", "sha1")
 _LENGTHS = {"sha256": 64, "md5": 32, "sha1": 40, "git-sha1": 40}
-_FULL_DISK = {errno.ENOSPC: "the disk is full", errno.EDQUOT: "the disk quota is used up",
-              errno.EFBIG: "files may not get larger here"}
+_FULL_DISK = {
+    errno.ENOSPC: "the disk is full",
+    errno.EDQUOT: "the disk quota is used up",
+    errno.EFBIG: "files may not get larger here",
+}
 _BLOCK = 1 << 18
 
 
@@ -56,8 +59,7 @@ class WebFile:
         long_enough = 8 <= len(digits) <= 64 if kind == "sha256-prefix" else len(digits) == _LENGTHS.get(kind, -1)
         if not long_enough or not re.fullmatch("[0-9a-f]+", digits):
             raise ValueError(
-                "expected a hash such as 'sha256:<64 hex digits>', 'md5:…' or 'sha256-prefix:…', got "
-                f"{self.known_hash!r}"
+                f"expected a hash such as 'sha256:<64 hex digits>', 'md5:…' or 'sha256-prefix:…', got {self.known_hash!r}"
             )
 
 
@@ -139,12 +141,7 @@ def refuse_offline(offline: bool, name: str, source: str, target: Path | None = 
 
 
 def fetch_alone(
-    file: WebFile,
-    target: Path,
-    *,
-    headers: Mapping[str, str] | None = None,
-    session: Any = None,
-    show_progress: bool = True,
+    file: WebFile, target: Path, *, headers: Mapping[str, str] | None = None, session: Any = None, show_progress: bool = True
 ) -> None:
     """Fetch, check and name `file`; the caller sees to it that nobody else fetches it to `target` at the same time.
 
@@ -210,8 +207,11 @@ def speaking_of_disks(place: Path) -> Iterator[None]:
         yield
     except OSError as error:
         reason = _FULL_DISK.get(error.errno or 0, (error.strerror or str(error)).lower())
-        what = "free some room and call again, what has arrived is kept" if error.errno in _FULL_DISK else \
-            "check that the folder exists and may be written to"
+        what = (
+            "free some room and call again, what has arrived is kept"
+            if error.errno in _FULL_DISK
+            else "check that the folder exists and may be written to"
+        )
         raise PaperlibError(f"{place} cannot be written: {reason}; {what}") from error
 
 
@@ -310,9 +310,7 @@ class _Broken(Exception):
 class _Fetcher:
     """pooch's downloader that resumes: it fills `<target>.part` and then puts it where pooch wants it."""
 
-    def __init__(
-        self, file: WebFile, target: Path, headers: Mapping[str, str], session: Any, show_progress: bool
-    ) -> None:
+    def __init__(self, file: WebFile, target: Path, headers: Mapping[str, str], session: Any, show_progress: bool) -> None:
         self.file, self.target, self.headers, self.session = file, target, headers, session
         self.show_progress = show_progress
         self.part = target.with_name(f"{target.name}.part")
@@ -355,8 +353,9 @@ class _Fetcher:
                 wait *= 2
 
     def _given_up(self, broken: _Broken) -> PaperlibError:
-        kept = f"; {in_units(self._size())} are kept, call again to go on from there" if self._size() else \
-            "; call again later"
+        kept = (
+            f"; {in_units(self._size())} are kept, call again to go on from there" if self._size() else "; call again later"
+        )
         return PaperlibError(f"{self.target.name} could not be fetched from {self.file.url} ({broken}){kept}")
 
     def _size(self) -> int:

@@ -25,8 +25,15 @@ _LONGEST_HEADER = 1 << 16
 _BLOCK = 1 << 20
 _TAR_OPENERS = {".tar": open, ".tar.gz": gzip.open, ".tgz": gzip.open, ".tar.xz": lzma.open}
 _DAMAGE = (
-    zipfile.BadZipFile, tarfile.TarError, gzip.BadGzipFile, zlib.error, lzma.LZMAError, EOFError, struct.error,
-    ValueError, OverflowError,
+    zipfile.BadZipFile,
+    tarfile.TarError,
+    gzip.BadGzipFile,
+    zlib.error,
+    lzma.LZMAError,
+    EOFError,
+    struct.error,
+    ValueError,
+    OverflowError,
 )
 
 
@@ -244,8 +251,10 @@ def _refuse_clash(begun: Path, folder: Path) -> None:
     for entry in begun.rglob("*"):
         place = folder / entry.relative_to(begun)
         if place.exists() and place.is_dir() != entry.is_dir():
-            raise PaperlibError(f"{place} is in the way of the archive's {'folder' if entry.is_dir() else 'file'}: "
-                                "move it away and call again")
+            raise PaperlibError(
+                f"{place} is in the way of the archive's {'folder' if entry.is_dir() else 'file'}: "
+                "move it away and call again"
+            )
 
 
 def _move_in(begun: Path, folder: Path) -> None:

@@ -3,8 +3,9 @@
 from typing import Any
 
 import numpy as np
-from paperlib.metrics.correlation import fraccp, plcc, srocc, srocc_interval
 from scipy import stats
+
+from paperlib.metrics.correlation import fraccp, plcc, srocc, srocc_interval
 
 from .timing import compare
 

@@ -11,11 +11,12 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch import nn
+
 from paperlib.maps.hirescam import extract, first_principal_component
 from paperlib.models.backbones import create_backbone
 from paperlib.models.baseline import Baseline, to_unit_range
 from paperlib.models.inference import prepare
-from torch import nn
 
 from .timing import compare
 
@@ -53,16 +54,24 @@ def _beside_the_peer(name: str, goal: float, prepared: bool = False, rounds: int
     network = _network(name)
     ours = prepare(network, to_unit_range(IMAGE)) if prepared else network
     return compare(
-        f"HiResCAM, 6 passes, first component, {name}{', prepared' if prepared else ''}", "pytorch-grad-cam",
-        lambda: extract(ours, IMAGE, smoothing="flip_multiply"), lambda: _by_the_peer(network), goal, rounds,
+        f"HiResCAM, 6 passes, first component, {name}{', prepared' if prepared else ''}",
+        "pytorch-grad-cam",
+        lambda: extract(ours, IMAGE, smoothing="flip_multiply"),
+        lambda: _by_the_peer(network),
+        goal,
+        rounds,
     )
 
 
 def _beside_forwards(name: str, rounds: int) -> dict[str, Any]:
     network = _network(name)
     return compare(
-        f"HiResCAM, 6 passes, first component, {name}", "six plain forward passes without gradients",
-        lambda: extract(network, IMAGE, smoothing="flip_multiply"), lambda: _six_forwards(network), 1 / 1.10, rounds,
+        f"HiResCAM, 6 passes, first component, {name}",
+        "six plain forward passes without gradients",
+        lambda: extract(network, IMAGE, smoothing="flip_multiply"),
+        lambda: _six_forwards(network),
+        1 / 1.10,
+        rounds,
     )
 
 
@@ -91,13 +100,21 @@ def principal_component() -> dict[str, Any]:
 
     evidence = torch.randn(6, 1280, 12, 16, generator=torch.Generator().manual_seed(0))
     return compare(
-        "first principal component, 1280 channels of 12x16, 6 passes, per pass", "pytorch-grad-cam's full SVD",
-        lambda: first_principal_component(evidence), lambda: get_2d_projection(evidence.numpy()), goal=50, rounds=5,
+        "first principal component, 1280 channels of 12x16, 6 passes, per pass",
+        "pytorch-grad-cam's full SVD",
+        lambda: first_principal_component(evidence),
+        lambda: get_2d_projection(evidence.numpy()),
+        goal=50,
+        rounds=5,
         per=len(evidence),
     )
 
 
 BENCHMARKS = [
-    efficientnet, efficientnet_prepared, efficientnet_beside_forwards,
-    resnet, resnet_beside_forwards, principal_component,
+    efficientnet,
+    efficientnet_prepared,
+    efficientnet_beside_forwards,
+    resnet,
+    resnet_beside_forwards,
+    principal_component,
 ]

@@ -6,10 +6,11 @@ from itertools import cycle, islice
 from typing import Any
 
 import numpy as np
-from paperlib.maps.center_prior import gaussian_center_prior
-from paperlib.maps.transform import MapTransform, TransformStatistics, normalise
 from scipy.ndimage import gaussian_filter
 from scipy.optimize import lsq_linear
+
+from paperlib.maps.center_prior import gaussian_center_prior
+from paperlib.maps.transform import MapTransform, TransformStatistics, normalise
 
 from .timing import compare
 

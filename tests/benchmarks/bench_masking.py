@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 import torch
+
 from paperlib.maps.fills import PAPER_FILLS
 from paperlib.maps.masking import KERNEL_SIZE, SIGMA, blur, quantile_masks, variants
 from paperlib.metrics.correlation import srocc_resamples
@@ -30,8 +31,12 @@ def blur_beside_torchvision() -> dict[str, Any]:
     maps = _photograph_and_map()[1]
     tensor, size, sigma = torch.from_numpy(maps)[:, None], [KERNEL_SIZE] * 2, [SIGMA] * 2
     return compare(
-        "Gaussian blur, kernel 101, sigma 2, 480x640", "torchvision gaussian_blur",
-        lambda: blur(maps), lambda: gaussian_blur(tensor, size, sigma), goal=150, rounds=3,
+        "Gaussian blur, kernel 101, sigma 2, 480x640",
+        "torchvision gaussian_blur",
+        lambda: blur(maps),
+        lambda: gaussian_blur(tensor, size, sigma),
+        goal=150,
+        rounds=3,
     )
 
 
@@ -72,25 +77,37 @@ def _peer() -> Callable[[], list[torch.Tensor]]:
 
 def masked_pictures() -> dict[str, Any]:
     return compare(
-        "36 masked pictures, uint8, one map sorted once", "pytorch-grad-cam removers, float",
-        _ours(as_floats=False), _peer(), goal=4, rounds=7, per=36,
+        "36 masked pictures, uint8, one map sorted once",
+        "pytorch-grad-cam removers, float",
+        _ours(as_floats=False),
+        _peer(),
+        goal=4,
+        rounds=7,
+        per=36,
     )
 
 
 def masked_pictures_as_floats() -> dict[str, Any]:
     return compare(
-        "36 masked pictures, then the network's floats", "pytorch-grad-cam removers, float",
-        _ours(as_floats=True), _peer(), goal=4, rounds=7, per=36,
+        "36 masked pictures, then the network's floats",
+        "pytorch-grad-cam removers, float",
+        _ours(as_floats=True),
+        _peer(),
+        goal=4,
+        rounds=7,
+        per=36,
     )
 
 
 def thresholds() -> dict[str, Any]:
     maps = _photograph_and_map()[1]
     return compare(
-        "bands of 9 fractions, both orders", "np.percentile, once per fraction and order",
+        "bands of 9 fractions, both orders",
+        "np.percentile, once per fraction and order",
         lambda: quantile_masks(maps, FRACTIONS),
         lambda: [np.percentile(values, 100 * share) for values in (maps, 1 - maps) for share in FRACTIONS],
-        goal=10, rounds=7,
+        goal=10,
+        rounds=7,
     )
 
 
@@ -106,8 +123,13 @@ def bootstrap_of_curves() -> dict[str, Any]:
         return [stats.spearmanr(row[drawn], mos[drawn])[0] for row in scores for drawn in draws]
 
     return compare(
-        "SROCC of 18 points in 32 joint resamples, 2015 images", "scipy spearmanr loop",
-        lambda: srocc_resamples(scores, mos, 0, n_boot=32), peer, goal=15, rounds=3, per=18 * 32,
+        "SROCC of 18 points in 32 joint resamples, 2015 images",
+        "scipy spearmanr loop",
+        lambda: srocc_resamples(scores, mos, 0, n_boot=32),
+        peer,
+        goal=15,
+        rounds=3,
+        per=18 * 32,
     )
 
 

@@ -6,9 +6,10 @@ from types import ModuleType
 from typing import Any
 
 import numpy as np
+from scipy.ndimage import gaussian_filter
+
 from paperlib.maps.transform import normalise
 from paperlib.metrics.saliency import evaluate
-from scipy.ndimage import gaussian_filter
 
 from .timing import compare
 

@@ -10,12 +10,13 @@ from typing import Any
 import numpy as np
 import torch
 import torch.nn.functional as F
+from torch import nn
+
 from paperlib.datasets.training_pairs import Augmentation, PairBatch
 from paperlib.engine.finetuning import FinetuneSettings, finetune
 from paperlib.models.backbones import create_backbone
 from paperlib.models.baseline import IMAGENET_MEAN, IMAGENET_SD, Baseline
 from paperlib.models.dual_task import DualTask
-from torch import nn
 
 from .timing import compare
 
@@ -48,8 +49,7 @@ def _bare() -> Callable[[], Any]:
     torch.manual_seed(0)
     body = timm.create_model(NAME, num_classes=0)
     head = nn.Sequential(
-        nn.Linear(body.num_features, 1024), nn.ReLU(), nn.Dropout(0.1), nn.Linear(1024, 128), nn.ReLU(),
-        nn.Linear(128, 1),
+        nn.Linear(body.num_features, 1024), nn.ReLU(), nn.Dropout(0.1), nn.Linear(1024, 128), nn.ReLU(), nn.Linear(128, 1)
     )
     network = nn.ModuleList([body, head]).to(memory_format=torch.channels_last).train()
     mean, sd = (torch.tensor(values).view(1, 3, 1, 1) for values in (IMAGENET_MEAN, IMAGENET_SD))
@@ -70,15 +70,25 @@ def _bare() -> Callable[[], Any]:
 
 def step_beside_timm() -> dict[str, Any]:
     return compare(
-        "training step, EfficientNet-B0, 2 of 384x512", "bare timm loop", _ours("baseline"), _bare(), goal=0.952,
-        rounds=5, per=STEPS,
+        "training step, EfficientNet-B0, 2 of 384x512",
+        "bare timm loop",
+        _ours("baseline"),
+        _bare(),
+        goal=0.952,
+        rounds=5,
+        per=STEPS,
     )
 
 
 def gradcam_loss_beside_plain_step() -> dict[str, Any]:
     return compare(
-        "step with the GradCAM-Loss, EfficientNet-B0, 2 of 384x512", "step of the Baseline", _ours("gradcam_loss"),
-        _ours("baseline"), goal=0.87, rounds=5, per=STEPS,
+        "step with the GradCAM-Loss, EfficientNet-B0, 2 of 384x512",
+        "step of the Baseline",
+        _ours("gradcam_loss"),
+        _ours("baseline"),
+        goal=0.87,
+        rounds=5,
+        per=STEPS,
     )
 
 
@@ -93,8 +103,13 @@ def batches_beside_a_step() -> dict[str, Any]:
             _ = [np.stack(planes) for planes in zip(*pairs, strict=True)]
 
     return compare(
-        "a batch of 2, windows and mirrors of decoded pictures", "the step that it feeds", make, _ours("baseline"),
-        goal=50, rounds=3, per=STEPS,
+        "a batch of 2, windows and mirrors of decoded pictures",
+        "the step that it feeds",
+        make,
+        _ours("baseline"),
+        goal=50,
+        rounds=3,
+        per=STEPS,
     )
 
 

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+
 from paperlib.metrics.weighted import ew_psnr, ew_ssim, luma, psnr, ssim
 
 from .timing import compare

@@ -8,13 +8,7 @@ from typing import Any
 
 
 def compare(
-    name: str,
-    peer: str,
-    ours: Callable[[], Any],
-    theirs: Callable[[], Any],
-    goal: float,
-    rounds: int = 9,
-    per: int = 1,
+    name: str, peer: str, ours: Callable[[], Any], theirs: Callable[[], Any], goal: float, rounds: int = 9, per: int = 1
 ) -> dict[str, Any]:
     """Time `ours` and `theirs` in turn and give one row.
 

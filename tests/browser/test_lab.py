@@ -65,8 +65,14 @@ def lab(tmp_path_factory: pytest.TempPathFactory, chromium: Any) -> Iterator[Lab
     environment |= {f"JUPYTERLAB_{name.upper()}_DIR": str(root / name) for name in ("settings", "workspaces")}
     log = root / "lab.log"
     with log.open("wb") as out:
-        server = subprocess.Popen([sys.executable, "-c", START, str(folder)], cwd=paths.REPOSITORY, env=environment,
-                                  stdin=subprocess.DEVNULL, stdout=out, stderr=subprocess.STDOUT)
+        server = subprocess.Popen(
+            [sys.executable, "-c", START, str(folder)],
+            cwd=paths.REPOSITORY,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=out,
+            stderr=subprocess.STDOUT,
+        )
     try:
         yield Lab(wait_for(lambda: ADDRESS.search(log.read_text()), log).group(), folder, log)
     finally:
@@ -196,7 +202,8 @@ def headings(file: Path) -> list[tuple[int, str, int]]:
     """Level, text and number of the cell of every heading, in order."""
     return [
         (len(marks), text, number)
-        for number, cell in enumerate(nbformat.read(file, as_version=4).cells) if cell.cell_type == "markdown"
+        for number, cell in enumerate(nbformat.read(file, as_version=4).cells)
+        if cell.cell_type == "markdown"
         for marks, text in re.findall(r"^(#+) +(.*?) *$", cell.source, re.MULTILINE)
     ]
 

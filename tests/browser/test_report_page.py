@@ -25,11 +25,25 @@ def table(number: int, profile: Profile) -> TableData:
     """A table of the paper's shape, whose numbers are the published ones and about them."""
     lines = paper.TABLES[number]
     names = list(dict.fromkeys(column for line in lines for column in line.values))
-    cells = pd.DataFrame([
-        {"section": line.section, "method": line.method, "dataset": dataset, "metric": metric, "value": value + 0.01,
-         "sd": 0.004, "low": value - 0.02, "high": value + 0.03, "n": 500, "published": value, "ranked": True}
-        for line in lines for (dataset, metric), value in line.values.items()
-    ])
+    cells = pd.DataFrame(
+        [
+            {
+                "section": line.section,
+                "method": line.method,
+                "dataset": dataset,
+                "metric": metric,
+                "value": value + 0.01,
+                "sd": 0.004,
+                "low": value - 0.02,
+                "high": value + 0.03,
+                "n": 500,
+                "published": value,
+                "ranked": True,
+            }
+            for line in lines
+            for (dataset, metric), value in line.values.items()
+        ]
+    )
     columns = tuple(
         Column(dataset, metric, -1 if metric == "KLD" else 1, f"{metric} {'↓' if metric == 'KLD' else '↑'}")
         for dataset, metric in names

@@ -111,8 +111,12 @@ def test_a_stopped_driver_keeps_what_is_finished(
     script = textwrap.dedent(DRIVER.format(path=path, units=said, root=str(results.root), address=nodes.address))
     driver = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
     with driver:
-        wait_for(lambda: (starts(tmp_path)["endless"] and all(results.load(unit) is not None for unit in units[1:]))
-                 or driver.poll() is not None)
+        wait_for(
+            lambda: (
+                (starts(tmp_path)["endless"] and all(results.load(unit) is not None for unit in units[1:]))
+                or driver.poll() is not None
+            )
+        )
         assert driver.poll() is None, driver.stderr.read()
         driver.send_signal(blow)
         error = driver.stderr.read().decode()

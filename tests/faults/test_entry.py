@@ -92,9 +92,7 @@ class Machine:
         path.chmod(0o755)
         return path
 
-    def python(
-        self, name: str = "python3", version: str = "3.12.4", probe: int = 0, folder: Path | None = None
-    ) -> Path:
+    def python(self, name: str = "python3", version: str = "3.12.4", probe: int = 0, folder: Path | None = None) -> Path:
         text = FAKE_PYTHON.replace("VERSION", version).replace("PROBE", str(probe))
         return self.program(name, text, folder)
 
@@ -224,9 +222,7 @@ def test_a_link_to_the_script_finds_the_repository(machine: Machine) -> None:
         (["tests/unit", "notebooks"], True, "tests/unit notebooks"),
     ],
 )
-def test_tests_are_one_pytest_session(
-    machine: Machine, arguments: list[str], prepared: bool, pytest_arguments: str
-) -> None:
+def test_tests_are_one_pytest_session(machine: Machine, arguments: list[str], prepared: bool, pytest_arguments: str) -> None:
     machine.environment(machine.root / ".venv")
     run = machine.run("test", *arguments)
     assert machine.called() == ["paperlib", "pytest"][not prepared :]

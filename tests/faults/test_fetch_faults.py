@@ -43,9 +43,7 @@ class Place:
 
     def files(self) -> dict[str, bytes]:
         return {
-            str(path.relative_to(self.home)): path.read_bytes()
-            for path in sorted(self.home.rglob("*"))
-            if path.is_file()
+            str(path.relative_to(self.home)): path.read_bytes() for path in sorted(self.home.rglob("*")) if path.is_file()
         }
 
     def drop(self, *names: str, folder: str = "downloads") -> None:
@@ -69,9 +67,7 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Place]:
         at(server.url, monkeypatch)
         tiny.serve(server)
         tiny.install(server.url, monkeypatch.setattr)
-        yield Place(
-            root, tmp_path, server, profiles.load("paper", data_root=str(root), weights_root=str(root / "weights"))
-        )
+        yield Place(root, tmp_path, server, profiles.load("paper", data_root=str(root), weights_root=str(root / "weights")))
     huggingface_hub.close_session()
 
 
@@ -125,12 +121,8 @@ def test_verify_reads_everything(place: Place) -> None:
     network.write_bytes(network.read_bytes().replace(b"\0\0\x80?", b"\0\0\x80@", 1))
     found = {one.item.name: one for one in state.look_at(place.profile, chosen, thorough=True)}
     assert found["sacid"].condition == found["net_koniq"].condition == "damaged"
-    assert (
-        "another content than the official file" in found["net_koniq"].detail and damaged.name in found["sacid"].detail
-    )
-    assert {one.condition for name, one in found.items() if name not in ("sacid", "net_koniq", "by_hand")} == {
-        "present"
-    }
+    assert "another content than the official file" in found["net_koniq"].detail and damaged.name in found["sacid"].detail
+    assert {one.condition for name, one in found.items() if name not in ("sacid", "net_koniq", "by_hand")} == {"present"}
 
 
 def test_archives_in_the_data_sets_own_folder_are_picked_up_one_by_one(place: Place) -> None:
@@ -204,9 +196,7 @@ def test_the_wrong_edition_that_lies_there_is_told_and_left_alone(place: Place) 
     state._DOORS["salicon"] = replace(door, open=_strict_about_editions(door.open))
     outcome = {one.found.item.name: one for one in fetch.fetch(other, ["salicon"])}["salicon"]
     assert (
-        outcome.done == "failed"
-        and outcome.found.condition == "wrong edition"
-        and "Nothing was changed" in outcome.sentence
+        outcome.done == "failed" and outcome.found.condition == "wrong edition" and "Nothing was changed" in outcome.sentence
     )
     assert place.files() == before
 
@@ -216,9 +206,7 @@ def _strict_about_editions(opened: Callable[..., object]) -> Callable[..., objec
 
     def strict(root: Path, edition: str | None = None, **options: bool) -> object:
         if edition == "2015":
-            raise PaperlibError(
-                f"the numbers of fixations in {root} look like edition 2017, edition 2015 was asked for"
-            )
+            raise PaperlibError(f"the numbers of fixations in {root} look like edition 2017, edition 2015 was asked for")
         return opened(root, **options)
 
     return strict
@@ -332,9 +320,7 @@ def test_two_fetch_at_once_and_each_file_comes_once(place: Place) -> None:
         "PYTHONPATH": str(REPOSITORY),
     }
     command = [sys.executable, "-c", SCRIPT, place.server.url, str(place.root), "vision", "net_koniq", "koniq10k"]
-    both = [
-        subprocess.Popen(command, env=environment, cwd=REPOSITORY, stdout=subprocess.PIPE, text=True) for _ in range(2)
-    ]
+    both = [subprocess.Popen(command, env=environment, cwd=REPOSITORY, stdout=subprocess.PIPE, text=True) for _ in range(2)]
     told = [process.communicate(timeout=120)[0] for process in both]
     assert [process.returncode for process in both] == [0, 0]
     assert all("failed" not in text and len(text.splitlines()) == 3 for text in told)

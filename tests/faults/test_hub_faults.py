@@ -146,26 +146,37 @@ def test_the_token_stays_with_the_hub(
 ) -> None:
     monkeypatch.setenv("HF_TOKEN", "hf_secret")
     fetch_file(WEIGHTS, tmp_path / "weights.safetensors")
-    told = {one.path.split("/")[1]: one.headers.get("authorization", one.headers.get("Authorization"))
-            for one in server.gets()}
+    told = {
+        one.path.split("/")[1]: one.headers.get("authorization", one.headers.get("Authorization")) for one in server.gets()
+    }
     assert told == {"timm": "Bearer hf_secret", "cdn": None}
 
 
 def test_the_environment_says_where(server: Loopback, commit: str, tmp_path: Path) -> None:
     """In a fresh interpreter, because the client reads its environment when it is imported."""
-    code = (
-        "from paperlib.supply.hub import HubFile, fetch_file\n"
-        f"print(fetch_file(HubFile({REPO!r}, 'config.json')))"
-    )
+    code = f"from paperlib.supply.hub import HubFile, fetch_file\nprint(fetch_file(HubFile({REPO!r}, 'config.json')))"
     environment = {name: value for name, value in os.environ.items() if not name.startswith("HF_")}
-    for more, place in (({"HF_HOME": str(tmp_path / "home")}, tmp_path / "home" / "hub"),
-                        ({"HF_HUB_CACHE": str(tmp_path / "hub")}, tmp_path / "hub")):
-        run = subprocess.run([sys.executable, "-c", code], cwd=REPOSITORY, capture_output=True, text=True, check=True,
-                             env=environment | {"HF_ENDPOINT": server.url} | more)
+    for more, place in (
+        ({"HF_HOME": str(tmp_path / "home")}, tmp_path / "home" / "hub"),
+        ({"HF_HUB_CACHE": str(tmp_path / "hub")}, tmp_path / "hub"),
+    ):
+        run = subprocess.run(
+            [sys.executable, "-c", code],
+            cwd=REPOSITORY,
+            capture_output=True,
+            text=True,
+            check=True,
+            env=environment | {"HF_ENDPOINT": server.url} | more,
+        )
         assert Path(run.stdout.strip()).is_relative_to(place)
-    run = subprocess.run([sys.executable, "-c", code], cwd=REPOSITORY, capture_output=True, text=True, check=False,
-                         env=environment | {"HF_ENDPOINT": server.url, "HF_HUB_OFFLINE": "1",
-                                            "HF_HOME": str(tmp_path / "empty")})
+    run = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=REPOSITORY,
+        capture_output=True,
+        text=True,
+        check=False,
+        env=environment | {"HF_ENDPOINT": server.url, "HF_HUB_OFFLINE": "1", "HF_HOME": str(tmp_path / "empty")},
+    )
     assert run.returncode and "may not be fetched while offline" in run.stderr
 
 
@@ -307,9 +318,11 @@ def test_offline(server: Loopback, commit: str, tmp_path: Path, monkeypatch: pyt
 
 @pytest.mark.parametrize(
     "file",
-    [HubFile(REPO, "model.safetensors", known_hash="sha256:" + "0" * 64),
-     HubFile(REPO, "model.safetensors", known_hash="sha256-prefix:" + "0" * 8),
-     HubFile(REPO, "model.safetensors", size=5)],
+    [
+        HubFile(REPO, "model.safetensors", known_hash="sha256:" + "0" * 64),
+        HubFile(REPO, "model.safetensors", known_hash="sha256-prefix:" + "0" * 8),
+        HubFile(REPO, "model.safetensors", size=5),
+    ],
 )
 def test_another_edition_is_not_even_fetched(server: Loopback, commit: str, tmp_path: Path, file: HubFile) -> None:
     target = tmp_path / "weights"

@@ -62,8 +62,12 @@ def test_a_killed_run_is_gone_on_with(folder: Path, capsys: Capture) -> None:
     """Killed at once after its second picture; the next call codes the others, to the bytes of an undisturbed call."""
     environment = os.environ | {"PYTHONPATH": str(REPOSITORY)}
     own = folder / "own"
-    process = subprocess.Popen([sys.executable, "-m", "paperlib", *command(folder, "0.5,0.6,0.7")], env=environment,
-                               stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    process = subprocess.Popen(
+        [sys.executable, "-m", "paperlib", *command(folder, "0.5,0.6,0.7")],
+        env=environment,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
     end = time.monotonic() + PATIENCE
     while len(list(own.glob("compressed/good/*.json"))) < 2:
         assert process.poll() is None and time.monotonic() < end, "nothing was coded"
@@ -124,8 +128,10 @@ def test_pictures_of_every_kind(folder: Path, picture: np.ndarray, capsys: Captu
         assert len(list((own / "compressed" / name).glob("*.png"))) == 4
     for name in study["left_out"]:
         assert not list(own.rglob(f"{name}*"))
-    versions = {name: (own / "compressed" / name / "h264v@targetbbp100=50_preset=p220.png").read_bytes() for name in
-                study["photographs"]}
+    versions = {
+        name: (own / "compressed" / name / "h264v@targetbbp100=50_preset=p220.png").read_bytes()
+        for name in study["photographs"]
+    }
     assert versions["deep"] == versions["grey"] and versions["alpha"] == versions["turned"] == versions["good"]
 
 
@@ -161,11 +167,14 @@ def test_missing_map(folder: Path, capsys: Capture) -> None:
     assert "1 of 2 pictures have no map" in sentence(capsys) and not (folder / "own").exists()
 
 
-@pytest.mark.parametrize(("content", "word"), [
-    (np.zeros((8, 8), np.uint8), "the saliency map is 0 in all"),
-    (np.full((8, 8), np.nan, np.float32), "finite values"),
-    (None, "not a picture"),
-])
+@pytest.mark.parametrize(
+    ("content", "word"),
+    [
+        (np.zeros((8, 8), np.uint8), "the saliency map is 0 in all"),
+        (np.full((8, 8), np.nan, np.float32), "finite values"),
+        (None, "not a picture"),
+    ],
+)
 def test_unusable_map(folder: Path, capsys: Capture, content: np.ndarray | None, word: str) -> None:
     """Where it is the last photograph, the command fails."""
     (folder / "maps" / "good.png").unlink()
@@ -193,9 +202,15 @@ def test_a_rate_out_of_reach_leaves_the_photograph_out(folder: Path, capsys: Cap
     assert "none of the 1 photographs" in sentence(capsys)
 
 
-@pytest.mark.parametrize(("names", "words"), [
-    (("good.png", "Good.jpg"), "different names"), (("a\\b.png",), "rename"), ((" a.png",), "rename"), ((), "only the folders x"),
-])
+@pytest.mark.parametrize(
+    ("names", "words"),
+    [
+        (("good.png", "Good.jpg"), "different names"),
+        (("a\\b.png",), "rename"),
+        ((" a.png",), "rename"),
+        ((), "only the folders x"),
+    ],
+)
 def test_names(folder: Path, capsys: Capture, names: tuple[str, ...], words: str) -> None:
     whole = (folder / "photos" / "good.png").read_bytes()
     (folder / "photos" / "good.png").unlink()

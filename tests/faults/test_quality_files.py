@@ -54,9 +54,7 @@ def told(name: str, **options: Any) -> str:
 
 # ------------------------------------------------------------------------------------------ missing
 @pytest.mark.parametrize("name", ["topiq", "dbcnn", "clipiqa_plus", "cnniqa_live"])
-def test_all_missing_files_are_named_before_any_work(
-    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_all_missing_files_are_named_before_any_work(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def no_work(*_: Any, **__: Any) -> None:
         pytest.fail("a network was built although its files are missing")
 

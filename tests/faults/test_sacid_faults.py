@@ -19,8 +19,11 @@ from tests.damage import empty, overwrite, truncate
 Damage = Callable[[Path], object]
 CASE = "h264v@targetbbp100=12_preset=p132"
 NAME = "scene-001-standin"
-PARTS = {"compressed": f"compressed/{NAME}/{CASE}.jpg", "saliency": f"saliency/{NAME}.png",
-         "reference": f"reference/{NAME}.png"}
+PARTS = {
+    "compressed": f"compressed/{NAME}/{CASE}.jpg",
+    "saliency": f"saliency/{NAME}.png",
+    "reference": f"reference/{NAME}.png",
+}
 each = pytest.mark.parametrize("part", PARTS)
 
 
@@ -117,8 +120,10 @@ def test_locked_files(root: Path, part: str, monkeypatch: pytest.MonkeyPatch) ->
 # ---- files that are not there ---------------------------------------------------------------------------------------
 @pytest.mark.parametrize(
     ("part", "words"),
-    [("compressed", f"1 of 36 coded pictures are missing: {NAME}/{CASE}"),
-     ("saliency", f"1 of 3 saliency maps are missing: {NAME}")],
+    [
+        ("compressed", f"1 of 36 coded pictures are missing: {NAME}/{CASE}"),
+        ("saliency", f"1 of 3 saliency maps are missing: {NAME}"),
+    ],
 )
 def test_a_sequence_that_lacks_something_is_left_out_whole(root: Path, part: str, words: str) -> None:
     (root / PARTS[part]).unlink()
@@ -178,8 +183,10 @@ def test_archives_that_are_still_packed(tmp_path: Path) -> None:
         (lambda lines: [line.replace(",", ";") for line in lines], "separates its columns by semicolons"),
         (lambda lines: lines[:1], "has a header and no scores"),
         (lambda lines: [], "is empty"),
-        (lambda lines: [lines[0], *(line.rpartition(",")[0] + ",1" for line in lines[1:])],
-         "3 of 3 sequences have one score for all versions"),
+        (
+            lambda lines: [lines[0], *(line.rpartition(",")[0] + ",1" for line in lines[1:])],
+            "3 of 3 sequences have one score for all versions",
+        ),
     ],
 )
 def test_wrong_tables(root: Path, change: Callable[[list[str]], list[str]], words: str) -> None:

@@ -158,9 +158,7 @@ def test_what_a_kill_left_after_the_commit_goes_with_the_next_look(units: list[U
 
 
 @pytest.mark.parametrize("blow", [signal.SIGKILL, signal.SIGINT])
-def test_workers_end_with_their_parent(
-    blow: signal.Signals, make: Callable[..., Unit], diary: Path, tmp_path: Path
-) -> None:
+def test_workers_end_with_their_parent(blow: signal.Signals, make: Callable[..., Unit], diary: Path, tmp_path: Path) -> None:
     process = start([make("next", needs=[make("endless", function="beat")])], tmp_path / "results", 2)
     wait_for(lambda: "beat" in lines(diary))
     os.kill(process.pid, blow)

@@ -86,8 +86,13 @@ def undisturbed(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Result:
 
 def training(data: Path, variant: str = "gradcam_loss", accumulate: int = 1, **values: object) -> Unit:
     """The unit as Table II asks for it."""
-    options = {"seeds": [0], "weights_root": str(data / "weights"), "batch_size": BATCH, "shard": 9,
-               "methods": ["center_only"]} | values
+    options = {
+        "seeds": [0],
+        "weights_root": str(data / "weights"),
+        "batch_size": BATCH,
+        "shard": 9,
+        "methods": ["center_only"],
+    } | values
     profile = profiles.load("rehearsal", data_root=str(data), **options)
     units = photo_training.units(replace(profile, dual_task=replace(SETTINGS, accumulate=accumulate)))
     found = {unit.name: unit for unit in behind(units) if unit.name.startswith(f"train/{BACKBONE}/{variant}/")}
@@ -195,9 +200,7 @@ def test_a_killed_training_ends_with_the_bits_of_an_undisturbed_one(
     assert_same(result, undisturbed)
 
 
-def test_a_training_killed_twice_and_right_after_a_checkpoint(
-    data: Path, store: ResultStore, undisturbed: Result
-) -> None:
+def test_a_training_killed_twice_and_right_after_a_checkpoint(data: Path, store: ResultStore, undisturbed: Result) -> None:
     unit = training(data)
     killed(unit, store, before=5)
     killed(unit, store, before=3)

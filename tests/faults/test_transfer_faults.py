@@ -73,8 +73,14 @@ def left(target: Path) -> list[str]:
 
 @pytest.mark.parametrize(
     "known_hash",
-    [SHA256, "md5:" + hashlib.md5(CONTENT).hexdigest(), "sha1:" + hashlib.sha1(CONTENT).hexdigest(),
-     "sha256-prefix:" + SHA256[7:15], GIT, ""],
+    [
+        SHA256,
+        "md5:" + hashlib.md5(CONTENT).hexdigest(),
+        "sha1:" + hashlib.sha1(CONTENT).hexdigest(),
+        "sha256-prefix:" + SHA256[7:15],
+        GIT,
+        "",
+    ],
     ids=["sha256", "md5", "sha1", "prefix", "git", "none"],
 )
 def test_a_file_arrives_once(server: Loopback, target: Path, known_hash: str) -> None:
@@ -126,7 +132,7 @@ def test_hash_forms_are_checked(known_hash: str) -> None:
 
 def test_address_is_checked() -> None:
     with pytest.raises(ValueError, match="http or https"):
-        WebFile("file:" "///etc/passwd", "")
+        WebFile("file:///etc/passwd", "")
 
 
 # ---- broken connections ----------------------------------------------------------------------------------------------
@@ -271,9 +277,7 @@ def test_killed_in_the_middle_then_resumed(server: Loopback, target: Path) -> No
     assert os.listdir(target.parent) == [target.name]
 
 
-def test_keyboard_interrupt_keeps_the_part(
-    server: Loopback, target: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_keyboard_interrupt_keeps_the_part(server: Loopback, target: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     server.serve("/weights.pth", CONTENT, drip=(100_000, 0.05))
 
     def interrupted(response: Any) -> Iterator[bytes]:
@@ -293,8 +297,7 @@ def test_two_processes_fetch_once(server: Loopback, target: Path) -> None:
     server.serve("/weights.pth", CONTENT, drip=(30_000, 0.06))
     code = fetching(wanted(server), target)
     both = [
-        subprocess.Popen([sys.executable, "-c", code], cwd=REPOSITORY, stderr=subprocess.PIPE, text=True)
-        for _ in range(2)
+        subprocess.Popen([sys.executable, "-c", code], cwd=REPOSITORY, stderr=subprocess.PIPE, text=True) for _ in range(2)
     ]
     said = [process.communicate(timeout=60)[1] for process in both]
     assert [process.returncode for process in both] == [0, 0], said
@@ -401,9 +404,7 @@ def test_offline_asks_nobody(server: Loopback, target: Path) -> None:
     assert download(wanted(server), target, offline=True) == target
 
 
-def test_proxy_of_the_environment_is_used(
-    server: Loopback, target: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_proxy_of_the_environment_is_used(server: Loopback, target: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     server.serve("/weights.pth", CONTENT)
     monkeypatch.setenv("HTTP_PROXY", server.url)
     monkeypatch.setenv("http_proxy", server.url)
@@ -454,8 +455,12 @@ def test_retry_after_is_kept(server: Loopback, target: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "headers", [{"Retry-After": "3600"}, {"Retry-After": formatdate(time.time() + 3600, usegmt=True)},
-                {"RateLimit": '"resolvers";r=0;t=240'}]
+    "headers",
+    [
+        {"Retry-After": "3600"},
+        {"Retry-After": formatdate(time.time() + 3600, usegmt=True)},
+        {"RateLimit": '"resolvers";r=0;t=240'},
+    ],
 )
 def test_long_wait_is_told_and_not_waited(server: Loopback, target: Path, headers: dict[str, str]) -> None:
     server.serve("/weights.pth", CONTENT, always=(429, headers))
@@ -466,8 +471,9 @@ def test_long_wait_is_told_and_not_waited(server: Loopback, target: Path, header
 # ---- wrong content ---------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("known_hash", [SHA256, "md5:" + hashlib.md5(CONTENT).hexdigest(), GIT,
-                                        "sha256-prefix:" + SHA256[7:15]])
+@pytest.mark.parametrize(
+    "known_hash", [SHA256, "md5:" + hashlib.md5(CONTENT).hexdigest(), GIT, "sha256-prefix:" + SHA256[7:15]]
+)
 def test_wrong_content_is_not_kept(server: Loopback, target: Path, known_hash: str) -> None:
     other = CONTENT[:-1] + b"x"
     server.serve("/weights.pth", other)
@@ -509,9 +515,7 @@ def test_too_little_room_is_told_before_anything_is_fetched(
     assert not target.with_name("weights.pth.part").exists()
 
 
-def test_what_is_here_already_needs_no_room(
-    server: Loopback, target: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_what_is_here_already_needs_no_room(server: Loopback, target: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     page = server.serve("/weights.pth", CONTENT, cuts=[150_000, 0, 0, 0])
     refused(wanted(server), target)
     page.cuts = []

@@ -120,7 +120,10 @@ def test_other_files_of_the_folder_stay(tmp_path: Path) -> None:
     (folder / "images/same.jpg").write_bytes(b"old")
     archive = pack(tmp_path / "a.zip", {"images/new.jpg": b"new", "images/same.jpg": b"new", "maps/a.png": b"map"})
     assert put(archive, folder) == {
-        "images/old.jpg": b"old", "images/new.jpg": b"new", "images/same.jpg": b"new", "maps/a.png": b"map"
+        "images/old.jpg": b"old",
+        "images/new.jpg": b"new",
+        "images/same.jpg": b"new",
+        "maps/a.png": b"map",
     }
     assert sorted(os.listdir(tmp_path)) == ["SALICON", "a.zip"]
 

@@ -107,9 +107,7 @@ class Activation:
 
 
 @contextmanager
-def recording(
-    places: dict[str, tuple[nn.Module, Callable[[Tensor, Tensor], Tensor]]],
-) -> Iterator[dict[str, Activation]]:
+def recording(places: dict[str, tuple[nn.Module, Callable[[Tensor, Tensor], Tensor]]]) -> Iterator[dict[str, Activation]]:
     """Summaries of activations while a network runs; each place picks one from a module's input and output."""
     seen: dict[str, Activation] = {}
 
@@ -188,10 +186,7 @@ def test_the_picture_of_the_recipe_is_the_golden_one(transalnet_run: SimpleNames
 def test_transalnet_has_the_keys_shapes_and_sizes_of_the_authors(transalnet_run: SimpleNamespace) -> None:
     facts, network = transalnet_run.facts, transalnet_run.network
     expected = {row["key"]: (tuple(row["shape"]), row["dtype"]) for row in facts["state_dict"]}
-    got = {
-        key: (tuple(value.shape), str(value.dtype).removeprefix("torch."))
-        for key, value in network.state_dict().items()
-    }
+    got = {key: (tuple(value.shape), str(value.dtype).removeprefix("torch.")) for key, value in network.state_dict().items()}
     assert got == expected
     assert len(got) == facts["n_state_dict_entries"]
     assert sum(parameter.numel() for parameter in network.parameters()) == facts["n_parameters"]

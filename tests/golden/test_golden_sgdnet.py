@@ -126,13 +126,7 @@ def run(shared: Callable[..., Path]) -> SimpleNamespace:
     network = sgdnet_from_weights(weights)
     prediction, seen = record(network, pixels(384, 512))
     return SimpleNamespace(
-        facts=facts,
-        golden=golden,
-        shapes=shapes,
-        weights=weights,
-        network=network,
-        prediction=prediction,
-        seen=seen,
+        facts=facts, golden=golden, shapes=shapes, weights=weights, network=network, prediction=prediction, seen=seen
     )
 
 

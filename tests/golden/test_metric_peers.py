@@ -8,11 +8,12 @@ from types import ModuleType
 
 import numpy as np
 import pytest
+from scipy import ndimage, spatial, special, stats
+
 from paperlib.maps.center_prior import gaussian_center_prior
 from paperlib.metrics.correlation import fraccp, plcc, srocc
 from paperlib.metrics.saliency import evaluate
 from paperlib.metrics.weighted import luma, psnr, ssim
-from scipy import ndimage, spatial, special, stats
 
 TOLERANCE = {
     "NSS": 1e-6,
@@ -26,9 +27,7 @@ TOLERANCE = {
 }
 
 
-def random_maps(
-    seed: int, count: int = 6, shape: tuple[int, int] = (60, 80)
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def random_maps(seed: int, count: int = 6, shape: tuple[int, int] = (60, 80)) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Smooth predictions, densities of blurred fixations, and the fixations; from easy to awkward."""
     rng = np.random.default_rng(seed)
     fixations = (rng.random((count, *shape)) < 0.01).astype(np.int64)
@@ -125,10 +124,7 @@ def real_gaze(shared: Callable[..., Path]) -> dict[str, np.ndarray]:
     return {
         "fixations": fixations,
         "density": np.stack(
-            [
-                cv2.GaussianBlur(counts.astype(np.float32), (0, 0), 24, borderType=cv2.BORDER_CONSTANT)
-                for counts in fixations
-            ]
+            [cv2.GaussianBlur(counts.astype(np.float32), (0, 0), 24, borderType=cv2.BORDER_CONSTANT) for counts in fixations]
         ),
         "fastgaze": np.stack([cv2.imread(str(path), cv2.IMREAD_GRAYSCALE) for path in maps]),
     }

@@ -76,8 +76,9 @@ def test_changes_of_the_official_table_are_found(shared: Shared, tmp_path: Path)
         "do not fit the votes": real.assign(MOS=real.MOS.iloc[::-1].to_numpy()),
         "are not those of KonIQ-10k": real.assign(MOS=real.MOS + 0.1),
         "the split in .* is not the official one": real.assign(set=shuffled),
-        r"training 0 / validation 0 / test 10073, expected training 7058 / validation 1000 / test 2015":
-            real.assign(set="test"),
+        r"training 0 / validation 0 / test 10073, expected training 7058 / validation 1000 / test 2015": real.assign(
+            set="test"
+        ),
         "10072 of 10073 pictures": real.iloc[1:],
     }
     for message, table in cases.items():
@@ -118,7 +119,9 @@ def test_real_pictures_as_own_data(shared: Shared, tmp_path: Path) -> None:
     opened = open_own_opinions(tmp_path)
     assert {record.key: record.mos for record in opened.records} == real
     assert {record.key: record.size for record in opened.records} == {
-        "clive_33.bmp": (500, 500), "clive_60.bmp": (500, 500), "flive_rq73.jpg": (540, 960)
+        "clive_33.bmp": (500, 500),
+        "clive_60.bmp": (500, 500),
+        "flive_rq73.jpg": (540, 960),
     }
     assert check(opened).pictures == 3 and len(overlap(opened, opened.take(2, 0))) == 2
     scores = pd.read_csv(shared("metadata", "clive_mos_from_sgdnet.csv")).set_index("image_name").mos

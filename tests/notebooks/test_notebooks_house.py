@@ -10,9 +10,7 @@ import nbformat
 import pytest
 
 REPOSITORY = Path(__file__).resolve().parents[2]
-NOTEBOOKS = {
-    path.stem: nbformat.read(path, as_version=4) for path in sorted((REPOSITORY / "notebooks").glob("*.ipynb"))
-}
+NOTEBOOKS = {path.stem: nbformat.read(path, as_version=4) for path in sorted((REPOSITORY / "notebooks").glob("*.ipynb"))}
 EXPECTED = (
     "00_start_here",
     "01_introduction",
@@ -116,8 +114,9 @@ def test_cells_are_small(name: str) -> None:
 def test_prose_comes_before_each_code_cell(name: str) -> None:
     cells = [cell for cell in notebook(name).cells if cell.source.strip()]
     kinds = [None, *(cell.cell_type for cell in cells)]
-    assert not [cell.id for before, cell in zip(kinds, cells, strict=False)
-                if cell.cell_type == "code" and before != "markdown"]
+    assert not [
+        cell.id for before, cell in zip(kinds, cells, strict=False) if cell.cell_type == "code" and before != "markdown"
+    ]
 
 
 @each_notebook

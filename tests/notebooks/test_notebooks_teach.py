@@ -61,7 +61,7 @@ def as_word(name: str) -> re.Pattern[str]:
 @each_notebook
 def test_the_parts_of_a_lesson_are_there(name: str) -> None:
     text = "\n".join(texts(name))
-    for part in ("\n> \"", "\n## Claim check", "\n## What differs from the paper", "\n## Exercises"):
+    for part in ('\n> "', "\n## Claim check", "\n## What differs from the paper", "\n## Exercises"):
         assert part in text, f"{part.strip()!r} is missing"
     assert "$$" in text, "no equation"
 
@@ -121,11 +121,13 @@ def test_the_first_use_of_a_term_links_to_the_glossary(name: str) -> None:
         uses = [match.start() for one in names if (match := as_word(one).search(plain))]
         linked = text.find(f"({GLOSSARY}.ipynb#{anchor})")
         if uses and not 0 <= linked <= min(uses):
-            late.append(f"{anchor}: …{text[max(0, min(uses) - 30):min(uses) + 30]}…")
+            late.append(f"{anchor}: …{text[max(0, min(uses) - 30) : min(uses) + 30]}…")
     assert not late
 
 
-SOURCE_NAMED = re.compile(r"\b(?:paper|SACID|demo|default|stored|study|equivalent|needs|margin|threshold|shows the effect)\b")
+SOURCE_NAMED = re.compile(
+    r"\b(?:paper|SACID|demo|default|stored|study|equivalent|needs|margin|threshold|shows the effect)\b"
+)
 
 
 @each_notebook

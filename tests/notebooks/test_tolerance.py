@@ -91,10 +91,7 @@ def test_tolerance_is_used_on_both_sides_of_its_edge() -> None:
 
 
 # ------------------------------------------------------------------------------------------- the HTML comparison
-TABLE = (
-    "<style>#T_{uuid} td {{ width: 1.5em }}</style>"
-    '<table id="T_{uuid}"><tr><td class="c{cls}">{value}</td></tr></table>'
-)
+TABLE = '<style>#T_{uuid} td {{ width: 1.5em }}</style><table id="T_{uuid}"><tr><td class="c{cls}">{value}</td></tr></table>'
 
 
 def table(value: str = "0.617", uuid: str = "ab12c", cls: str = "1.000") -> str:
@@ -157,8 +154,7 @@ PASSES: dict[str, tuple[str, list[Any], dict[str, Any]]] = {
     "messages": ("import sys; print('50 %', file=sys.stderr); print('done')", stream("done\n"), {}),
     "split stream": ("print('a 0.5')\nprint('b')", stream("a 0.5\n") + stream("b\n"), {}),
     "quiet kernel, figures elsewhere": (
-        "import os, pathlib\n"
-        "print(os.environ['PAPERLIB_QUIET'], pathlib.Path(os.environ['PAPERLIB_FIGURES']).name[:8])",
+        "import os, pathlib\nprint(os.environ['PAPERLIB_QUIET'], pathlib.Path(os.environ['PAPERLIB_FIGURES']).name[:8])",
         stream("1 paperlib\n"),
         {},
     ),
@@ -184,6 +180,7 @@ FAILS: dict[str, tuple[str, list[Any], dict[str, Any]]] = {
     "figure gone": ("x = 2", PASSES["inline figure"][1], {}),
     "error": ("1 / 0", [], {}),
 }
+
 
 def notebook_of(cells: dict[str, tuple[str, list[Any], dict[str, Any]]]) -> nbformat.NotebookNode:
     """One cell per case, counted from 1; an empty cell and prose at the end, which need no count."""

@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
+
 from paperlib.metrics.equivalence import tost
 
 THOUSANDTHS = st.integers(-60, 60).map(lambda value: value / 1000)

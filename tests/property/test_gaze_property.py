@@ -43,11 +43,13 @@ def test_what_was_written_is_read_in_any_column_order(lines, order, mark, newlin
 
 
 @settings(max_examples=300, deadline=None)
-@given(st.one_of(
-    st.binary(max_size=200),
-    st.binary(max_size=200).map(lambda raw: b"image,subject,x,y\n" + raw),
-    st.text('ax1,.;"\n\r\0\t-e', max_size=60).map(lambda text: ("image,subject,x,y\n" + text).encode()),
-))
+@given(
+    st.one_of(
+        st.binary(max_size=200),
+        st.binary(max_size=200).map(lambda raw: b"image,subject,x,y\n" + raw),
+        st.text('ax1,.;"\n\r\0\t-e', max_size=60).map(lambda text: ("image,subject,x,y\n" + text).encode()),
+    )
+)
 def test_any_bytes_are_read_or_refused_in_one_sentence(content):
     try:
         table = parsed(content)

@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
+
 from paperlib.metrics.inference import bootstrap_mean, holm, paired_p
 
 TENTHS = st.integers(-100, 100).map(lambda value: value / 10)

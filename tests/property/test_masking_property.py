@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
+
 from paperlib.maps import half_image
 from paperlib.maps.fills import FILLS, INPAINTING_FILLS, fill
 from paperlib.maps.masking import quantile_masks, variants
@@ -28,7 +29,7 @@ STRATEGIES = st.sampled_from(["LeRF", "MoRF"])
 
 def reference(one: np.ndarray, count: int, strategy: str) -> np.ndarray:
     order = np.argsort(one, axis=None, kind="stable")
-    chosen = order[:count] if strategy == "LeRF" else order[one.size - count:]
+    chosen = order[:count] if strategy == "LeRF" else order[one.size - count :]
     return np.isin(np.arange(one.size), chosen).reshape(one.shape)
 
 

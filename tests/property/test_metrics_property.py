@@ -5,11 +5,12 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
+from scipy.stats import rankdata
+
 from paperlib.maps.transform import MapTransform, normalise
 from paperlib.metrics.correlation import fraccp, plcc, ranks, srocc
 from paperlib.metrics.saliency import cc, evaluate, kld, nss, nss_positive_density, sim
 from paperlib.metrics.weighted import psnr, ssim
-from scipy.stats import rankdata
 
 SHAPES = array_shapes(min_dims=2, max_dims=2, min_side=2, max_side=9)
 TENTHS = st.integers(0, 1000).map(lambda value: value / 10)
@@ -160,9 +161,7 @@ def test_psnr_and_ssim_are_symmetric_and_bounded(image: np.ndarray, seed: int) -
 
 @settings(max_examples=50, deadline=None)
 @given(map_pairs(count=4), st.sampled_from(["python", "matlab"]), st.integers(2, 64))
-def test_a_fitted_transform_keeps_order_bounds_and_never_does_worse_than_the_prior(
-    stacks, bounds: str, bins: int
-) -> None:
+def test_a_fitted_transform_keeps_order_bounds_and_never_does_worse_than_the_prior(stacks, bounds: str, bins: int) -> None:
     maps, densities, _ = stacks
     densities = densities / densities.max(axis=(1, 2), keepdims=True)
     prior = densities.mean(axis=0)

@@ -37,7 +37,9 @@ def parsed(read, content: bytes):
 @settings(max_examples=150, deadline=None)
 @given(
     st.lists(st.tuples(NAMES, SCORES, SPLITS, NAMES), min_size=2, max_size=20),
-    st.permutations(["image", "mos", "split", "extra"]), st.booleans(), st.sampled_from(["\n", "\r\n"]),
+    st.permutations(["image", "mos", "split", "extra"]),
+    st.booleans(),
+    st.sampled_from(["\n", "\r\n"]),
 )
 def test_what_was_written_is_read_in_any_column_order(lines, order, mark, newline):
     names = ["image", "mos", "split", "extra"]
@@ -91,10 +93,15 @@ def test_scores_on_the_right_scale_pass_and_a_mean_of_votes_among_them_does_not(
 
 @settings(max_examples=300, deadline=None)
 @given(
-    st.sampled_from([
-        (read_opinions, b"image,mos\n"), (read_opinions, b"image,mos,split\n"), (read_koniq_table, KONIQ_HEADER),
-        (read_koniq_table, b"img_name,mos,std,split\n"), (read_koniq_table, b"image_name,MOS,MOS_zscore\n"),
-    ]),
+    st.sampled_from(
+        [
+            (read_opinions, b"image,mos\n"),
+            (read_opinions, b"image,mos,split\n"),
+            (read_koniq_table, KONIQ_HEADER),
+            (read_koniq_table, b"img_name,mos,std,split\n"),
+            (read_koniq_table, b"image_name,MOS,MOS_zscore\n"),
+        ]
+    ),
     st.one_of(
         st.binary(max_size=200),
         st.text('ax15,.;"\n\r\0\t-e', max_size=60).map(str.encode),

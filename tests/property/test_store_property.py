@@ -33,8 +33,7 @@ records = st.lists(
 arrays = st.dictionaries(
     st.text(st.characters(codec="utf-8", categories=("L", "N", "P", "Zs")), min_size=1, max_size=8),
     hnp.arrays(
-        hnp.scalar_dtypes() | hnp.unicode_string_dtypes(),
-        hnp.array_shapes(min_dims=0, max_dims=3, min_side=0, max_side=4),
+        hnp.scalar_dtypes() | hnp.unicode_string_dtypes(), hnp.array_shapes(min_dims=0, max_dims=3, min_side=0, max_side=4)
     ),
     max_size=3,
 )

@@ -110,9 +110,12 @@ def test_signs_stay_unless_dropped(scores: np.ndarray, truth: np.ndarray, found:
 @pytest.mark.parametrize(
     ("scores", "truth", "rates"),
     [
-        (np.ones((2, 3, 5)), np.ones((3, 4)), np.ones(4)), (np.ones((3, 4)), np.ones((3, 4)), np.ones(3)),
-        (np.ones(4), np.ones(4), np.ones(4)), (np.ones((3, 4)), np.ones((3, 4)), [1, 1, 1, 2]),
-        (np.full((3, 4), np.inf), np.ones((3, 4)), np.ones(4)), (np.ones((3, 4)), np.full((3, 4), np.nan), np.ones(4)),
+        (np.ones((2, 3, 5)), np.ones((3, 4)), np.ones(4)),
+        (np.ones((3, 4)), np.ones((3, 4)), np.ones(3)),
+        (np.ones(4), np.ones(4), np.ones(4)),
+        (np.ones((3, 4)), np.ones((3, 4)), [1, 1, 1, 2]),
+        (np.full((3, 4), np.inf), np.ones((3, 4)), np.ones(4)),
+        (np.ones((3, 4)), np.full((3, 4), np.nan), np.ones(4)),
         (np.ones((3, 2)), np.ones((3, 2)), np.ones(2)),
     ],
 )
@@ -197,11 +200,17 @@ def test_ranks_are_taken_on_common_images() -> None:
 def test_what_cannot_be_ranked_or_compared() -> None:
     values = np.array([[1.0, np.nan, 2], [np.nan, 1, 2]])
     for attempt in (
-        lambda: rank_intervals(values), lambda: rank_intervals([[np.nan] * 3]), lambda: rank_intervals([1.0, 2]),
-        lambda: rank_intervals(np.ones((2, 3)), 0), lambda: rank_intervals(np.ones((2, 3)), confidence=1),
-        lambda: rank_intervals(np.full((2, 3), np.inf)), lambda: compare_pairs(["a"], [[1.0, 2]]),
-        lambda: compare_pairs(["a", "a"], values), lambda: compare_pairs(["a", "b"], values, alpha=0),
-        lambda: compare_pairs(["a", "b"], values, n_resamples=0), lambda: summarise(["a"], values),
+        lambda: rank_intervals(values),
+        lambda: rank_intervals([[np.nan] * 3]),
+        lambda: rank_intervals([1.0, 2]),
+        lambda: rank_intervals(np.ones((2, 3)), 0),
+        lambda: rank_intervals(np.ones((2, 3)), confidence=1),
+        lambda: rank_intervals(np.full((2, 3), np.inf)),
+        lambda: compare_pairs(["a"], [[1.0, 2]]),
+        lambda: compare_pairs(["a", "a"], values),
+        lambda: compare_pairs(["a", "b"], values, alpha=0),
+        lambda: compare_pairs(["a", "b"], values, n_resamples=0),
+        lambda: summarise(["a"], values),
     ):
         with pytest.raises(ValueError, match="expected"):
             attempt()

@@ -3,6 +3,7 @@
 import math
 
 import pytest
+
 from tests import benchmarks
 from tests.benchmarks.timing import compare
 

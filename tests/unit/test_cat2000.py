@@ -11,12 +11,7 @@ from PIL import Image
 from scipy import ndimage
 from scipy.io import loadmat, savemat
 
-from paperlib.datasets.cat2000 import (
-    CATEGORIES,
-    Cat2000Record,
-    content_box,
-    open_cat2000,
-)
+from paperlib.datasets.cat2000 import CATEGORIES, Cat2000Record, content_box, open_cat2000
 from paperlib.datasets.files import UnusableFile, has_rotation
 from paperlib.datasets.gaze import check, fixation_map, open_gaze
 from paperlib.datasets.standins import write_cat2000
@@ -104,8 +99,7 @@ def test_other_mat_files_are_refused(official: Path, tmp_path: Path, variables: 
 
 # ---- the layout and the usual mistakes ------------------------------------------------------------------------------
 @pytest.mark.parametrize(
-    "place",
-    [".", "trainSet", "..", "trainSet/Stimuli", "trainSet/FIXATIONMAPS", "trainSet/Stimuli/Action"],
+    "place", [".", "trainSet", "..", "trainSet/Stimuli", "trainSet/FIXATIONMAPS", "trainSet/Stimuli/Action"]
 )
 def test_folders_above_and_inside_are_understood(root: Path, official: Path, place: str) -> None:
     assert open_cat2000(root / place).fingerprint == open_cat2000(official).fingerprint

@@ -55,13 +55,7 @@ def test_every_file_that_the_paper_loads_is_an_item() -> None:
 
 def test_what_the_paper_needs() -> None:
     needed = catalogue.needed_by(PAPER)
-    assert {name for name in needed if item(name).kind == "data set"} == {
-        "salicon",
-        "cat2000",
-        "koniq10k",
-        "clive",
-        "sacid",
-    }
+    assert {name for name in needed if item(name).kind == "data set"} == {"salicon", "cat2000", "koniq10k", "clive", "sacid"}
     assert (
         {one.name for one in ITEMS} - set(needed)
         == {"clic2021", "CNNIQA-LIVE"}
@@ -136,13 +130,7 @@ def test_archives_that_are_downloaded_are_understood() -> None:
 
 @pytest.mark.parametrize(
     ("wrong", "near"),
-    [
-        ("salcon", "salicon"),
-        ("Koniq", "koniq10k"),
-        ("RN5O", "RN50"),
-        ("dists_weight", "DISTS_weights"),
-        ("topik", "topiq"),
-    ],
+    [("salcon", "salicon"), ("Koniq", "koniq10k"), ("RN5O", "RN50"), ("dists_weight", "DISTS_weights"), ("topik", "topiq")],
 )
 def test_an_unknown_name_is_told_with_names_like_it(wrong: str, near: str) -> None:
     with pytest.raises(
@@ -176,8 +164,13 @@ def test_what_is_missing_is_named_so_that_fetch_understands(tmp_path: Path, monk
 
 def test_what_a_loader_refuses_comes_with_the_command_that_gets_it(tmp_path: Path) -> None:
     paper = profiles.load("paper", data_root=str(tmp_path), weights_root=str(tmp_path))
-    openers = {"salicon": open_gaze_source, "cat2000": open_gaze_source, "koniq10k": open_opinions_source,
-               "clive": open_opinions_source, "sacid": lambda profile, _: open_sacid_source(profile)}
+    openers = {
+        "salicon": open_gaze_source,
+        "cat2000": open_gaze_source,
+        "koniq10k": open_opinions_source,
+        "clive": open_opinions_source,
+        "sacid": lambda profile, _: open_sacid_source(profile),
+    }
     for name, opener in openers.items():
         with pytest.raises(PaperlibError, match=f"`python -m paperlib data fetch {name}` gets it or says how"):
             opener(paper, name)

@@ -5,6 +5,7 @@ from dataclasses import astuple
 
 import numpy as np
 import pytest
+
 from paperlib.maps.center_prior import GaussianPrior, gaussian_center_prior, mean_density
 
 ROWS, COLUMNS = np.mgrid[:60, :80]

@@ -55,8 +55,13 @@ def fake_notebooks(monkeypatch: Patch, tmp_path: Path) -> dict:
     monkeypatch.setattr(paths, "NOTEBOOKS", folder)
 
     def run(chosen, output, values, environment, on_done, workers):
-        given.update(workers=workers, names=[path.stem for path in chosen], output=output, environment=environment,
-                     values={path.stem: value for path, value in values.items()})
+        given.update(
+            workers=workers,
+            names=[path.stem for path in chosen],
+            output=output,
+            environment=environment,
+            values={path.stem: value for path, value in values.items()},
+        )
         errors = {name: f"{name}: broke" for name in given["failing"]}
         return [NotebookRun(path.stem, output / path.name, None, 1.5, errors.get(path.stem)) for path in chosen]
 
@@ -78,8 +83,19 @@ def test_help_is_light() -> None:
 
 @pytest.mark.parametrize(
     "words",
-    [[], ["tabel"], ["table"], ["table", "4"], ["table", "one"], ["table", "1", "--csv", "--json"], ["figure", "3"],
-     ["claims", "--seeds", "0"], ["claims", "--seeds", "x"], ["run", "--onyl", "03a"], ["bench", "fast"]],
+    [
+        [],
+        ["tabel"],
+        ["table"],
+        ["table", "4"],
+        ["table", "one"],
+        ["table", "1", "--csv", "--json"],
+        ["figure", "3"],
+        ["claims", "--seeds", "0"],
+        ["claims", "--seeds", "x"],
+        ["run", "--onyl", "03a"],
+        ["bench", "fast"],
+    ],
 )
 def test_wrong_words_exit_with_2_and_keep_stdout_empty(words: list[str], capsys: Capture) -> None:
     assert cli.main(words) == 2
@@ -109,12 +125,7 @@ def test_wrong_input_is_one_sentence_and_2(words: list[str], sentence: str, caps
 
 @pytest.mark.parametrize(
     ("flag", "make"),
-    [
-        ("--csv", tables.to_csv),
-        ("--markdown", tables.to_markdown),
-        ("--latex", tables.to_latex),
-        (None, tables.to_text),
-    ],
+    [("--csv", tables.to_csv), ("--markdown", tables.to_markdown), ("--latex", tables.to_latex), (None, tables.to_text)],
 )
 def test_table_prints_what_the_library_makes(flag: str | None, make, capsys: Capture) -> None:
     assert cli.main(["table", "2", *([flag] if flag else [])]) == 0
@@ -131,8 +142,17 @@ def test_table_json_is_strict_json(capsys: Capture) -> None:
     assert data["name"] == "table1"
     assert data["columns"][0] == {"dataset": "world", "metric": "CC", "direction": 1, "heading": "CC ↑"}
     assert data["cells"][2] == {
-        "section": "GradCAM from IQA", "method": "baseline", "dataset": "world", "metric": "CC",
-        "value": 0.6, "sd": 0.01, "published": 0.637, "ranked": True, "low": None, "high": None, "n": 3,
+        "section": "GradCAM from IQA",
+        "method": "baseline",
+        "dataset": "world",
+        "metric": "CC",
+        "value": 0.6,
+        "sd": 0.01,
+        "published": 0.637,
+        "ranked": True,
+        "low": None,
+        "high": None,
+        "n": 3,
     }
     assert data["cells"][4]["published"] is None
 
@@ -151,15 +171,20 @@ def test_stdout_holds_data_alone(monkeypatch: Patch, capfd: Capture) -> None:
     out, err = capfd.readouterr()
     assert json.loads(out)["name"] == "table1"
     assert [line for line in err.splitlines() if line.startswith("from ")] == [
-        "from Python", "from native code", "from a child",
+        "from Python",
+        "from native code",
+        "from a child",
     ]
 
 
 def test_figure_writes_and_prints_the_paths(tmp_path: Path, capsys: Capture) -> None:
     assert cli.main(["figure", "2"]) == 0
     assert capsys.readouterr().out.split() == [
-        *(str(tmp_path / "figures" / f"{name}.{kind}")
-          for name in ("fig2", "fig2_column", "fig2_extended") for kind in ("png", "pdf")),
+        *(
+            str(tmp_path / "figures" / f"{name}.{kind}")
+            for name in ("fig2", "fig2_column", "fig2_extended")
+            for kind in ("png", "pdf")
+        ),
         str(tmp_path / "figures" / "fig2.csv"),
     ]
     assert cli.main(["figure", "1", "--out", str(tmp_path / "else")]) == 0
@@ -183,8 +208,16 @@ def test_claims_json(capsys: Capture) -> None:
     assert cli.main(["claims", "--json", "--seeds", "5"]) == 0
     first, second = json.loads(capsys.readouterr().out)
     assert first == {
-        "id": "C1", "text": "Words of the <paper>.", "value": 2.0, "low": 1.0, "high": 3.0, "n": 5, "verdict": "holds",
-        "profile": "demo", "detail": "What was measured.", "parts": {"gradcam": 3.0},
+        "id": "C1",
+        "text": "Words of the <paper>.",
+        "value": 2.0,
+        "low": 1.0,
+        "high": 3.0,
+        "n": 5,
+        "verdict": "holds",
+        "profile": "demo",
+        "detail": "What was measured.",
+        "parts": {"gradcam": 3.0},
     }
     assert (second["value"], second["low"], second["high"], second["verdict"]) == (None, None, None, "not testable")
 
@@ -235,9 +268,21 @@ def test_run_twice_gives_the_same_bytes(fake_notebooks: dict, tmp_path: Path) ->
     ("only", "names", "files", "claims"),
     [
         ("03c", ["03c_dual"], {"table2.csv", "table2.md", "table2.tex"}, set()),
-        ("03a_ex", ["03a_extracting"], {
-            "table1.csv", "table1.md", "table1.tex", "fig1.png", "fig1.pdf", "fig1_column.png", "fig1_column.pdf", "fig1.csv",
-        }, {"C1"}),
+        (
+            "03a_ex",
+            ["03a_extracting"],
+            {
+                "table1.csv",
+                "table1.md",
+                "table1.tex",
+                "fig1.png",
+                "fig1.pdf",
+                "fig1_column.png",
+                "fig1_column.pdf",
+                "fig1.csv",
+            },
+            {"C1"},
+        ),
         ("04", ["04_discussion"], set(), {"C1", "C2"}),
     ],
 )
@@ -266,7 +311,9 @@ def test_settings_never_touch_the_plain_figures(
     assert cli.main(["run", "--set", "n=4", "--set", "observers=uniform"]) == 0
     custom = tmp_path / "results" / "demo" / "custom"
     assert fake_notebooks["values"] == {
-        "03a_extracting": {"n": 4, "observers": "uniform"}, "03c_dual": {"n": 4}, "04_discussion": {},
+        "03a_extracting": {"n": 4, "observers": "uniform"},
+        "03c_dual": {"n": 4},
+        "04_discussion": {},
     }
     assert fake_notebooks["output"] == custom / "notebooks"
     assert fake_notebooks["workers"] == 1
@@ -307,9 +354,7 @@ def test_a_failing_notebook_is_told_and_gives_1(fake_notebooks: dict, tmp_path: 
     assert "03c_dual: broke" in (tmp_path / "results" / "demo" / "report" / "index.html").read_text("utf-8")
 
 
-def test_other_profiles_write_beside_their_results(
-    fake_notebooks: dict, monkeypatch: Patch, tmp_path: Path
-) -> None:
+def test_other_profiles_write_beside_their_results(fake_notebooks: dict, monkeypatch: Patch, tmp_path: Path) -> None:
     monkeypatch.setitem(profiles.PROFILES, "other", profiles.Profile("other"))
     monkeypatch.delenv("PAPERLIB_FIGURES")
     assert cli.main(["run", "--profile", "other"]) == 0
@@ -359,9 +404,7 @@ def test_exit_codes(monkeypatch: Patch, capsys: Capture, error: BaseException, c
     assert "Traceback" not in err
 
 
-def test_an_unexpected_error_leaves_its_traceback_in_a_file(
-    monkeypatch: Patch, tmp_path: Path, capsys: Capture
-) -> None:
+def test_an_unexpected_error_leaves_its_traceback_in_a_file(monkeypatch: Patch, tmp_path: Path, capsys: Capture) -> None:
     monkeypatch.setattr(experiments, "table", lambda number, profile: {}["no such key"])
     assert cli.main(["table", "1"]) == 1
     err = capsys.readouterr().err

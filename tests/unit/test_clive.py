@@ -74,8 +74,7 @@ def test_a_part_must_be_asked_for(root: Path) -> None:
 def test_missing_pictures_are_counted(root: Path) -> None:
     gone = next((root / "Images").glob("*.JPG"))
     gone.unlink()
-    assert any(f"1 of 5 (20.0 %) pictures are missing: {gone.name}" in note for note in
-               open_clive(root, partial=True).notes)
+    assert any(f"1 of 5 (20.0 %) pictures are missing: {gone.name}" in note for note in open_clive(root, partial=True).notes)
 
 
 def test_the_first_rows_must_be_for_practice(root: Path) -> None:

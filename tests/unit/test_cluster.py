@@ -40,8 +40,6 @@ from tests.ray_samples import (
     unit_maker,
 )
 
-
-
 __all__ = ["make", "nodes", "results", "toys"]  # fixtures
 
 DATA_ROOT = "/somewhere"
@@ -185,7 +183,7 @@ def test_other_code_on_a_worker_is_refused(nodes: Any, toys: str, results: Resul
     module = folder_of(toys) / "toys_edited.py"
     module.write_text(TOY)
     unit = unit_maker("toys_edited", tmp_path)("a")
-    unit.key  # noqa: B018 - now the source has been read
+    unit.key
     module.write_text(TOY + "\nX = 1\n")
     with pytest.raises(ComputationError, match=r"another version of toys_edited than .* PAPERLIB_RAY_SHIP_CODE=1"):
         run([unit], results, title="t")
@@ -313,9 +311,7 @@ def test_code_is_not_sent_over_a_connection_of_the_caller(
 # --------------------------------------------------------------------------------------------------------- addresses
 
 
-def test_a_run_connects_and_sends_its_code(
-    nodes: Any, toys: str, make: Callable[..., Unit], results: ResultStore
-) -> None:
+def test_a_run_connects_and_sends_its_code(nodes: Any, toys: str, make: Callable[..., Unit], results: ResultStore) -> None:
     """Another process, which finds the cluster by its address and sends `paperlib` along."""
     unit = make("a", function="look")
     script = f"""
@@ -396,7 +392,12 @@ def test_a_python_in_a_path_with_a_space_is_refused_at_once(
 ) -> None:
     monkeypatch.setattr(sys, "executable", "/a folder/bin/python")
     with pytest.raises(PaperlibError, match="path holds a space: /a folder/bin/python; move this"):
-        cluster.run([Unit.of("toys", "one", "paperlib.experiments.networks:train")], ResultStore(tmp_path), address="local", title="t")
+        cluster.run(
+            [Unit.of("toys", "one", "paperlib.experiments.networks:train")],
+            ResultStore(tmp_path),
+            address="local",
+            title="t",
+        )
 
 
 def test_no_cluster_on_this_machine_is_told() -> None:
@@ -417,18 +418,14 @@ def test_a_cluster_of_this_machine_is_as_large_as_workers_are_wanted(monkeypatch
     assert (address, options["num_cpus"], options["include_dashboard"], end) == ("local", 3, False, "shutdown")
 
 
-def test_a_missing_ray_is_told(
-    make: Callable[..., Unit], results: ResultStore, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_missing_ray_is_told(make: Callable[..., Unit], results: ResultStore, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "ray", None)
     with pytest.raises(PaperlibError, match=r"needs Ray; install the cluster extra: pip install 'paperlib\[cluster\]'"):
         run([make("a")], results, title="t")
 
 
 @pytest.mark.parametrize("address", ["", "head:6379"])
-def test_experiments_compute_where_they_are_told_to(
-    address: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_experiments_compute_where_they_are_told_to(address: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     calls = []
     monkeypatch.setattr(local, "run", lambda units, store, **options: calls.append(options) or {})
     monkeypatch.setattr(cluster, "run", lambda units, store, **options: calls.append(options) or {})

@@ -73,8 +73,9 @@ def test_energy_of_a_hand_made_macroblock() -> None:
     energy = 256 * 109.5**2
     expected = 1.0397 * (np.log2(energy) - 14.427) - 6 * np.log2(1.4)
     np.testing.assert_allclose(raw_qp(image), [[expected]])
-    np.testing.assert_allclose(raw_qp(image, EncoderSettings(aq_strength=0.5)) + 6 * np.log2(1.4),
-                               [[(expected + 6 * np.log2(1.4)) / 2]])
+    np.testing.assert_allclose(
+        raw_qp(image, EncoderSettings(aq_strength=0.5)) + 6 * np.log2(1.4), [[(expected + 6 * np.log2(1.4)) / 2]]
+    )
 
 
 def test_predicted_share_by_hand() -> None:
@@ -279,7 +280,11 @@ def test_verb_writes_picture_stream_and_record(files: tuple, tmp_path: Path, cap
     assert told["size"] == {"height": size[0], "width": size[1], "padded_below": 7, "padded_right": 3}
     assert any("528x352" in note for note in told["notes"])
     assert told["encoder"] | {"library": "", "pyav": ""} == {
-        "preset": "medium", "aq_mode": 1, "aq_strength": 1.0, "library": "", "pyav": ""
+        "preset": "medium",
+        "aq_mode": 1,
+        "aq_strength": 1.0,
+        "library": "",
+        "pyav": "",
     }
     assert told["encoder"]["library"].startswith("x264 core ") and told["encoder"]["pyav"] == av.__version__
     for name, path in zip(("image", "saliency"), files, strict=True):

@@ -21,9 +21,16 @@ PROFILE = profiles.load("demo", n_photographs=2, bpps=[0.3, 0.4], presets=[("non
 @pytest.fixture(scope="module")
 def material():
     settings = PROFILE.compression
-    coded = [world_compression.code(dict(world_compression.coding_unit(PROFILE, index).params), {}, None) for index in range(2)]
-    return Material(open_photographs(PHOTOGRAPHS[:2]), coded, np.arange(8.0).reshape(2, 4), settings.bpps,
-                    tuple(name for name, _ in settings.presets))
+    coded = [
+        world_compression.code(dict(world_compression.coding_unit(PROFILE, index).params), {}, None) for index in range(2)
+    ]
+    return Material(
+        open_photographs(PHOTOGRAPHS[:2]),
+        coded,
+        np.arange(8.0).reshape(2, 4),
+        settings.bpps,
+        tuple(name for name, _ in settings.presets),
+    )
 
 
 def test_versions_are_those_of_the_streams(material):
@@ -76,9 +83,9 @@ def test_before_and_after_meet_at_the_line(material, split, at):
     width = view.chosen.picture.shape[1]
     at = round(split * width) if at is None else at
     joined = playground.before_after(view, split)
-    np.testing.assert_array_equal(joined[:, :max(at - 1, 0)], view.plain.picture[:, :max(at - 1, 0)])
-    np.testing.assert_array_equal(joined[:, at + 1:], view.chosen.picture[:, at + 1:])
-    line = joined[:, at - 1:at + 1]
+    np.testing.assert_array_equal(joined[:, : max(at - 1, 0)], view.plain.picture[:, : max(at - 1, 0)])
+    np.testing.assert_array_equal(joined[:, at + 1 :], view.chosen.picture[:, at + 1 :])
+    line = joined[:, at - 1 : at + 1]
     assert (line == 255).all() if 0 < split < 1 else np.isin(joined, [view.plain.picture, view.chosen.picture]).all()
     with pytest.raises(ValueError, match="expected 0 to 1"):
         playground.before_after(view, 1.01)

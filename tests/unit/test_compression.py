@@ -50,7 +50,7 @@ def test_units_are_named_and_shared(profile, monkeypatch):
     assert {f"agreement/{kind}/seed{seed}" for kind in ("saliency", "uniform") for seed in (0, 1)} <= set(names)
     again = compression.units(load("demo", seeds=2))
     assert [unit.identity for unit in again] == [unit.identity for unit in units]
-    coding = lambda changed: compression.units(changed)[-1].identity  # noqa: E731
+    coding = lambda changed: compression.units(changed)[-1].identity
     assert coding(load("demo", bpps=(0.3, 0.4, 0.5))) != coding(profile)
     assert coding(load("demo", assessors=100)) == coding(profile)
     uniform = compression.units(load("demo", seeds=1, observers="uniform"))
@@ -168,9 +168,17 @@ def agreed() -> pd.DataFrame:
             scored = {f"scores/{i}": Result(arrays={m: v[i] for m, v in arrays.items()}) for i in range(6)}
             inputs = dict(scored)
             inputs |= {"networks": Result(arrays={"baseline": truth}), "votes": Result(arrays={"scores": truth})}
-            params = {"scored": tuple(scored), "judged": "networks", "poll": "votes", "observers": observers,
-                      "seed": seed, "bpps": (0.2, 0.3, 0.4), "presets": ("none", "p132", "p220", "p310"),
-                      "n_bootstrap": 200, "photographs": PHOTOGRAPHS[:6]}
+            params = {
+                "scored": tuple(scored),
+                "judged": "networks",
+                "poll": "votes",
+                "observers": observers,
+                "seed": seed,
+                "bpps": (0.2, 0.3, 0.4),
+                "presets": ("none", "p132", "p220", "p310"),
+                "n_bootstrap": 200,
+                "photographs": PHOTOGRAPHS[:6],
+            }
             frames.append(compression.agree(params, inputs, Path()).rows)
     return pd.concat(frames, ignore_index=True)
 

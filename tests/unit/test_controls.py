@@ -2,8 +2,9 @@
 
 import numpy as np
 import pytest
-from paperlib.maps.controls import center_only, edge_energy_maps
 from scipy import ndimage
+
+from paperlib.maps.controls import center_only, edge_energy_maps
 
 
 def pictures(count: int = 2, shape: tuple[int, int] = (40, 60)) -> np.ndarray:
@@ -65,7 +66,7 @@ def test_center_is_symmetric_and_falls_outwards(size: tuple[int, int]) -> None:
     center = center_only(*size)
     np.testing.assert_allclose(center, center[::-1, ::-1], rtol=1e-6)
     np.testing.assert_allclose(center, center[:, ::-1], rtol=1e-6)
-    half = center[size[0] // 2:]
+    half = center[size[0] // 2 :]
     assert (np.diff(half, axis=0) < 0).all()
 
 

@@ -4,6 +4,7 @@ import math
 
 import numpy as np
 import pytest
+
 from paperlib.metrics.correlation import bootstrap_interval, fraccp, group_means, plcc, ranks, srocc, srocc_interval
 
 

@@ -105,12 +105,26 @@ def units_by_name(units):
 @pytest.mark.parametrize("methods", [None, ("baseline", "noise_map")], ids=["all", "no saliency network"])
 def test_counts_are_those_of_the_units(data, methods):
     options = {"methods": methods} if methods else {}
-    profile = profiles.load("rehearsal", data_root=str(data), weights_root=str(data / "weights"), shard=2, seeds=[0, 1, 2],
-                            n_control_seeds=2, models=[MODEL], sequence_shard=2, **options)
+    profile = profiles.load(
+        "rehearsal",
+        data_root=str(data),
+        weights_root=str(data / "weights"),
+        shard=2,
+        seeds=[0, 1, 2],
+        n_control_seeds=2,
+        models=[MODEL],
+        sequence_shard=2,
+        **options,
+    )
     koniq = open_opinions("koniq10k", data / "koniq10k", partial=True)
     assert koniq.splits["test"] > 2 and koniq.splits["validation"] > 1, "parts of more than one shard"
-    sets = {"salicon": SetSize(5, 480, 640), "cat2000": SetSize(3, 1080, 1920), "clive": SetSize(4, 500, 500),
-            "koniq10k": SetSize(20, 384, 512, koniq.splits), "sacid": SetSize(5 * 12, 48, 64)}
+    sets = {
+        "salicon": SetSize(5, 480, 640),
+        "cat2000": SetSize(3, 1080, 1920),
+        "clive": SetSize(4, 500, 500),
+        "koniq10k": SetSize(20, 384, 512, koniq.splits),
+        "sacid": SetSize(5 * 12, 48, 64),
+    }
     works = workload.tables(profile, sets)
     sections = {"Table I": extraction, "Figure 2": masking, "Table II": photo_training, "Table III": photo_compression}
     assert set(works) == set(sections)
@@ -135,15 +149,23 @@ def test_counts_are_those_of_the_units(data, methods):
                 assert work.amount == pictures * per_picture
 
 
-@pytest.mark.parametrize("values", [
-    {"scored_methods": ["psnr", "ew_psnr", "baseline", "baseline_gradcam_loss"], "weighting_model": "edge_energy",
-     "n_sequences": 3},
-    {"scored_methods": ["ew_ssim", "baseline"], "weighting_model": ""},
-    {"scored_methods": ["vif"], "weighting_model": "msinet"},
-], ids=["some", "no other model", "no EW metric"])
+@pytest.mark.parametrize(
+    "values",
+    [
+        {
+            "scored_methods": ["psnr", "ew_psnr", "baseline", "baseline_gradcam_loss"],
+            "weighting_model": "edge_energy",
+            "n_sequences": 3,
+        },
+        {"scored_methods": ["ew_ssim", "baseline"], "weighting_model": ""},
+        {"scored_methods": ["vif"], "weighting_model": "msinet"},
+    ],
+    ids=["some", "no other model", "no EW metric"],
+)
 def test_counts_of_table_3_follow_its_methods(data, values):
-    profile = profiles.load("rehearsal", data_root=str(data), weights_root=str(data / "weights"), seeds=[0, 1],
-                            sequence_shard=2, **values)
+    profile = profiles.load(
+        "rehearsal", data_root=str(data), weights_root=str(data / "weights"), seeds=[0, 1], sequence_shard=2, **values
+    )
     koniq = open_opinions("koniq10k", data / "koniq10k", partial=True)
     sets = {**workload.OFFICIAL, "koniq10k": SetSize(20, 384, 512, koniq.splits), "sacid": SetSize(5 * 12, 48, 64)}
     works = workload.tables(profile, sets)["Table III"]
@@ -162,9 +184,21 @@ def test_an_unknown_weighting_model_is_one_sentence():
 
 def test_pictures_that_a_network_scores_are_counted(tmp_path):
     write_own_opinions(tmp_path, 20, 0)
-    profile = profiles.load("own", data_root=str(tmp_path), models=[MODEL], methods=["noise_map"], n_passes=1, shard=3,
-                            fractions=[0.3, 0.6], cell_counts=[3, 6, 9], fills=["black", "mean"], n_halves=2, optimise=False,
-                            input_height=24, input_width=32)
+    profile = profiles.load(
+        "own",
+        data_root=str(tmp_path),
+        models=[MODEL],
+        methods=["noise_map"],
+        n_passes=1,
+        shard=3,
+        fractions=[0.3, 0.6],
+        cell_counts=[3, 6, 9],
+        fills=["black", "mean"],
+        n_halves=2,
+        optimise=False,
+        input_height=24,
+        input_width=32,
+    )
     needed = [need for unit in masking.units(profile) for shard in unit.needs for need in shard.needs]
     experiments.compute(needed, profile, "maps")
     SCORED.clear()
@@ -177,7 +211,11 @@ def test_pictures_that_a_network_scores_are_counted(tmp_path):
 
 def test_official_numbers():
     assert {name: size.pictures for name, size in workload.OFFICIAL.items()} == {
-        "salicon": 5000, "cat2000": 2000, "koniq10k": 10073, "clive": 1162, "sacid": 720
+        "salicon": 5000,
+        "cat2000": 2000,
+        "koniq10k": 10073,
+        "clive": 1162,
+        "sacid": 720,
     }
     assert workload.OFFICIAL["sacid"].megapixels == pytest.approx(157.57 / 60, abs=0.001), "test pictures of CLIC 2021"
     profile = profiles.load("paper")
@@ -192,8 +230,14 @@ def test_official_numbers():
     assert workload.forward_passes(Kind("map", ORIGINS["baseline"]), profile) == 7
 
 
-@pytest.mark.parametrize(("name", "sentence"), [("demo", "no section on photographs"), ("own", "pictures of own is not known"),
-                                                ("rehearsal", "a few generated pictures")])
+@pytest.mark.parametrize(
+    ("name", "sentence"),
+    [
+        ("demo", "no section on photographs"),
+        ("own", "pictures of own is not known"),
+        ("rehearsal", "a few generated pictures"),
+    ],
+)
 def test_profiles_without_a_count_are_one_sentence(name, sentence):
     with pytest.raises(PaperlibError, match=f"{sentence}.*--profile paper"):
         cost.estimate(profiles.load(name))
@@ -236,10 +280,23 @@ SAMPLE = cost.Sample(1, 2, 2, 2, coded=(64, 96), crops=2, steps=1, repetitions=1
 
 def small_paper():
     """The paper profile with a tiny backbone and small pictures."""
-    return profiles.load("paper", methods=["noise_map"], models=[MODEL], input_height=48, input_width=64, batch_size=4,
-                         backbones=["test_resnet"], targets=["center_only"], seeds=2, training_height=48, training_width=64,
-                         crop_height=32, crop_width=48, weighting_model="noise_map",
-                         scored_methods=["psnr", "ew_psnr", "brisque", *photo_compression.BASELINES])
+    return profiles.load(
+        "paper",
+        methods=["noise_map"],
+        models=[MODEL],
+        input_height=48,
+        input_width=64,
+        batch_size=4,
+        backbones=["test_resnet"],
+        targets=["center_only"],
+        seeds=2,
+        training_height=48,
+        training_width=64,
+        crop_height=32,
+        crop_width=48,
+        weighting_model="noise_map",
+        scored_methods=["psnr", "ew_psnr", "brisque", *photo_compression.BASELINES],
+    )
 
 
 @pytest.fixture(scope="module")
@@ -268,9 +325,11 @@ def test_hours_are_amounts_times_seconds(found):
 
 
 def test_two_processes_halve_the_hours(monkeypatch):
-    monkeypatch.setattr(cost, "measure", lambda kinds, profile, sample: {
-        kind: cost.Rate(kind.label, kind.per, 3.6, 1.0, 0, 1, 1) for kind in kinds
-    })
+    monkeypatch.setattr(
+        cost,
+        "measure",
+        lambda kinds, profile, sample: {kind: cost.Rate(kind.label, kind.per, 3.6, 1.0, 0, 1, 1) for kind in kinds},
+    )
     alone = cost.estimate(small_paper()).total
     monkeypatch.setenv("PAPERLIB_WORKERS", "2")
     assert cost.estimate(small_paper()).total.hours == pytest.approx(alone.hours / 2)
@@ -278,8 +337,12 @@ def test_two_processes_halve_the_hours(monkeypatch):
 
 def test_less_at_once_gives_the_same_operations(found):
     """Operations are in proportion to views and pictures; so a wrong factor of a sample shows."""
-    kinds = [Kind("map", Origin("quality", MODEL)), Kind("step", Origin("baseline", "test_resnet"), "gradcam_loss"),
-             Kind("score", Origin("quality", MODEL)), Kind("judge", Origin("baseline", "test_resnet"))]
+    kinds = [
+        Kind("map", Origin("quality", MODEL)),
+        Kind("step", Origin("baseline", "test_resnet"), "gradcam_loss"),
+        Kind("score", Origin("quality", MODEL)),
+        Kind("judge", Origin("baseline", "test_resnet")),
+    ]
     more = replace(SAMPLE, pictures=2, passes=6, batch=4, masked=8, coded=(512, 768), steps=2)
     whole = cost.measure(kinds, small_paper(), more)
     rates = {rate.kind: rate for rate in found.rates}
@@ -295,6 +358,7 @@ OPENED = []
 @pytest.fixture
 def judges(monkeypatch):
     """Methods whose network does 1e6 multiplications per crop, or one per value of the picture, and knows its pictures."""
+
     def opened(name, folder, device, crops):
         shapes = []
         OPENED.append((name, folder, str(device), crops, shapes))

@@ -173,8 +173,7 @@ def test_fetch_says_how_to_get_the_rest(root: Path, capsys: Capture, monkeypatch
     assert f"2. Put Net_By_Hand.pth into {root / 'weights'}." in out
     assert (
         "5 are missing and their sources cannot be reached (HF_HUB_OFFLINE forbids to use the network): koniq10k, "
-        "sacid,"
-        in out
+        "sacid," in out
     )
     complete(root)
     code, out, _ = told(capsys, "fetch", "--data-root", root, "--json")

@@ -4,12 +4,13 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from torch import nn
+
 from paperlib.datasets.training_pairs import PairBatch
 from paperlib.models.backbones import create_tiny_backbone
 from paperlib.models.baseline import Baseline, gradcam_map, to_unit_range
 from paperlib.models.dual_task import ACTIVATIONS, WITH_DECODER, DualTask, UncertaintyWeighting
 from paperlib.models.saliency_losses import SALIENCY_LOSSES
-from torch import nn
 
 
 class TinyBackbone(nn.Module):
@@ -148,9 +149,7 @@ def test_gradcam_maps_fill_the_unit_range_at_the_features_resolution() -> None:
         maps = gradcam_map(features, network.score_features(features), channels)
         assert maps.shape == (4, 8, 12)
         assert maps.amin((1, 2)).abs().max() == 0 and (maps.amax((1, 2)) - 1).abs().max() < 0.01
-    summed, averaged = (
-        gradcam_map(features, network.score_features(features), channels) for channels in ("sum", "mean")
-    )
+    summed, averaged = (gradcam_map(features, network.score_features(features), channels) for channels in ("sum", "mean"))
     assert torch.equal(summed, gradcam_map(features, network.score_features(features)))
     assert (summed - averaged).abs().max() < 1e-3
 

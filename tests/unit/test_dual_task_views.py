@@ -9,9 +9,8 @@ import pytest
 from paperlib import experiments, profiles
 from paperlib.datasets.standins import write_salicon
 from paperlib.engine.units import Result, Unit
-from paperlib.experiments import dual_task
+from paperlib.experiments import dual_task, photo_training
 from paperlib.experiments import dual_task_views as views
-from paperlib.experiments import photo_training
 from paperlib.experiments.photo_sets import open_gaze_source
 from paperlib.profiles import DualTaskSettings
 
@@ -23,11 +22,15 @@ def photographs(**values):
 
 def scored(**methods):
     """Rows of three repeats by method."""
-    return pd.DataFrame([
-        {"method": method, "dataset": dataset, "metric": metric, "variant": "quality", "seed": seed, "value": value}
-        for method, values in methods.items() for dataset in ("world", "world_shifted") for metric in ("PLCC", "SROCC")
-        for seed, value in enumerate(values)
-    ])
+    return pd.DataFrame(
+        [
+            {"method": method, "dataset": dataset, "metric": metric, "variant": "quality", "seed": seed, "value": value}
+            for method, values in methods.items()
+            for dataset in ("world", "world_shifted")
+            for metric in ("PLCC", "SROCC")
+            for seed, value in enumerate(values)
+        ]
+    )
 
 
 def test_the_decoder_adds_a_weight_per_channel_and_a_bias_and_the_gradcam_loss_nothing():
@@ -38,7 +41,9 @@ def test_the_decoder_adds_a_weight_per_channel_and_a_bias_and_the_gradcam_loss_n
 
 
 def test_equivalence_takes_the_sets_of_the_rows():
-    rows = scored(baseline=[0.80, 0.82, 0.81], baseline_sal_loss=[0.801, 0.821, 0.812], baseline_gradcam_loss=[0.7, 0.72, 0.711])
+    rows = scored(
+        baseline=[0.80, 0.82, 0.81], baseline_sal_loss=[0.801, 0.821, 0.812], baseline_gradcam_loss=[0.7, 0.72, 0.711]
+    )
     found = dual_task.equivalence(rows, profiles.load("demo"))
     assert found["verdict"].to_dict() == {
         (method, dataset): verdict
@@ -51,9 +56,13 @@ def test_equivalence_takes_the_sets_of_the_rows():
 
 def test_home_is_the_first_set_of_each_block():
     rows = pd.DataFrame(
-        [(method, dataset, variant) for method in ("baseline", "center_prior")
-         for dataset in ("world", "world_shifted", "koniq10k", "clive", "salicon", "cat2000")
-         for variant in ("quality", "fitted", "raw")], columns=["method", "dataset", "variant"],
+        [
+            (method, dataset, variant)
+            for method in ("baseline", "center_prior")
+            for dataset in ("world", "world_shifted", "koniq10k", "clive", "salicon", "cat2000")
+            for variant in ("quality", "fitted", "raw")
+        ],
+        columns=["method", "dataset", "variant"],
     )
     for profile, sets in ((profiles.load("demo"), {"world"}), (photographs(), {"koniq10k", "salicon"})):
         home = views.at_home(rows, profile)
@@ -76,10 +85,12 @@ def test_pictures_get_their_own_maps_at_the_size_that_networks_see(tmp_path, mon
 
     def stored(wanted, profile, title):
         return {
-            unit.name: Result(arrays={
-                f"plain.{index}": np.full((480, 640), 100 * ("gradcam" in unit.name) + index, np.uint8)
-                for index in {0: (0, 1), 2: (2,)}[dict(unit.params)["first"]]
-            })
+            unit.name: Result(
+                arrays={
+                    f"plain.{index}": np.full((480, 640), 100 * ("gradcam" in unit.name) + index, np.uint8)
+                    for index in {0: (0, 1), 2: (2,)}[dict(unit.params)["first"]]
+                }
+            )
             for unit in wanted
         }
 

@@ -156,7 +156,7 @@ def test_parameters_may_have_any_name() -> None:
 
 def test_pickled_unit_is_equal_and_looks_at_the_code_itself(make: Callable[..., Unit]) -> None:
     unit = make("b", needs=[make("a")], cost=3.0)
-    unit.key  # noqa: B018 - fills the cache
+    unit.key
     copy = pickle.loads(pickle.dumps(unit))
     assert copy == unit
     assert copy.cost == unit.cost
@@ -325,7 +325,7 @@ def test_messages_and_bars_are_in_no_key() -> None:
 
 def test_missing_module_is_named() -> None:
     with pytest.raises(PaperlibError, match="no_such_module"):
-        Unit.of("toys", "a", "no_such_module:f").key  # noqa: B018
+        Unit.of("toys", "a", "no_such_module:f").key
 
 
 # --------------------------------------------------------------------------------------------------------------- run
@@ -355,10 +355,7 @@ def test_each_unit_runs_once_after_what_it_needs(
     out, err = capfd.readouterr()
     assert out == ""
     lines = [line for line in err.splitlines() if line.startswith("table9")]
-    assert lines == [
-        f"table9: 0/4 units from {results.root}, 4 to compute (new)",
-        f"table9: 2/2 units from {results.root}",
-    ]
+    assert lines == [f"table9: 0/4 units from {results.root}, 4 to compute (new)", f"table9: 2/2 units from {results.root}"]
 
 
 def test_inputs_of_stored_results_are_left_alone(
@@ -378,9 +375,7 @@ def test_inputs_of_stored_results_are_left_alone(
 def test_number_of_workers_does_not_matter(make: Callable[..., Unit], tmp_path: Path) -> None:
     roots = [make(f"root{i}", seed=i) for i in range(3)]
     leaves = [make(f"leaf{i}", seed=i, needs=roots[: i + 1]) for i in range(3)]
-    one, two = (
-        run(leaves + roots, ResultStore(tmp_path / str(workers)), workers=workers, title="t") for workers in (1, 2)
-    )
+    one, two = (run(leaves + roots, ResultStore(tmp_path / str(workers)), workers=workers, title="t") for workers in (1, 2))
     assert list(one) == list(two)
     for name in one:
         pd.testing.assert_frame_equal(without_seconds(one[name]), without_seconds(two[name]), check_exact=True)
@@ -390,9 +385,7 @@ def test_number_of_workers_does_not_matter(make: Callable[..., Unit], tmp_path: 
         assert first.read_bytes() == second.read_bytes()
 
 
-def test_long_chains_start_first(
-    make: Callable[..., Unit], results: ResultStore, computed: Callable[[], list[str]]
-) -> None:
+def test_long_chains_start_first(make: Callable[..., Unit], results: ResultStore, computed: Callable[[], list[str]]) -> None:
     short, long = make("short", cost=2.0), make("long", cost=3.0)
     head = make("head", seed=5, cost=1.0)
     tail = make("tail", needs=[head], cost=9.0)
@@ -476,11 +469,9 @@ def test_a_new_version_replaces_the_old_one_when_it_is_there(
     assert not before & {path.name for path in (results.root / "toys").iterdir()}
 
 
-def test_code_edited_during_a_run_is_not_stored(
-    make: Callable[..., Unit], results: ResultStore, tmp_path: Path
-) -> None:
+def test_code_edited_during_a_run_is_not_stored(make: Callable[..., Unit], results: ResultStore, tmp_path: Path) -> None:
     unit = make("a")
-    unit.key  # noqa: B018 - now the source has been read
+    unit.key
     module = tmp_path / f"toy_{tmp_path.name}.py"
     module.write_text(module.read_text() + "\nX = 1\n")
     with pytest.raises(PaperlibError, match=f"{module.stem} changed on disk"):
@@ -537,9 +528,7 @@ def test_one_thread_each_where_torch_comes_late_and_main_cannot_be_imported(
     ], ran.stderr
 
 
-def test_arguments_are_checked(
-    make: Callable[..., Unit], results: ResultStore, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_arguments_are_checked(make: Callable[..., Unit], results: ResultStore, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(ValueError, match="must have different names"):
         run([make("a"), make("a", seed=1)], results, title="t")
     with pytest.raises(ValueError, match="workers must be at least 1"):
@@ -576,9 +565,7 @@ def test_bars_are_drawn_where_somebody_watches(
     assert ("a word\n" in sys.stderr.getvalue()) is (quiet == "")
 
 
-def test_the_bar_names_the_unit(
-    make: Callable[..., Unit], results: ResultStore, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_bar_names_the_unit(make: Callable[..., Unit], results: ResultStore, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "stderr", Terminal())
     run([make("first"), make("second")], results, workers=1, title="table9")
     drawn = sys.stderr.getvalue()

@@ -106,9 +106,7 @@ def test_no_file_names_a_path_of_some_machine() -> None:
     assert not named, "\n".join(named)
 
 
-@pytest.mark.parametrize(
-    "text", ["/ro" "ot/x", "open('/home/" "ann/x')", "/Users/" "bob/x", "C:\\\\Users\\\\x", "file:" "///x"]
-)
+@pytest.mark.parametrize("text", ["/root/x", "open('/home/ann/x')", "/Users/bob/x", "C:\\\\Users\\\\x", "file:///x"])
 def test_the_reader_of_paths_sees_them(text: str) -> None:
     assert MACHINE_PATHS.search(text)
 

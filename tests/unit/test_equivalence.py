@@ -2,8 +2,9 @@
 
 import numpy as np
 import pytest
-from paperlib.metrics.equivalence import tost
 from scipy import stats
+
+from paperlib.metrics.equivalence import tost
 
 RNG = np.random.default_rng(0)
 FIRST, SECOND = 0.91 + 0.004 * RNG.normal(size=10), 0.909 + 0.006 * RNG.normal(size=10)

@@ -9,15 +9,7 @@ from scipy import stats
 
 from paperlib import experiments, paper, profiles
 from paperlib.errors import PaperlibError
-from paperlib.experiments import (
-    explorer,
-    extraction,
-    judging,
-    masked_scores,
-    masking,
-    world_masking,
-    world_training,
-)
+from paperlib.experiments import explorer, extraction, judging, masked_scores, masking, world_masking, world_training
 from paperlib.experiments.over_seeds import interval, summarise
 
 
@@ -27,8 +19,18 @@ def profile(tmp_path_factory):
         patch.setenv("PAPERLIB_RESULTS", str(tmp_path_factory.mktemp("results")))
         patch.setenv("PAPERLIB_QUIET", "1")
         yield profiles.load(
-            "demo", seeds=2, n_train=96, n_test=30, n_fit=30, n_masked=24, epochs=1, hidden=(16,), fractions=(0.3, 0.7),
-            cell_counts=(4, 8), n_halves=2, n_passes=2,
+            "demo",
+            seeds=2,
+            n_train=96,
+            n_test=30,
+            n_fit=30,
+            n_masked=24,
+            epochs=1,
+            hidden=(16,),
+            fractions=(0.3, 0.7),
+            cell_counts=(4, 8),
+            n_halves=2,
+            n_passes=2,
         )
         experiments.rows.cache_clear()
         experiments.examples.cache_clear()
@@ -87,9 +89,17 @@ def test_figure1_holds_images_truth_and_two_kinds_of_maps(profile):
 
 def test_the_explorer_starts_at_the_map_of_figure1(profile):
     material = explorer.material(profile)
-    assert list(material.networks) == [paper.look(method).label for method in (
-        "baseline", "random_head", "frozen_backbone", "unpretrained", "baseline_centered", "uniform_observers"
-    )]
+    assert list(material.networks) == [
+        paper.look(method).label
+        for method in (
+            "baseline",
+            "random_head",
+            "frozen_backbone",
+            "unpretrained",
+            "baseline_centered",
+            "uniform_observers",
+        )
+    ]
     view = explorer.explore(material, material.standard)
     assert (view.choice.network, view.choice.n_passes, view.choice.sign) == ("Baseline", 2, "positive")
     stored = experiments.figure(1, profile)
@@ -111,11 +121,14 @@ def test_methods_that_a_profile_lacks_are_left_out():
     def row(dataset, method, metric, variant, value):
         return {"dataset": dataset, "method": method, "metric": metric, "variant": variant, "seed": 0, "value": value}
 
-    rows = pd.DataFrame([
-        row("salicon", method, metric, variant, place)
-        for place, method in enumerate(("gaze", "noise_map", "msinet", "my_net", "topiq", "center_prior"))
-        for metric in ("KLD", "CC") for variant in ("fitted", "raw")
-    ])
+    rows = pd.DataFrame(
+        [
+            row("salicon", method, metric, variant, place)
+            for place, method in enumerate(("gaze", "noise_map", "msinet", "my_net", "topiq", "center_prior"))
+            for metric in ("KLD", "CC")
+            for variant in ("fitted", "raw")
+        ]
+    )
     methods = extraction.headline(rows, ["uniform_observers", "noise_map"])
     assert methods == ["center_prior", "topiq", "msinet", "my_net", "noise_map"]
     wide = extraction.side_by_side(rows, [*methods, "unpretrained"], ["CC", "KLD"], ["plain", "raw", "fitted"])
@@ -125,7 +138,11 @@ def test_methods_that_a_profile_lacks_are_left_out():
     both = pd.concat([rows, rows.assign(dataset="cat2000", value=rows["value"] + 10)])
     wide = extraction.side_by_side(both, methods[:2], ["CC"], ["raw"])
     assert wide["raw"].to_dict() == {
-        ("salicon", "center_prior"): 5, ("salicon", "topiq"): 4, ("cat2000", "center_prior"): 15, ("cat2000", "topiq"): 14}
+        ("salicon", "center_prior"): 5,
+        ("salicon", "topiq"): 4,
+        ("cat2000", "center_prior"): 15,
+        ("cat2000", "topiq"): 14,
+    }
 
 
 def test_figure2_has_all_curves_with_intervals_around_them(profile):
@@ -151,11 +168,18 @@ def test_figure2_sets_maps_beside_half_image(profile):
 
 
 def test_gaps_are_lerf_minus_morf_by_hand():
-    rows = pd.DataFrame([
-        {"method": "saliency", "variant": f"net/black/{strategy}/{fraction}", "metric": "SROCC", "seed": 0, "value": value}
-        for strategy, fraction, value in
-        [("LeRF", 0.3, 0.8), ("LeRF", 0.7, 0.5), ("MoRF", 0.3, 0.6), ("MoRF", 0.7, 0.6)]
-    ])
+    rows = pd.DataFrame(
+        [
+            {
+                "method": "saliency",
+                "variant": f"net/black/{strategy}/{fraction}",
+                "metric": "SROCC",
+                "seed": 0,
+                "value": value,
+            }
+            for strategy, fraction, value in [("LeRF", 0.3, 0.8), ("LeRF", 0.7, 0.5), ("MoRF", 0.3, 0.6), ("MoRF", 0.7, 0.6)]
+        ]
+    )
     (gap,) = masking.gaps(rows).itertuples()
     assert gap.gap == pytest.approx((0.2 - 0.1) / 2) and gap.above == 0.5
 
@@ -163,7 +187,8 @@ def test_gaps_are_lerf_minus_morf_by_hand():
 def test_table2_covers_both_worlds(profile):
     table = experiments.table(2, profile)
     assert [column.dataset for column in table.columns] == ["world"] * 2 + ["world_shifted"] * 2 + ["world"] * 4 + [
-        "world_shifted"] * 4
+        "world_shifted"
+    ] * 4
     for method in world_training.DUAL:
         for column in table.columns:
             assert math.isfinite(value(table, method, column.metric, column.dataset)), (method, column)
@@ -207,12 +232,20 @@ def test_c1_parts_by_hand():
     def row(method, metric, number, variant="fitted"):
         return {"method": method, "metric": metric, "variant": variant, "dataset": "world", "seed": 0, "value": number}
 
-    rows = pd.DataFrame([
-        row("baseline", "CC", 0.7), row("baseline", "KLD", 0.4), row("center_prior", "CC", 0.5),
-        row("center_prior", "KLD", 0.6), row("saliency_net", "CC", 0.9), row("saliency_net", "KLD", 0.1),
-        row("baseline", "CC", 0.55, "plain"), row("center_prior", "CC", 0.5, "raw"), row("uniform_observers", "CC", 0.45),
-        row("noise_map", "CC", 0.5),
-    ])
+    rows = pd.DataFrame(
+        [
+            row("baseline", "CC", 0.7),
+            row("baseline", "KLD", 0.4),
+            row("center_prior", "CC", 0.5),
+            row("center_prior", "KLD", 0.6),
+            row("saliency_net", "CC", 0.9),
+            row("saliency_net", "KLD", 0.1),
+            row("baseline", "CC", 0.55, "plain"),
+            row("center_prior", "CC", 0.5, "raw"),
+            row("uniform_observers", "CC", 0.45),
+            row("noise_map", "CC", 0.5),
+        ]
+    )
     got = [round(float(part.iloc[0]), 6) for part in judging.extraction_parts(rows).values()]
     assert got == [0.2, 0.2, 0.2, 0.3, 0.05, -0.05, 0.0]
 

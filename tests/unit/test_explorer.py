@@ -58,8 +58,15 @@ def material():
 def test_the_standard_sign_gives_the_map_of_extract(material, image, principal_component, smoothing):
     choice = Choice(image, "other", smoothing, 3, principal_component)
     network, layer = material.networks["other"]()
-    expected = extract(network, material.shown.images[image][None], layer=layer, smoothing=smoothing, n_passes=3,
-                       max_angle=8.0, principal_component=principal_component)[0]
+    expected = extract(
+        network,
+        material.shown.images[image][None],
+        layer=layer,
+        smoothing=smoothing,
+        n_passes=3,
+        max_angle=8.0,
+        principal_component=principal_component,
+    )[0]
     np.testing.assert_array_equal(explore(material, choice).saliency, expected)
 
 
@@ -97,17 +104,23 @@ def test_numbers_are_the_metrics_of_the_map_and_nss_looks_at_published_gaze(mate
 
 def test_a_network_is_loaded_when_it_is_asked_for(material):
     asked = []
-    lazy = replace(material, networks={name: lambda name=name: asked.append(name) or material.networks[name]()
-                                       for name in material.networks})
+    lazy = replace(
+        material,
+        networks={name: lambda name=name: asked.append(name) or material.networks[name]() for name in material.networks},
+    )
     explore(lazy, Choice(0, "other"))
     assert asked == ["other"]
 
 
 @pytest.mark.parametrize(
     ("change", "complaint"),
-    [({"image": 2}, "expected 0 to 1"), ({"image": -1}, "expected 0 to 1"),
-     ({"network": "third"}, "expected one of: one, other"), ({"sign": "both"}, "positive, negative, absolute"),
-     ({"smoothing": "much"}, "rotations or flip_multiply")],
+    [
+        ({"image": 2}, "expected 0 to 1"),
+        ({"image": -1}, "expected 0 to 1"),
+        ({"network": "third"}, "expected one of: one, other"),
+        ({"sign": "both"}, "positive, negative, absolute"),
+        ({"smoothing": "much"}, "rotations or flip_multiply"),
+    ],
 )
 def test_what_is_not_there_is_refused(material, change, complaint):
     with pytest.raises(ValueError, match=complaint):

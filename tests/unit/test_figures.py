@@ -36,9 +36,7 @@ PAPER_MAPS = ("saliency", "gradcam", "half_image")
 MAPS = (*PAPER_MAPS, "random")
 PAPER_FILLS = ("black", "mean")
 FILLS = (*PAPER_FILLS, "navier_stokes")
-NETWORKS = tuple(
-    ("koniq10k", name) for name in ("baseline", "topiq", "dbcnn", "clipiqa_plus", "own.networks:my_factory")
-)
+NETWORKS = tuple(("koniq10k", name) for name in ("baseline", "topiq", "dbcnn", "clipiqa_plus", "own.networks:my_factory"))
 
 
 @pytest.fixture
@@ -51,11 +49,19 @@ def figure1_data() -> Figure1Data:
 def curves(settings: tuple[tuple[str, str], ...] = SETTINGS) -> Figure2Data:
     rng = np.random.default_rng(2)
     rows = [
-        {"world": world, "network": network, "fill": fill, "map": name, "strategy": strategy, "fraction": fraction,
-         "srocc": 0.8 - 0.5 * fraction + (0.2 * (name != "random") if strategy == "LeRF" else 0) + rng.normal(0, 0.005),
-         "n": 300}
+        {
+            "world": world,
+            "network": network,
+            "fill": fill,
+            "map": name,
+            "strategy": strategy,
+            "fraction": fraction,
+            "srocc": 0.8 - 0.5 * fraction + (0.2 * (name != "random") if strategy == "LeRF" else 0) + rng.normal(0, 0.005),
+            "n": 300,
+        }
         for (world, network), fill, name, strategy, fraction in itertools.product(
-            settings, FILLS, MAPS, ("MoRF", "LeRF"), FRACTIONS[::-1])
+            settings, FILLS, MAPS, ("MoRF", "LeRF"), FRACTIONS[::-1]
+        )
     ]
     frame = pd.DataFrame(rows).assign(low=lambda f: f["srocc"] - 0.05, high=lambda f: f["srocc"] + 0.05)
     unmasked = pd.DataFrame([{"world": w, "network": n, "srocc": 0.8 + i / 100} for i, (w, n) in enumerate(settings)])
@@ -84,9 +90,14 @@ def records() -> ImageSet:
     density = rng.random((n, height, width), dtype=np.float32)
     mos = rng.permutation(n).astype(np.float32) / n
     return ImageSet(
-        "world", rng.integers(0, 256, (n, height, width, 3), dtype=np.uint8), np.zeros((n, height, width), np.uint8),
-        density / density.sum((1, 2), keepdims=True), rng.integers(0, 8, (n, 5, 2), dtype=np.int16),
-        {"saliency": mos, "uniform": mos[::-1]}, np.zeros((n, 2), np.float32), np.array(["blur", "noise"] * 10),
+        "world",
+        rng.integers(0, 256, (n, height, width, 3), dtype=np.uint8),
+        np.zeros((n, height, width), np.uint8),
+        density / density.sum((1, 2), keepdims=True),
+        rng.integers(0, 8, (n, 5, 2), dtype=np.int16),
+        {"saliency": mos, "uniform": mos[::-1]},
+        np.zeros((n, 2), np.float32),
+        np.array(["blur", "noise"] * 10),
         np.zeros(n, np.int16),
     )
 
@@ -180,7 +191,10 @@ def test_the_explorer_shows_image_gaze_map_and_numbers(view: View) -> None:
     np.testing.assert_array_equal(gaze.images[1].get_array(), view.density)
     np.testing.assert_array_equal(found.images[1].get_array(), view.saliency)
     assert [ax.get_title() for ax in (image, gaze, found)] == [
-        "3: a <picture>", "Gaze density", "Baseline, negative evidence"]
+        "3: a <picture>",
+        "Gaze density",
+        "Baseline, negative evidence",
+    ]
     assert found.get_xlabel().split("   ") == ["NSS 1.234", "SIM 0.500", "CC –", "KLD 0.250"]
     assert bar.get_ylim() == (0, 1)
 
@@ -199,7 +213,10 @@ def test_the_masking_explorer_shows_image_map_mask_and_scores(mask_view: MaskVie
     np.testing.assert_array_equal(found.images[1].get_array(), mask_view.relevance)
     np.testing.assert_array_equal(hidden.images[0].get_array(), mask_view.masked)
     assert [ax.get_title() for ax in (image, found, hidden)] == [
-        "1: a picture", "HalfImage, our reading", "LeRF, 33 % masked, ImageNet mean"]
+        "1: a picture",
+        "HalfImage, our reading",
+        "LeRF, 33 % masked, ImageNet mean",
+    ]
     assert image.get_xlabel() == "score 0.750   MOS 61.250" and hidden.get_xlabel() == "score 0.500   change -0.250"
     assert bar.get_ylim() == (0, 1)
     assert figures.masked(replace(mask_view, mos=None)).axes[0].get_xlabel() == "score 0.750"
@@ -244,8 +261,7 @@ def assert_draws(ax: Axes, data: Figure2Data, setting: tuple[str, str], fill: st
     lines = {line.get_linestyle(): line for line in ax.lines if len(line.get_xdata()) == len(FRACTIONS)}
     for strategy, dash in (("LeRF", "-"), ("MoRF", "--")):
         expected = data.curves.query(
-            "world == @setting[0] and network == @setting[1] and fill == @fill and map == @name "
-            "and strategy == @strategy"
+            "world == @setting[0] and network == @setting[1] and fill == @fill and map == @name and strategy == @strategy"
         ).sort_values("fraction")
         np.testing.assert_array_equal(lines[dash].get_xdata(), FRACTIONS)
         np.testing.assert_array_equal(lines[dash].get_ydata(), expected["srocc"])
@@ -322,9 +338,7 @@ def test_figure2_bands_are_the_intervals(figure2: figures.PaperFigure) -> None:
     assert len(figures.figure2(Figure2Data(bare, data.unmasked)).axes[0].collections) == 0
 
 
-def test_figure2_names_the_strategies_where_they_part(
-    figure2: figures.PaperFigure, extended: figures.PaperFigure
-) -> None:
+def test_figure2_names_the_strategies_where_they_part(figure2: figures.PaperFigure, extended: figures.PaperFigure) -> None:
     saliency = figure2.axes[0]
     names = {text.get_text(): text for text in saliency.texts if isinstance(text, Annotation)}
     assert names["LeRF"].xy[1] > names["MoRF"].xy[1] and names["LeRF"].xy[0] == names["MoRF"].xy[0]
@@ -405,16 +419,18 @@ def test_the_world_sheet_copes_with_few_records_and_refuses_nonsense(records: Im
 def seeds() -> pd.DataFrame:
     rng = np.random.default_rng(4)
     keys = itertools.product(("world", "world_shifted"), ("SROCC", "CC"), ("baseline", "baseline_sal_loss"), range(3))
-    return pd.DataFrame(
-        [{"dataset": d, "metric": m, "method": k, "seed": s, "value": rng.random()} for d, m, k, s in keys]
-    )
+    return pd.DataFrame([{"dataset": d, "metric": m, "method": k, "seed": s, "value": rng.random()} for d, m, k, s in keys])
 
 
 def test_seed_plot_draws_a_dot_per_seed_and_the_mean() -> None:
     rows = seeds()
     figure = figures.seed_plot(rows)
     assert [ax.get_title() for ax in figure.axes] == [
-        "SROCC\nMicro-world", "CC\nMicro-world", "SROCC\nMicro-world, shifted", "CC\nMicro-world, shifted"]
+        "SROCC\nMicro-world",
+        "CC\nMicro-world",
+        "SROCC\nMicro-world, shifted",
+        "CC\nMicro-world, shifted",
+    ]
     ax = figure.axes[1]
     here = rows.query("dataset == 'world' and metric == 'CC'")
     for place, method in enumerate(("baseline", "baseline_sal_loss")):
@@ -456,14 +472,29 @@ def shown_labels(ax: Axes) -> list[Text]:
 
 
 def test_text_stays_inside_the_figure_and_off_its_neighbours(
-    figure1_data: Figure1Data, figure2: figures.PaperFigure, extended: figures.PaperFigure,
-    five_networks: figures.PaperFigure, narrow: figures.PaperFigure, records: ImageSet, view: View, mask_view: MaskView
+    figure1_data: Figure1Data,
+    figure2: figures.PaperFigure,
+    extended: figures.PaperFigure,
+    five_networks: figures.PaperFigure,
+    narrow: figures.PaperFigure,
+    records: ImageSet,
+    view: View,
+    mask_view: MaskView,
 ) -> None:
     shapes = mixed([WIDE, TALL, SQUARE, TALL])
-    for figure in (figures.figure1(figure1_data), figures.figure1(shapes), figures.explored(view), figure2, narrow,
-                   figures.figure1(figure1_data, width=style.COLUMN_WIDTH),
-                   extended, five_networks, figures.masked(mask_view), figures.world_sheet(records),
-                   figures.seed_plot(seeds())):
+    for figure in (
+        figures.figure1(figure1_data),
+        figures.figure1(shapes),
+        figures.explored(view),
+        figure2,
+        narrow,
+        figures.figure1(figure1_data, width=style.COLUMN_WIDTH),
+        extended,
+        five_networks,
+        figures.masked(mask_view),
+        figures.world_sheet(records),
+        figures.seed_plot(seeds()),
+    ):
         width, height = figure.bbox.size
         labels = [text for ax in figure.axes if ax.get_visible() for text in shown_labels(ax)]
         assert len(labels) >= 5
@@ -531,12 +562,25 @@ def test_one_column_holds_figure1_with_its_colour_bar_below(figure1_data: Figure
 
 
 def test_every_text_is_readable_in_print(
-    figure1_data: Figure1Data, figure2: figures.PaperFigure, extended: figures.PaperFigure, narrow: figures.PaperFigure,
-    five_networks: figures.PaperFigure, view: View, records: ImageSet
+    figure1_data: Figure1Data,
+    figure2: figures.PaperFigure,
+    extended: figures.PaperFigure,
+    narrow: figures.PaperFigure,
+    five_networks: figures.PaperFigure,
+    view: View,
+    records: ImageSet,
 ) -> None:
-    for figure in (figure2, extended, narrow, five_networks, figures.figure1(figure1_data), figures.explored(view),
-                   figures.figure1(figure1_data, width=style.COLUMN_WIDTH), figures.seed_plot(seeds()),
-                   figures.world_sheet(records)):
+    for figure in (
+        figure2,
+        extended,
+        narrow,
+        five_networks,
+        figures.figure1(figure1_data),
+        figures.explored(view),
+        figures.figure1(figure1_data, width=style.COLUMN_WIDTH),
+        figures.seed_plot(seeds()),
+        figures.world_sheet(records),
+    ):
         shown = [text for text in figure.findobj(Text) if text.get_text() and text.get_visible()]
         assert len(shown) > 5 and min(text.get_fontsize() for text in shown) >= 7, "points"
         for text in shown:
@@ -582,7 +626,7 @@ def test_every_method_has_a_look_of_its_own() -> None:
     looks = [style.method_look(method) for method in (*METHODS, *WEIGHTED)]
     assert all(style.method_look(method) == look(method) for method in METHODS)
     assert len({(one.colour, one.marker) for one in looks}) == len(looks)
-    for one in looks[-len(WEIGHTED):]:
+    for one in looks[-len(WEIGHTED) :]:
         assert one.label == one.key and one.group == "Control"
         assert one.colour == look("ew_psnr_center" if one.key.startswith("EW-PSNR") else "ew_ssim_center").colour
     own = style.method_look("own, network")
@@ -611,8 +655,13 @@ def test_a_notebook_shows_a_figure_and_a_table_once() -> None:
         "            n=3, published=0.637, ranked=True)\n"
         "table = TableData('t', 'Title', '', (Column('world', 'CC', 1, 'CC'),), pd.DataFrame([cell]))"
     )
-    cells = [build, "figures.figure1(data)", "%matplotlib inline\nimport matplotlib.pyplot", "figures.figure1(data)",
-             "tables.display(table)"]
+    cells = [
+        build,
+        "figures.figure1(data)",
+        "%matplotlib inline\nimport matplotlib.pyplot",
+        "figures.figure1(data)",
+        "tables.display(table)",
+    ]
     notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell) for cell in cells])
     environment = {**os.environ, "PYTHONPATH": str(REPOSITORY)}
     del environment["MPLBACKEND"]
@@ -643,7 +692,7 @@ def test_picture_grid_puts_pictures_of_any_size_at_one_height():
 
 
 @pytest.mark.parametrize(
-    "rows", [{}, {"a": []}, {"a": [np.zeros((2, 2))], "b": [np.zeros((2, 2))] * 2}], ids=["none", "empty", "uneven"],
+    "rows", [{}, {"a": []}, {"a": [np.zeros((2, 2))], "b": [np.zeros((2, 2))] * 2}], ids=["none", "empty", "uneven"]
 )
 def test_picture_grid_refuses_uneven_rows(rows):
     with pytest.raises(ValueError, match="equally many pictures"):

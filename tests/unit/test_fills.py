@@ -4,8 +4,9 @@ import cv2
 import numpy as np
 import pytest
 import torch
-from paperlib.maps.fills import FILLS, INPAINTING_FILLS, byte_masks, fill, painter
 from skimage import data
+
+from paperlib.maps.fills import FILLS, INPAINTING_FILLS, byte_masks, fill, painter
 
 
 @pytest.fixture(scope="module")

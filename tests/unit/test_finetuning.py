@@ -14,6 +14,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from torch import Tensor, nn
+
 from paperlib.datasets.training_pairs import PairBatch, batch_plan
 from paperlib.engine import checkpoints
 from paperlib.engine.finetuning import FinetuneSettings, Training, finetune, learning_rate_factor
@@ -22,7 +24,6 @@ from paperlib.errors import ComputationError, PaperlibError
 from paperlib.models.backbones import create_tiny_backbone
 from paperlib.models.baseline import Baseline
 from paperlib.models.dual_task import DualTask
-from torch import Tensor, nn
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 N = 40
@@ -67,9 +68,7 @@ def mse(network: nn.Module):
     return lambda batch: nn.functional.mse_loss(network(batch.inputs)[:, 0], batch.target)
 
 
-def train(
-    network: nn.Module, size: int = 8, seed: int = 5, lr: float = 0.02, eps: float = 1e-8, **options
-) -> Training:
+def train(network: nn.Module, size: int = 8, seed: int = 5, lr: float = 0.02, eps: float = 1e-8, **options) -> Training:
     checkpoint, loss = options.pop("checkpoint", None), options.pop("loss", mse(network))
     batches = options.pop("batches", points(size))
     settings = FinetuneSettings(**{"steps": 12} | options)
@@ -230,7 +229,12 @@ def dying(network: nn.Module, after: int):
 
 
 EVERYTHING = {
-    "accumulate": 2, "warm_up": 2, "clip_norm": 0.5, "ema_decay": 0.9, "deterministic": True, "checkpoint_every": 3
+    "accumulate": 2,
+    "warm_up": 2,
+    "clip_norm": 0.5,
+    "ema_decay": 0.9,
+    "deterministic": True,
+    "checkpoint_every": 3,
 }
 
 
@@ -336,7 +340,7 @@ def cut(content: bytes) -> bytes:
 def altered(content: bytes) -> bytes:
     """One bit, in the middle of a weight, where PyTorch itself sees nothing wrong."""
     middle = len(content) // 2
-    return content[:middle] + bytes([content[middle] ^ 4]) + content[middle + 1:]
+    return content[:middle] + bytes([content[middle] ^ 4]) + content[middle + 1 :]
 
 
 @pytest.mark.parametrize("damage", [cut, altered, lambda content: b"", lambda content: content + b"0"])
@@ -488,8 +492,13 @@ def test_batches_that_end_are_told() -> None:
 @pytest.mark.parametrize(
     "settings",
     [
-        {"steps": 0}, {"steps": 5, "accumulate": 0}, {"steps": 5, "warm_up": 6}, {"steps": 5, "precision": "half"},
-        {"steps": 5, "ema_decay": 1.0}, {"steps": 5, "clip_norm": -1.0}, {"steps": 5, "checkpoint_every": 0},
+        {"steps": 0},
+        {"steps": 5, "accumulate": 0},
+        {"steps": 5, "warm_up": 6},
+        {"steps": 5, "precision": "half"},
+        {"steps": 5, "ema_decay": 1.0},
+        {"steps": 5, "clip_norm": -1.0},
+        {"steps": 5, "checkpoint_every": 0},
     ],
 )
 def test_settings_out_of_range_are_refused(settings: dict) -> None:

@@ -5,6 +5,7 @@ from math import comb
 import numpy as np
 import pytest
 import torch
+
 from paperlib.maps import half_image
 from paperlib.maps.masking import variants
 
@@ -47,9 +48,7 @@ def test_passes_are_batched_and_watched(images):
         watched.append(len(steps))
         return iter(steps)
 
-    results = [
-        half_image.leave_one_out(score, images, batch=batch, watch=watch) for batch in (1, 2, 8, 100)
-    ]
+    results = [half_image.leave_one_out(score, images, batch=batch, watch=watch) for batch in (1, 2, 8, 100)]
     assert sizes == [2] * 13 + [2] * 13 + [8, 8, 8, 2] + [26], "12 squares and the whole, of 2 pictures"
     assert watched == [13, 13, 4, 1]
     for result in results:
@@ -103,9 +102,15 @@ def test_cells_go_through_the_same_engine(images):
 
 def test_masked_cells_by_hand():
     assert half_image.masked_cells(WEIGHTS[None], 2, "MoRF")[0].astype(int).tolist() == [
-        [0, 0, 0, 0], [0, 1, 0, 0], [0, 1, 0, 0]]
+        [0, 0, 0, 0],
+        [0, 1, 0, 0],
+        [0, 1, 0, 0],
+    ]
     assert half_image.masked_cells(WEIGHTS[None], 2, "LeRF")[0].astype(int).tolist() == [
-        [0, 0, 0, 1], [0, 0, 0, 1], [0, 0, 0, 0]], "equal ones in reading order"
+        [0, 0, 0, 1],
+        [0, 0, 0, 1],
+        [0, 0, 0, 0],
+    ], "equal ones in reading order"
 
 
 def test_controls():

@@ -40,9 +40,7 @@ def images():
 def peer(method, network, images, **options):
     """pytorch-grad-cam's map of each image; its own hooks, its own backward pass through the whole network."""
     with method(network, [network.backbone]) as cam, contextlib.redirect_stdout(io.StringIO()):
-        return np.stack([
-            cam(to_unit_range(images[i:i + 1]), [Score()], **options)[0] for i in range(len(images))
-        ])
+        return np.stack([cam(to_unit_range(images[i : i + 1]), [Score()], **options)[0] for i in range(len(images))])
 
 
 @pytest.mark.parametrize(("ours", "theirs"), [("hirescam", HiResCAM), ("gradcam", GradCAM)])
@@ -164,7 +162,7 @@ def test_one_rotation_pass_is_no_smoothing(network, images):
 
 def test_maps_are_in_range_batched_alike_and_silent(network, images, capsys):
     together = hirescam.extract(network, images)
-    alone = np.concatenate([hirescam.extract(network, images[i:i + 1]) for i in range(len(images))])
+    alone = np.concatenate([hirescam.extract(network, images[i : i + 1]) for i in range(len(images))])
     np.testing.assert_allclose(together, alone, atol=1e-5)
     assert together.shape == (3, 48, 64) and together.min() >= 0 and together.max() <= 1
     captured = capsys.readouterr()
@@ -187,8 +185,12 @@ def test_a_map_without_evidence_is_zero_not_nan():
 
 @pytest.mark.parametrize(
     ("options", "complaint"),
-    [({"method": "magic"}, "magic"), ({"smoothing": "wavelets"}, "wavelets"), ({"n_passes": 0}, "n_passes=0"),
-     ({"max_angle": 95.0}, "max_angle")],
+    [
+        ({"method": "magic"}, "magic"),
+        ({"smoothing": "wavelets"}, "wavelets"),
+        ({"n_passes": 0}, "n_passes=0"),
+        ({"max_angle": 95.0}, "max_angle"),
+    ],
 )
 def test_bad_options_are_named(network, images, options, complaint):
     with pytest.raises(ValueError, match=complaint):
@@ -218,7 +220,7 @@ class Tail(torch.nn.Module):
 
     def forward(self, images):
         grid = self.head(self.activation(self.features(images)))
-        return (grid ** 2).mean((1, 2, 3))
+        return (grid**2).mean((1, 2, 3))
 
 
 def by_full_autograd(network, pixels):
@@ -241,8 +243,10 @@ def test_evidence_of_a_frozen_network_equals_full_autograd():
 
 def test_hirescam_and_gradcam_differ_where_the_head_sees_places(images):
     network = Tail().eval()
-    maps = [hirescam.extract(network, images, layer=network.features, method=method, smoothing="none",
-                             principal_component=False) for method in ("hirescam", "gradcam")]
+    maps = [
+        hirescam.extract(network, images, layer=network.features, method=method, smoothing="none", principal_component=False)
+        for method in ("hirescam", "gradcam")
+    ]
     assert np.abs(maps[0] - maps[1]).max() > 0.1
 
 
@@ -313,8 +317,12 @@ class ManyScores(Tail):
 
 @pytest.mark.parametrize(
     ("network_type", "layer", "complaint"),
-    [(Twice, "features", "2 times"), (Blocked, "features", "detach"), (ManyScores, "features", "one score per image"),
-     (ManyScores, "head", "one score per image")],
+    [
+        (Twice, "features", "2 times"),
+        (Blocked, "features", "detach"),
+        (ManyScores, "features", "one score per image"),
+        (ManyScores, "head", "one score per image"),
+    ],
 )
 def test_networks_that_cannot_be_read_are_told_why(images, network_type, layer, complaint):
     network = network_type().eval()
@@ -387,8 +395,9 @@ def test_folded_networks_give_the_same_maps(name, images):
     assert not any(isinstance(module, torch.nn.BatchNorm2d) for module in fast.modules())
     assert any(isinstance(module, torch.nn.BatchNorm2d) for module in network.modules())
     options = {"smoothing": "none", "principal_component": False}
-    np.testing.assert_allclose(hirescam.extract(network, images, **options), hirescam.extract(fast, images, **options),
-                               atol=1e-3)
+    np.testing.assert_allclose(
+        hirescam.extract(network, images, **options), hirescam.extract(fast, images, **options), atol=1e-3
+    )
 
 
 def test_prepared_pointwise_convolutions_give_the_same_scores_gradients_and_keys(images):

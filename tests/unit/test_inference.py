@@ -5,9 +5,10 @@ import tracemalloc
 
 import numpy as np
 import pytest
+from scipy import stats
+
 from paperlib.metrics import inference
 from paperlib.metrics.inference import bootstrap_mean, compare_with, holm, paired_p
-from scipy import stats
 
 
 def values(images: int = 40, seed: int = 0) -> np.ndarray:
@@ -20,12 +21,7 @@ def values(images: int = 40, seed: int = 0) -> np.ndarray:
 def test_the_interval_is_scipys_with_the_same_draws(images: int, confidence: float) -> None:
     sample = values(images)
     peer = stats.bootstrap(
-        (sample,),
-        np.mean,
-        n_resamples=999,
-        confidence_level=confidence,
-        method="percentile",
-        rng=np.random.default_rng(3),
+        (sample,), np.mean, n_resamples=999, confidence_level=confidence, method="percentile", rng=np.random.default_rng(3)
     ).confidence_interval
     assert bootstrap_mean(sample, 999, confidence, seed=3) == pytest.approx(tuple(peer), rel=1e-12)
 
@@ -74,9 +70,7 @@ def test_sign_flips_by_hand() -> None:
 @pytest.mark.parametrize("images", [2, 5, 11, 15])
 def test_few_images_are_tested_exactly_as_by_scipy(images: int) -> None:
     for sample in (values(images), np.round(values(images, 1)), values(images, 2) + 1):
-        peer = stats.permutation_test(
-            (sample,), np.mean, permutation_type="samples", n_resamples=np.inf, vectorized=True
-        )
+        peer = stats.permutation_test((sample,), np.mean, permutation_type="samples", n_resamples=np.inf, vectorized=True)
         assert paired_p(sample) == pytest.approx(peer.pvalue, abs=1e-12)
 
 
@@ -175,7 +169,14 @@ def test_comparison_with_the_reference() -> None:
     assert better["survives"] is True
     assert not records["noise"]["survives"]
     assert records["same"] == {
-        "name": "same", "images": 60, "difference": 0, "low": 0, "high": 0, "p": 1, "p_holm": 1, "survives": False
+        "name": "same",
+        "images": 60,
+        "difference": 0,
+        "low": 0,
+        "high": 0,
+        "p": 1,
+        "p_holm": 1,
+        "survives": False,
     }
     assert math.isnan(records["empty"]["difference"]) and math.isnan(records["empty"]["p_holm"])
     assert records["empty"]["images"] == 0 and records["empty"]["survives"] is False

@@ -15,15 +15,7 @@ from torchvision.transforms.v2 import functional as transforms
 from paperlib.errors import PaperlibError
 from paperlib.metrics import weighted
 from paperlib.models import iqa_methods, sgdnet
-from paperlib.models.iqa_methods import (
-    SIZE_MODES,
-    describe,
-    method_of_network,
-    open_method,
-    oriented,
-    random_files,
-    resized,
-)
+from paperlib.models.iqa_methods import SIZE_MODES, describe, method_of_network, open_method, oriented, random_files, resized
 from paperlib.paper import TABLE3
 
 TABLE_NAMES = [row.method for row in TABLE3 if not row.method.startswith("baseline")]
@@ -32,9 +24,7 @@ SGDNETS = ("sgdnet_none", "sgdnet_output")
 NETWORKS = [name for name in TABLE_NAMES if name not in (*FORMULAS, *SGDNETS)]
 PEERS_ELSEWHERE = ("topiq_nr", "dbcnn", "clipiqa_plus")  # tests/unit/test_quality.py
 LOWER_IS_BETTER = {"brisque", "lpips", "pieapp", "dists"}
-WITH_REFERENCE = {
-    "psnr", "ssim", "ms_ssim", "vif", "ew_psnr", "ew_ssim", "ahiq", "lpips", "pieapp", "topiq_fr", "dists"
-}
+WITH_REFERENCE = {"psnr", "ssim", "ms_ssim", "vif", "ew_psnr", "ew_ssim", "ahiq", "lpips", "pieapp", "topiq_fr", "dists"}
 
 
 def pair(height: int, width: int, noise: float = 12.0, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
@@ -113,7 +103,9 @@ def pyiqa_metric(monkeypatch: pytest.MonkeyPatch) -> Callable[[str, Path], nn.Mo
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("name", NETWORKS)
 def test_networks_load_from_official_files_and_score_as_pyiqa(
-    name: str, weights: Callable[[str], Path], pyiqa_metric: Callable[[str, Path], nn.Module],
+    name: str,
+    weights: Callable[[str], Path],
+    pyiqa_metric: Callable[[str, Path], nn.Module],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(iqa_methods, "_PATCHES_AT_ONCE", 7)
@@ -188,9 +180,7 @@ def test_official_values_of_the_original_authors(shared) -> None:
         official = {row["Method"]: row for row in csv.DictReader(file)}
     folder = shared("iqa_calibration", "ref").parent
     root = shared("weights", "pyiqa_cache")
-    cases = {
-        "vif": (1e-4, ("I03", "I04", "I08")), "ms_ssim": (5e-3, ("I04", "I08")), "brisque": (1e-2, ("I03", "I04"))
-    }
+    cases = {"vif": (1e-4, ("I03", "I04", "I08")), "ms_ssim": (5e-3, ("I04", "I08")), "brisque": (1e-2, ("I03", "I04"))}
     for name, (tolerance, stems) in cases.items():
         method = open_method(name, root)
         for stem in stems:
@@ -321,8 +311,12 @@ def test_loading_leaves_no_trace(weights: Callable[[str], Path]) -> None:
 
     def state() -> list[object]:
         return [
-            torch.load, timm.models._builder.load_pretrained, vars(WeightsEnum)["verify"],
-            vars(WeightsEnum)["get_state_dict"], VGG16_Weights.verify("IMAGENET1K_V1"), torch.get_rng_state().tolist(),
+            torch.load,
+            timm.models._builder.load_pretrained,
+            vars(WeightsEnum)["verify"],
+            vars(WeightsEnum)["get_state_dict"],
+            VGG16_Weights.verify("IMAGENET1K_V1"),
+            torch.get_rng_state().tolist(),
         ]
 
     root = weights("lpips")

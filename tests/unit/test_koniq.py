@@ -97,8 +97,12 @@ def test_the_layout_of_pyiqa(root: Path, rows: Rows, column: str) -> None:
     (root.parent / "meta_info").mkdir()
     short = {"training": "train", "validation": "val", "test": "test"}
     lines = [
-        {"img_name": row["image_name"], "mos": row["MOS"], "std": row["SD"],
-         column: short[row["set"]] if column == "official_split" else row["set"]}
+        {
+            "img_name": row["image_name"],
+            "mos": row["MOS"],
+            "std": row["SD"],
+            column: short[row["set"]] if column == "official_split" else row["set"],
+        }
         for row in rows
     ]
     table(root.parent / "meta_info" / PYIQA_TABLE, lines)
@@ -260,7 +264,12 @@ def test_a_whole_table_must_be_the_published_one(root: Path, rows: Rows, monkeyp
     mos = np.array([opinion.mos for opinion in opinions])
     counts = open_koniq(root, partial=True).splits
     whole = replace(
-        koniq.PUBLISHED, pictures=N, low=mos.min(), high=mos.max(), mean=mos.mean(), sd=mos.std(),
+        koniq.PUBLISHED,
+        pictures=N,
+        low=mos.min(),
+        high=mos.max(),
+        mean=mos.mean(),
+        sd=mos.std(),
         split=(split_digest(opinions), counts),
     )
     monkeypatch.setattr(koniq, "PUBLISHED", whole)

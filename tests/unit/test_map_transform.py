@@ -4,10 +4,11 @@ import tracemalloc
 
 import numpy as np
 import pytest
+from scipy.optimize import minimize
+
 from paperlib.maps.center_prior import gaussian_center_prior
 from paperlib.maps.transform import MapTransform, normalise
 from paperlib.metrics.saliency import evaluate
-from scipy.optimize import minimize
 
 ROWS, COLUMNS = np.mgrid[:24, :32]
 

@@ -7,11 +7,12 @@ from functools import partial
 
 import numpy as np
 import pytest
+from scipy.ndimage import gaussian_filter
+from scipy.optimize import brentq
+
 from paperlib.maps import transform
 from paperlib.maps.center_prior import GaussianPrior
 from paperlib.maps.transform import MapTransform, TransformStatistics, normalise, to_levels
-from scipy.ndimage import gaussian_filter
-from scipy.optimize import brentq
 
 SIZES = [(24, 32), (30, 20), (24, 32), (17, 41), (30, 20), (25, 25)]
 
@@ -199,7 +200,7 @@ def test_folds_add_up_to_the_whole_and_leave_one_out() -> None:
         kept = [index for index in range(len(maps)) if index % 3 != k]
         chunks = ((maps[index], densities[index]) for index in kept)
         expected = MapTransform.fit_chunks(chunks, prior.render)
-        curve, beta = sum(folds[:k] + folds[k + 1:], TransformStatistics()).solve()
+        curve, beta = sum(folds[:k] + folds[k + 1 :], TransformStatistics()).solve()
         np.testing.assert_allclose(curve, expected.curve, rtol=0, atol=1e-12)
         assert beta == pytest.approx(expected.beta, abs=1e-12)
 

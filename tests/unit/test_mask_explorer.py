@@ -93,9 +93,15 @@ def test_pictures_without_opinions_and_flat_maps_are_fine(material):
 
 @pytest.mark.parametrize(
     ("change", "complaint"),
-    [({"image": 2}, "expected 0 to 1"), ({"image": -1}, "expected 0 to 1"), ({"fraction": 1.1}, "expected 0 to 1"),
-     ({"fraction": float("nan")}, "expected 0 to 1"), ({"map": "random"}, "saliency, gradcam, half_image"),
-     ({"strategy": "both"}, "LeRF, MoRF"), ({"fill": "white"}, "black, mean")],
+    [
+        ({"image": 2}, "expected 0 to 1"),
+        ({"image": -1}, "expected 0 to 1"),
+        ({"fraction": 1.1}, "expected 0 to 1"),
+        ({"fraction": float("nan")}, "expected 0 to 1"),
+        ({"map": "random"}, "saliency, gradcam, half_image"),
+        ({"strategy": "both"}, "LeRF, MoRF"),
+        ({"fill": "white"}, "black, mean"),
+    ],
 )
 def test_what_is_not_there_is_refused(material, change, complaint):
     with pytest.raises(ValueError, match=complaint):
@@ -195,17 +201,30 @@ def lead_rows(network, fill_name, name, area, lead, low, high, p):
         common | variant | {"metric": "area", "value": area, "low": area - 0.1, "high": area + 0.1},
         common | variant | {"metric": "area_lead", "value": lead, "low": low, "high": high},
         common | variant | {"metric": "p", "value": p},
-        *(common | {"variant": f"{network}/{fill_name}/{strategy}/all", "metric": "AOPC", "value": 0.2}
-          for strategy in STRATEGIES),
+        *(
+            common | {"variant": f"{network}/{fill_name}/{strategy}/all", "metric": "AOPC", "value": 0.2}
+            for strategy in STRATEGIES
+        ),
     ]
 
 
 def test_leads_over_half_image_are_called_by_interval_and_p():
-    cases = {("a/b", "black"): (0.3, 0.1, 0.02, 0.2, 0.01), ("a/b", "mean"): (0.3, -0.1, -0.2, -0.02, 0.01),
-             ("topiq", "black"): (0.3, 0.1, -0.02, 0.2, 0.2), ("topiq", "mean"): (0.3, 0.1, 0.02, 0.2, 0.2),
-             ("topiq", "blur"): (0.9, 0.8, 0.7, 0.9, 0.01), ("uniform_observers", "black"): (0.9, 0.8, 0.7, 0.9, 0.01)}
-    rows = pd.DataFrame([row for (network, name), numbers in cases.items()
-                         for map_name in ("saliency", "gradcam") for row in lead_rows(network, name, map_name, *numbers)])
+    cases = {
+        ("a/b", "black"): (0.3, 0.1, 0.02, 0.2, 0.01),
+        ("a/b", "mean"): (0.3, -0.1, -0.2, -0.02, 0.01),
+        ("topiq", "black"): (0.3, 0.1, -0.02, 0.2, 0.2),
+        ("topiq", "mean"): (0.3, 0.1, 0.02, 0.2, 0.2),
+        ("topiq", "blur"): (0.9, 0.8, 0.7, 0.9, 0.01),
+        ("uniform_observers", "black"): (0.9, 0.8, 0.7, 0.9, 0.01),
+    }
+    rows = pd.DataFrame(
+        [
+            row
+            for (network, name), numbers in cases.items()
+            for map_name in ("saliency", "gradcam")
+            for row in lead_rows(network, name, map_name, *numbers)
+        ]
+    )
     found = masking.leads(rows)
     assert found[["network", "fill"]].values.tolist() == [list(case) for case in list(cases)[:4]]
     assert found["outcome"].tolist() == ["larger", "smaller", "alike", "alike"]
@@ -215,10 +234,12 @@ def test_leads_over_half_image_are_called_by_interval_and_p():
 
 
 def test_half_ranks_are_read_from_the_rows():
-    rows = pd.DataFrame([
-        {"method": "half_image", "variant": "net/mean/halves/all", "metric": "half_rank", "value": 0.125, "n": 7},
-        {"method": "none", "variant": "net/none/none/0.0", "metric": "SROCC", "value": 1.0, "n": 7},
-    ])
+    rows = pd.DataFrame(
+        [
+            {"method": "half_image", "variant": "net/mean/halves/all", "metric": "half_rank", "value": 0.125, "n": 7},
+            {"method": "none", "variant": "net/none/none/0.0", "metric": "SROCC", "value": 1.0, "n": 7},
+        ]
+    )
     assert masking.half_ranks(rows).to_dict("records") == [{"network": "net", "rank": 0.125, "pictures": 7}]
     assert masking.half_ranks(rows[1:]).empty
 
@@ -236,12 +257,26 @@ def test_examples_of_any_sizes(material):
 
 
 def test_networks_may_have_slashes_in_their_names():
-    rows = pd.DataFrame([
-        {"method": name, "dataset": "own", "variant": f"hub/net/{rest}", "metric": "SROCC", "seed": 0, "value": value,
-         "low": value, "high": value, "n": 5}
-        for name, rest, value in (("none", "none/none/0.0", 0.9), ("saliency", "black/LeRF/0.5", 0.7),
-                                  ("saliency", "black/MoRF/0.5", 0.4))
-    ])
+    rows = pd.DataFrame(
+        [
+            {
+                "method": name,
+                "dataset": "own",
+                "variant": f"hub/net/{rest}",
+                "metric": "SROCC",
+                "seed": 0,
+                "value": value,
+                "low": value,
+                "high": value,
+                "n": 5,
+            }
+            for name, rest, value in (
+                ("none", "none/none/0.0", 0.9),
+                ("saliency", "black/LeRF/0.5", 0.7),
+                ("saliency", "black/MoRF/0.5", 0.4),
+            )
+        ]
+    )
     data = masking.curves(rows)
     assert set(data.curves["network"]) == {"hub/net"} and data.unmasked["srocc"].tolist() == [0.9]
     assert data.curves[["strategy", "fraction", "srocc"]].values.tolist() == [["LeRF", 0.5, 0.7], ["MoRF", 0.5, 0.4]]

@@ -4,6 +4,7 @@ import cv2
 import numpy as np
 import pytest
 import torch
+
 from paperlib.maps import masking
 from paperlib.maps.fills import FILLS, PAPER_FILLS, fill
 
@@ -106,7 +107,10 @@ def test_variants_are_the_masked_images(images):
     steps = list(masking.variants(images, masks, FILLS, batch=1))
     assert [key for keys, _ in steps for key in keys] == [
         masking.Variant(name, strategy, fraction, filling)
-        for name in maps for strategy in ("LeRF", "MoRF") for fraction in (0.25, 0.5) for filling in FILLS
+        for name in maps
+        for strategy in ("LeRF", "MoRF")
+        for fraction in (0.25, 0.5)
+        for filling in FILLS
     ]
     for (key,), pictures in steps:
         expected = fill(images, masks[key.map].of(key.strategy, key.fraction), key.fill)

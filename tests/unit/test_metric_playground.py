@@ -85,9 +85,15 @@ def test_another_picture_keeps_its_own_map_to_itself(material: Material) -> None
 
 @pytest.mark.parametrize(
     ("change", "complaint"),
-    [({"image": 60}, "expected 0 to 59"), ({"image": -1}, "expected 0 to 59"), ({"start": "dog"}, "truth, edges"),
-     ({"blur": -1.0}, "0 or more"), ({"blur": float("nan")}, "0 or more"), ({"power": 0.0}, "above 0"),
-     ({"prior_weight": 1.5}, "0 to 1")],
+    [
+        ({"image": 60}, "expected 0 to 59"),
+        ({"image": -1}, "expected 0 to 59"),
+        ({"start": "dog"}, "truth, edges"),
+        ({"blur": -1.0}, "0 or more"),
+        ({"blur": float("nan")}, "0 or more"),
+        ({"power": 0.0}, "above 0"),
+        ({"prior_weight": 1.5}, "0 to 1"),
+    ],
 )
 def test_what_is_not_there_is_refused(material: Material, change: dict, complaint: str) -> None:
     with pytest.raises(ValueError, match=complaint):

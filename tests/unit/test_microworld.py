@@ -128,8 +128,13 @@ def test_published_density_leaves_empty_places_as_real_data_sets_do(world):
 @pytest.mark.parametrize(
     ("arguments", "complaint"),
     [
-        ({"n": 0}, "n=0"), ({"seed": -1}, "seed=-1"), ({"height": 16}, "too small"), ({"center_bias": 0.95}, "center_bias"),
-        ({"families": ("snow",)}, "snow"), ({"families": ()}, "families"), ({"categories": (99,)}, "categories"),
+        ({"n": 0}, "n=0"),
+        ({"seed": -1}, "seed=-1"),
+        ({"height": 16}, "too small"),
+        ({"center_bias": 0.95}, "center_bias"),
+        ({"families": ("snow",)}, "snow"),
+        ({"families": ()}, "families"),
+        ({"categories": (99,)}, "categories"),
         ({"two_subjects": 1.5}, "two_subjects"),
     ],
 )

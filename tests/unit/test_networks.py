@@ -30,9 +30,7 @@ def trained(world_result, tmp_path_factory):
 
 
 def test_parts_of_the_data_share_no_seed():
-    seeds = [
-        dict(networks.world_unit(PROFILE, part, seed).params)["seed"] for part in networks.SEEDS for seed in range(100)
-    ]
+    seeds = [dict(networks.world_unit(PROFILE, part, seed).params)["seed"] for part in networks.SEEDS for seed in range(100)]
     assert len(seeds) == len(set(seeds))
 
 
@@ -81,8 +79,10 @@ def test_gradcam_loss_adds_no_parameters_and_the_decoder_adds_one_per_channel(tr
 
 
 def test_observers_and_second_task_change_what_is_learnt(trained):
-    heads = {variant: trained(variant).arrays["head.0.weight"] for variant in (
-        "baseline", "uniform_observers", "baseline_centered", "baseline_sal_loss", "baseline_gradcam_loss")}
+    heads = {
+        variant: trained(variant).arrays["head.0.weight"]
+        for variant in ("baseline", "uniform_observers", "baseline_centered", "baseline_sal_loss", "baseline_gradcam_loss")
+    }
     for variant, weight in heads.items():
         assert variant == "baseline" or not np.array_equal(weight, heads["baseline"]), variant
 
@@ -96,23 +96,31 @@ def test_training_is_deterministic(trained, world_result, tmp_path):
 
 @pytest.mark.parametrize(
     ("changed", "same"),
-    [({"saliency_weight": 1.0}, {"baseline", "saliency_net"}), ({"weighting": "uncertainty"}, {"baseline", "saliency_net"}),
-     ({"channels": "mean"}, {"baseline", "saliency_net"}), ({"saliency_loss": "cc"}, {"baseline"}),
-     ({"head_lr": 1e-3}, set())],
+    [
+        ({"saliency_weight": 1.0}, {"baseline", "saliency_net"}),
+        ({"weighting": "uncertainty"}, {"baseline", "saliency_net"}),
+        ({"channels": "mean"}, {"baseline", "saliency_net"}),
+        ({"saliency_loss": "cc"}, {"baseline"}),
+        ({"head_lr": 1e-3}, set()),
+    ],
 )
 def test_a_network_is_not_trained_anew_for_what_it_does_not_learn_from(changed, same):
     other = profiles.load("demo", **changed)
     variants = ("baseline", "saliency_net", "baseline_sal_loss", "baseline_gradcam_loss")
     kept = {
-        variant for variant in variants
-        if networks.network_unit(other, variant, 0).identity == networks.network_unit(profiles.load("demo"), variant, 0).identity
+        variant
+        for variant in variants
+        if networks.network_unit(other, variant, 0).identity
+        == networks.network_unit(profiles.load("demo"), variant, 0).identity
     }
     assert kept == same
 
 
 def test_learned_weights_change_what_is_learnt_and_are_not_stored(trained):
-    learned = trained("baseline_sal_loss", profiles.load("demo", n_train=96, n_test=24, n_fit=24, epochs=1, hidden=(16,),
-                                                         weighting="uncertainty")).arrays
+    learned = trained(
+        "baseline_sal_loss",
+        profiles.load("demo", n_train=96, n_test=24, n_fit=24, epochs=1, hidden=(16,), weighting="uncertainty"),
+    ).arrays
     fixed = trained("baseline_sal_loss").arrays
     assert learned.keys() == fixed.keys()
     assert not np.array_equal(learned["decoder.weight"], fixed["decoder.weight"])

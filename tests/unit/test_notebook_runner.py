@@ -35,7 +35,7 @@ def parameters_cell(source: str = PARAMETERS) -> nbformat.NotebookNode:
 def texts(path: Path) -> list[str]:
     """What each code cell printed or showed."""
     cells = [cell for cell in nbformat.read(path, 4).cells if cell.cell_type == "code"]
-    text = lambda out: out.get("text", out.get("data", {}).get("text/plain", ""))  # noqa: E731
+    text = lambda out: out.get("text", out.get("data", {}).get("text/plain", ""))
     return ["".join(map(text, cell.outputs)) for cell in cells]
 
 
@@ -54,7 +54,10 @@ def executed(tmp_path_factory: pytest.TempPathFactory):
     folder = root / "notebooks"
     folder.mkdir()
     make(
-        folder, "01_good", new_markdown_cell("# Title\n[next](02_failing.ipynb)"), parameters_cell(),
+        folder,
+        "01_good",
+        new_markdown_cell("# Title\n[next](02_failing.ipynb)"),
+        parameters_cell(),
         new_code_cell("import os, sys\nprint(sys.executable, os.getcwd(), os.environ['PAPERLIB_MARK'])"),
         new_code_cell("import paperlib\nn * 2", metadata={"tags": ["kept"], "paperlib": {"atol": 0.01}}),
         new_code_cell("print('noise', file=sys.stderr)\nprint((n, scale, observers, show, sizes))"),
@@ -112,9 +115,7 @@ def test_a_folder_without_notebooks_is_refused(tmp_path: Path) -> None:
 
 def test_parameters_are_read_with_their_types(folder: Path) -> None:
     found = notebooks.parameters(make(folder, "01_a", new_code_cell("n = 99"), parameters_cell()))
-    assert found == {
-        "profile": "demo", "n": 3, "scale": 1.0, "observers": "saliency", "show": True, "sizes": [1, 2],
-    }
+    assert found == {"profile": "demo", "n": 3, "scale": 1.0, "observers": "saliency", "show": True, "sizes": [1, 2]}
     assert notebooks.parameters(make(folder, "02_b", new_code_cell("n = 99"))) == {}
 
 
@@ -127,9 +128,17 @@ def test_a_parameters_cell_that_computes_is_refused(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("setting", "value"),
     [
-        ("n=7", 7), ("n=-1", -1), ("scale=2", 2.0), ("scale=1e-3", 1e-3), ("observers=uniform", "uniform"),
-        ("observers=3", "3"), ("observers='a b'", "a b"), ("observers=a=b", "a=b"), ("show=false", False),
-        ("show=True", True), ("sizes=(4, 5)", [4, 5]),
+        ("n=7", 7),
+        ("n=-1", -1),
+        ("scale=2", 2.0),
+        ("scale=1e-3", 1e-3),
+        ("observers=uniform", "uniform"),
+        ("observers=3", "3"),
+        ("observers='a b'", "a b"),
+        ("observers=a=b", "a=b"),
+        ("show=false", False),
+        ("show=True", True),
+        ("sizes=(4, 5)", [4, 5]),
     ],
 )
 def test_a_value_takes_the_type_of_the_default(folder: Path, setting: str, value: object) -> None:
@@ -154,8 +163,9 @@ def test_an_unknown_parameter_is_refused_with_the_valid_ones_of_each_notebook(fo
         notebooks.check_parameters(paths, ["m=3"])
 
 
-@pytest.mark.parametrize(("setting", "reason"), [("n", "write --set name=value"), ("=3", "write --set"),
-                                                 ("profile=paper", "--profile NAME")])
+@pytest.mark.parametrize(
+    ("setting", "reason"), [("n", "write --set name=value"), ("=3", "write --set"), ("profile=paper", "--profile NAME")]
+)
 def test_a_malformed_setting_is_refused(folder: Path, setting: str, reason: str) -> None:
     path = make(folder, "01_a", parameters_cell())
     with pytest.raises(PaperlibError, match=reason):
@@ -181,8 +191,7 @@ def test_the_kernel_is_this_interpreter_in_the_folder_of_the_notebook(executed) 
 def test_a_failing_cell_is_named_and_earlier_outputs_are_kept(executed) -> None:
     run = executed[0]["02_failing"]
     assert run.error == (
-        "02_failing: cell [2] failed with ZeroDivisionError: division by zero; its outputs so far are in "
-        f"{run.notebook}"
+        f"02_failing: cell [2] failed with ZeroDivisionError: division by zero; its outputs so far are in {run.notebook}"
     )
     assert "first\n" in texts(run.notebook)
     assert "never\n" not in texts(run.notebook)

@@ -28,8 +28,12 @@ def test_other_claims_need_more_than_nothing():
 
 def test_controls_are_sorted_by_what_they_show():
     parts = {
-        "C1": {"claimed": series(1), "control, strong": series(0.1, 0.3), "control, weak": series(0.03, -0.03),
-               "control, against": series(-1)},
+        "C1": {
+            "claimed": series(1),
+            "control, strong": series(0.1, 0.3),
+            "control, weak": series(0.03, -0.03),
+            "control, against": series(-1),
+        },
         "C2": {"claimed": series(1), "control, all": series(1)},
         "C3": {"claimed": series(1)},
     }
@@ -46,16 +50,19 @@ def rows(*entries):
 def test_methods_are_named_on_their_side_of_the_prior():
     found = extraction.above_the_prior(
         rows(
-            ("world", "center_prior", "raw", "CC", 0.5), ("world", "center_prior", "raw", "CC", 0.6),
-            ("world", "baseline", "plain", "CC", 0.6), ("world", "baseline", "plain", "CC", 0.7),
-            ("world", "baseline", "fitted", "CC", 0.1), ("world", "random_head", "plain", "CC", 0.55),
-            ("other", "random_head", "plain", "CC", 0.9), ("world", "random_head", "plain", "NSS", 9.0),
+            ("world", "center_prior", "raw", "CC", 0.5),
+            ("world", "center_prior", "raw", "CC", 0.6),
+            ("world", "baseline", "plain", "CC", 0.6),
+            ("world", "baseline", "plain", "CC", 0.7),
+            ("world", "baseline", "fitted", "CC", 0.1),
+            ("world", "random_head", "plain", "CC", 0.55),
+            ("other", "random_head", "plain", "CC", 0.9),
+            ("world", "random_head", "plain", "NSS", 9.0),
         ),
         ["baseline", "random_head", "noise_map"],
     )
     assert found == (
-        "CC of the centre prior: 0.550. plain maps above it: Baseline 0.650. "
-        "Not above it: Pretrained, random head 0.550."
+        "CC of the centre prior: 0.550. plain maps above it: Baseline 0.650. Not above it: Pretrained, random head 0.550."
     )
 
 

@@ -69,8 +69,12 @@ def test_folders_of_other_people_are_not_touched(tmp_path: Path, name: str) -> N
 @pytest.mark.parametrize(
     ("write", "arguments"),
     [
-        (write_koniq, (2, 1)), (write_koniq, (5, -1)), (write_koniq, (5, 1, ())), (write_koniq, (5, 1, ("640x480",))),
-        (write_clive, (1, 1)), (write_own_opinions, (2, 1)),
+        (write_koniq, (2, 1)),
+        (write_koniq, (5, -1)),
+        (write_koniq, (5, 1, ())),
+        (write_koniq, (5, 1, ("640x480",))),
+        (write_clive, (1, 1)),
+        (write_own_opinions, (2, 1)),
     ],
 )
 def test_arguments_that_make_no_sense(tmp_path: Path, write: Callable, arguments: tuple) -> None:
@@ -95,8 +99,7 @@ def test_the_official_table_of_koniq_in_form(tmp_path: Path, shared: Callable[..
         assert (sign in ours) == (sign in real)
     lines = {name: list(csv.DictReader(raw.decode().splitlines())) for name, raw in (("real", real), ("ours", ours))}
     for column in ("c1", "c3", "MOS", "SD"):
-        longest = {name: max(len(row[column].lstrip("0.").replace(".", "")) for row in rows)
-                   for name, rows in lines.items()}
+        longest = {name: max(len(row[column].lstrip("0.").replace(".", "")) for row in rows) for name, rows in lines.items()}
         assert longest["ours"] <= longest["real"] == 12
     assert all(row["c_total"].isdigit() and 93 <= int(row["c_total"]) <= 157 for row in lines["ours"])
     names = [row["image_name"] for row in lines["ours"]]

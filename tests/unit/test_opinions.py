@@ -83,8 +83,14 @@ def test_the_fingerprint_follows_scores_splits_and_files_but_not_places(koniq: O
 
     assert changed(path=Path("elsewhere.jpg")) == koniq.fingerprint
     prints = {
-        koniq.fingerprint, changed(mos=50.0), changed(split="test"), changed(split="training"), changed(key="0.jpg"),
-        changed(size=(384, 511)), changed(file_size=1), koniq.part("training").fingerprint,
+        koniq.fingerprint,
+        changed(mos=50.0),
+        changed(split="test"),
+        changed(split="training"),
+        changed(key="0.jpg"),
+        changed(size=(384, 511)),
+        changed(file_size=1),
+        koniq.part("training").fingerprint,
     }
     assert len(prints) == 7, "the record's own split is one of the two"
 
@@ -155,9 +161,14 @@ def test_all_faults_come_in_one_message(tmp_path: Path) -> None:
         place(folder, *names, size=(6, 8))
     message = str(caught.value)
     for words in (
-        "1 pictures are in the table more than once: a.png", "4 of 9 (44.4 %) pictures are missing: gone.png, lost.png",
-        "and 1 more", "1 pictures are not in the table: spare.png", "2 of 4 pictures cannot be used",
-        "small.png (4x4 pixels, expected 8x6)", "html.jpg (unreadable or truncated (not a picture))", "restore it",
+        "1 pictures are in the table more than once: a.png",
+        "4 of 9 (44.4 %) pictures are missing: gone.png, lost.png",
+        "and 1 more",
+        "1 pictures are not in the table: spare.png",
+        "2 of 4 pictures cannot be used",
+        "small.png (4x4 pixels, expected 8x6)",
+        "html.jpg (unreadable or truncated (not a picture))",
+        "restore it",
     ):
         assert words in message
     assert "\n" not in message
@@ -264,6 +275,10 @@ def test_pictures_of_every_kind(tmp_path: Path) -> None:
     records, _ = place_pictures([Opinion(name, 1) for name in names], folder, "", "")
     loaded = {record.key: record.load_image() for record in records}
     assert {image.shape for image in loaded.values()} == {(12, 9, 3)}
-    for name, expected in (("rgb.png", colours), ("alpha.png", colours), ("grey.png", colours[..., :1]),
-                           ("deep.png", colours[..., :1])):
+    for name, expected in (
+        ("rgb.png", colours),
+        ("alpha.png", colours),
+        ("grey.png", colours[..., :1]),
+        ("deep.png", colours[..., :1]),
+    ):
         np.testing.assert_array_equal(loaded[name], np.broadcast_to(expected, (12, 9, 3)), err_msg=name)

@@ -99,8 +99,10 @@ def test_fixations_follow_the_gaze_density(made: Path) -> None:
 
 def test_opinions_follow_the_stated_formula(made: Path) -> None:
     """What README says about MOS, read out of the names of the pictures, holds to the noise that it states."""
-    stated = re.search(r"([\d.]+) - ([\d.]+) \* blur - ([\d.]+) \* \(95 - quality\) \+ .* deviation ([\d.]+)",
-                       (made / "README.txt").read_text())
+    stated = re.search(
+        r"([\d.]+) - ([\d.]+) \* blur - ([\d.]+) \* \(95 - quality\) \+ .* deviation ([\d.]+)",
+        (made / "README.txt").read_text(),
+    )
     assert stated
     best, per_blur, per_quality, sd = map(float, stated.groups())
     errors = []
@@ -200,8 +202,11 @@ def test_a_killed_call_is_gone_on_with(made: Path, tmp_path: Path) -> None:
     """Killed while it codes; what stands there is not taken for an example, and the next call ends in the same bytes."""
     own = tmp_path / "own"
     process = subprocess.Popen(
-        [sys.executable, "-m", "paperlib", "example", str(own)], cwd=REPOSITORY, stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL, env=os.environ | {"PYTHONPATH": str(REPOSITORY)},
+        [sys.executable, "-m", "paperlib", "example", str(own)],
+        cwd=REPOSITORY,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        env=os.environ | {"PYTHONPATH": str(REPOSITORY)},
     )
     end = time.monotonic() + PATIENCE
     while not list(own.glob("compressed/*/*.json")):
@@ -242,8 +247,9 @@ def test_its_scores_follow_the_opinions(made: Path) -> None:
     assert stats.spearmanr(scores, [record.mos for record in records]).statistic > 0.5
     by_key = {record.key: score for record, score in zip(records, scores, strict=True)}
     for name in PHOTOGRAPHS:
-        good, blurred = (next(score for key, score in by_key.items() if key.startswith(f"{name}_{kind}"))
-                         for kind in ("good", "blur"))
+        good, blurred = (
+            next(score for key, score in by_key.items() if key.startswith(f"{name}_{kind}")) for kind in ("good", "blur")
+        )
         assert good > blurred
 
 
@@ -261,13 +267,18 @@ def test_kernels_and_workers_find_it(made: Path, tmp_path: Path) -> None:
         f"    print(cells[cells['method'] == {MODEL!r}]['n'].tolist())\n"
     )
     kernel = os.environ | {
-        "PYTHONPATH": str(REPOSITORY), "PAPERLIB_DATA_ROOT": str(made), "PAPERLIB_MODELS": MODEL, "PAPERLIB_WORKERS": "2",
-        "PAPERLIB_MODEL_PATH": os.pathsep.join([str(tmp_path), str(made)]), "PYTHONDONTWRITEBYTECODE": "1",
+        "PYTHONPATH": str(REPOSITORY),
+        "PAPERLIB_DATA_ROOT": str(made),
+        "PAPERLIB_MODELS": MODEL,
+        "PAPERLIB_WORKERS": "2",
+        "PAPERLIB_MODEL_PATH": os.pathsep.join([str(tmp_path), str(made)]),
+        "PYTHONDONTWRITEBYTECODE": "1",
     }
     (tmp_path / "numpy.py").write_text("raise RuntimeError('a file of the user took the place of a package')")
     (tmp_path / "elsewhere").mkdir()
-    run = subprocess.run([sys.executable, "-c", code], cwd=tmp_path / "elsewhere", env=kernel, capture_output=True, text=True,
-                         check=False)
+    run = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path / "elsewhere", env=kernel, capture_output=True, text=True, check=False
+    )
     assert run.stdout.strip() == str([len(PHOTOGRAPHS)] * 3), run.stderr
 
 

@@ -34,7 +34,9 @@ ALL = ("a.png,10", "b.jpg,55.5", "c.png,70", "d.bmp,90")
 def test_scores_and_pictures(folder: Folder) -> None:
     opened = open_opinions("own", folder(*reversed(ALL)))
     assert [(record.key, record.mos, record.size, record.split) for record in opened.records] == [
-        ("a.png", 10, (30, 40), ""), ("b.jpg", 55.5, (30, 41), ""), ("c.png", 70, (30, 42), ""),
+        ("a.png", 10, (30, 40), ""),
+        ("b.jpg", 55.5, (30, 41), ""),
+        ("c.png", 70, (30, 42), ""),
         ("d.bmp", 90, (30, 43), ""),
     ]
     assert opened.title == "own data" and check(opened).mos_max == 90

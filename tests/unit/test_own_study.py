@@ -236,14 +236,17 @@ def test_other_options_or_a_foreign_folder(made: Path, folder: Path, capsys: Cap
 
 
 # ---- options --------------------------------------------------------------------------------------------------------
-@pytest.mark.parametrize(("words", "sentence"), [
-    (("--bpp", "0.125"), "--bpp 0.125 has more than two digits, and SACID's names hold whole hundredths"),
-    (("--bpp", "0.12,0.005"), "--bpp must be 0.01 or more, got 0.005"),
-    (("--bpp", "nan"), "--bpp must be 0.01 or more, got nan"),
-    (("--bpp", "0.5", "--s0", "70"), "leave --s0 and --share out"),
-    (("--bpp", "0.5", "--preset", "placebo"), "--preset must be one of"),
-    (("--bpp", "0.5", "--saliency", "nowhere"), "--saliency must be a folder with a map per photograph, or center"),
-])
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (("--bpp", "0.125"), "--bpp 0.125 has more than two digits, and SACID's names hold whole hundredths"),
+        (("--bpp", "0.12,0.005"), "--bpp must be 0.01 or more, got 0.005"),
+        (("--bpp", "nan"), "--bpp must be 0.01 or more, got nan"),
+        (("--bpp", "0.5", "--s0", "70"), "leave --s0 and --share out"),
+        (("--bpp", "0.5", "--preset", "placebo"), "--preset must be one of"),
+        (("--bpp", "0.5", "--saliency", "nowhere"), "--saliency must be a folder with a map per photograph, or center"),
+    ],
+)
 def test_unusable_options(folder: Path, capsys: Capture, words: tuple[str, ...], sentence: str) -> None:
     assert cli.main(["code", str(folder / "photos"), "--saliency", "center", *words, "--out", str(folder / "own")]) == 2
     assert sentence in told(capsys) and not (folder / "own").exists()

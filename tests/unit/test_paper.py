@@ -20,7 +20,7 @@ def text(shared: SharedFile) -> str:
 
 def transcribed(text: str, table: int) -> list[tuple[str, str, list[float | None]]]:
     """(type, label, values) of the rows that follow a table's heading, read from the tabs of the paper's text."""
-    lines = text[text.index(HEADINGS[table]):].splitlines()[1:]
+    lines = text[text.index(HEADINGS[table]) :].splitlines()[1:]
     rows, kind = [], ""
     for line in lines:
         fields = [MARKS.sub("", field).strip() for field in line.split("\t")]
@@ -70,9 +70,7 @@ def test_what_the_paper_does_not_give_is_none() -> None:
     assert paper.published(1, "baseline", "world", "CC") is None
 
 
-@pytest.mark.parametrize(
-    "call", [lambda: paper.published(4, "psnr", "sacid", "SROCC"), lambda: paper.section(0, "psnr")]
-)
+@pytest.mark.parametrize("call", [lambda: paper.published(4, "psnr", "sacid", "SROCC"), lambda: paper.section(0, "psnr")])
 def test_there_are_three_tables(call: Callable[[], object]) -> None:
     with pytest.raises(ValueError, match="expected table 1, 2 or 3"):
         call()
@@ -166,7 +164,8 @@ def test_the_arithmetic_of_the_errata_follows_from_the_tables() -> None:
     assert [row.method for row in paper.TABLE3 if row.values["sacid", "SROCC"] >= 0.900] == ["dbcnn"]
     both = {row.method for row in paper.TABLE1} & {row.method for row in paper.TABLE2}
     differing = [
-        method for method in both
+        method
+        for method in both
         if any(value(1, method, m, "salicon") != value(2, method, m, "salicon") for m in ("NSS", "SIM", "CC", "KLD"))
     ]
     assert differing == ["center_prior"]

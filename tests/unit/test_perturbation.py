@@ -4,6 +4,7 @@ import math
 
 import numpy as np
 import pytest
+
 from paperlib.metrics.correlation import srocc, srocc_interval, srocc_resamples
 from paperlib.metrics.perturbation import Bootstrapped, aopc, area_between, srocc_curve_bootstrap
 

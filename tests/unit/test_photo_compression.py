@@ -225,7 +225,11 @@ def test_comparisons_ranks_and_the_claim_speak_of_common_photographs(rows):
     assert best["reference"].nunique() == 1 and best["reference"][0] in photo.subjects(values.index)
     pairs = photo.weightings(rows)
     assert list(pairs[pairs["method"] == "ew_psnr"]["reference"]) == [
-        "psnr", "ew_psnr_center", "ew_psnr_shuffled", "EW-PSNR, uniform", "EW-PSNR, Edge energy"
+        "psnr",
+        "ew_psnr_center",
+        "ew_psnr_shuffled",
+        "EW-PSNR, uniform",
+        "EW-PSNR, Edge energy",
     ]
     ranked = photo.ranks(rows)
     assert set(ranked["method"]) == {*PLAIN, "sharpness", "damage"} and set(ranked["images"]) == {4}
@@ -293,9 +297,17 @@ def test_size_modes_reach_picture_reference_and_weights(data, place):
     profile = profile_of(data, ("ew_psnr",), size_mode="resize_384_512_or_512_384_horizontal", n_sequences=2)
     found = photo.per_photograph(rows_of(profile), "PLCC").loc["ew_psnr"].dropna()
     for records in [records for records in sequences(data) if records[0].sequence in found.index]:
-        made = [[iqa_methods.resized(one, profile.compression.size_mode) for one in
-                 (record.load_image(), record.load_reference(), record.load_saliency() / record.load_saliency().max())]
-                for record in records]
+        made = [
+            [
+                iqa_methods.resized(one, profile.compression.size_mode)
+                for one in (
+                    record.load_image(),
+                    record.load_reference(),
+                    record.load_saliency() / record.load_saliency().max(),
+                )
+            ]
+            for record in records
+        ]
         assert {one.shape[:2] for pictures in made for one in pictures} == {(384, 512)}
         expected = stats.pearsonr([weighted.ew_psnr(*pictures) for pictures in made], [one.mos for one in records])
         assert found[records[0].sequence] == pytest.approx(abs(expected.statistic), rel=1e-6)
@@ -367,11 +379,16 @@ def test_bad_pictures_are_all_named_before_a_method_is_loaded(tmp_path, place):
     assert all(path.parent.name in str(caught.value) for path in bad) and not SCORED
 
 
-@pytest.mark.parametrize(("values", "complaint"), [
-    ({"compression_set": "clic"}, "Table III knows 'sacid'"), ({"size_mode": "half"}, "choose from: full_res"),
-    ({"n_sequences": 1}, "at least 2 sequences"), ({"weighting_model": "nobody"}, "weighting_model='nobody'"),
-    ({"scored_methods": ("sharpnes",)}, "there is no IQA method"),
-])
+@pytest.mark.parametrize(
+    ("values", "complaint"),
+    [
+        ({"compression_set": "clic"}, "Table III knows 'sacid'"),
+        ({"size_mode": "half"}, "choose from: full_res"),
+        ({"n_sequences": 1}, "at least 2 sequences"),
+        ({"weighting_model": "nobody"}, "weighting_model='nobody'"),
+        ({"scored_methods": ("sharpnes",)}, "there is no IQA method"),
+    ],
+)
 def test_unfit_profiles_are_refused_at_once(data, place, values, complaint):
     with pytest.raises(PaperlibError, match=complaint):
         photo.units(profile_of(data, **values))

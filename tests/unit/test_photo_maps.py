@@ -65,7 +65,16 @@ def value(table, method, metric):
 
 def test_every_row_is_there_with_intervals(table):
     methods = set(table.cells["method"])
-    assert {"center_prior", "truth", "residual", f"{__name__}:tiny_iqa", "noise_map", "shuffled_map", "center_only", "edge_energy"} == methods
+    assert {
+        "center_prior",
+        "truth",
+        "residual",
+        f"{__name__}:tiny_iqa",
+        "noise_map",
+        "shuffled_map",
+        "center_only",
+        "edge_energy",
+    } == methods
     cells = table.cells.dropna(subset="value")
     assert len(cells) == len(table.cells)
     assert (cells["low"] <= cells["value"] + 1e-9).all() and (cells["value"] <= cells["high"] + 1e-9).all()
@@ -87,9 +96,9 @@ def test_raw_rows_equal_the_metrics_called_directly(folder, table):
 
 
 def test_results_do_not_depend_on_shards(profile, table):
-    other = experiments.table(1, profiles.load(
-        "own", data_root=profile.data_root, models=profile.models, shard=50, n_passes=2, n_resamples=500
-    ))
+    other = experiments.table(
+        1, profiles.load("own", data_root=profile.data_root, models=profile.models, shard=50, n_passes=2, n_resamples=500)
+    )
     np.testing.assert_allclose(other.cells["value"], table.cells["value"], atol=1e-6)
 
 

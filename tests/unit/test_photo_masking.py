@@ -64,8 +64,14 @@ def store(tmp_path_factory):
 
 
 def own(folder, **values):
-    options = {"shard": 3, "n_passes": 2, "fractions": [0.3, 0.6], "cell_counts": [6], "fills": ["black", "blur"],
-               "optimise": False} | values
+    options = {
+        "shard": 3,
+        "n_passes": 2,
+        "fractions": [0.3, 0.6],
+        "cell_counts": [6],
+        "fills": ["black", "blur"],
+        "optimise": False,
+    } | values
     return profiles.load("own", data_root=str(folder), models=[MODEL], **options)
 
 

@@ -27,8 +27,16 @@ from paperlib.show import tables
 
 BACKBONE = "test_resnet"
 SETTINGS = profiles.DualTaskSettings(
-    "koniq10k", gaze_sets=("salicon",), backbones=(BACKBONE,), targets=("edge_energy", "center_only"), steps=2,
-    training_height=48, training_width=64, crop_height=32, crop_width=48, deterministic=True,
+    "koniq10k",
+    gaze_sets=("salicon",),
+    backbones=(BACKBONE,),
+    targets=("edge_energy", "center_only"),
+    steps=2,
+    training_height=48,
+    training_width=64,
+    crop_height=32,
+    crop_width=48,
+    deterministic=True,
 )
 
 
@@ -59,8 +67,17 @@ def data(tmp_path_factory):
 
 
 def profile_of(root, settings=SETTINGS, **values):
-    options = {"seeds": [0, 1], "weights_root": str(root / "weights"), "batch_size": 4, "shard": 9, "n_passes": 2,
-               "input_height": 48, "input_width": 64, "methods": ["center_only"], "n_folds": 2} | values
+    options = {
+        "seeds": [0, 1],
+        "weights_root": str(root / "weights"),
+        "batch_size": 4,
+        "shard": 9,
+        "n_passes": 2,
+        "input_height": 48,
+        "input_width": 64,
+        "methods": ["center_only"],
+        "n_folds": 2,
+    } | values
     return replace(profiles.load("rehearsal", data_root=str(root), **options), dual_task=settings)
 
 
@@ -99,9 +116,9 @@ def test_every_row_of_the_table_is_filled(rows, data):
 def test_scores_and_srocc_are_those_of_the_stored_network(results, data):
     weights = results[f"train/{BACKBONE}/sal_loss/edge_energy/seed1"].arrays
     network = Baseline(create_backbone(BACKBONE), decoder=True)
-    network.load_state_dict({
-        name.removeprefix("weights."): torch.from_numpy(value.copy()) for name, value in weights.items() if "." in name
-    })
+    network.load_state_dict(
+        {name.removeprefix("weights."): torch.from_numpy(value.copy()) for name, value in weights.items() if "." in name}
+    )
     test = open_opinions("koniq10k", data / "koniq10k", partial=True).part("test")
     with torch.no_grad():
         seen = [photo.picture(record, (48, 64))[None].copy() for record in test.records]
@@ -179,7 +196,7 @@ def test_a_picture_that_cannot_be_read_ends_the_run_before_any_training(data, tm
     record = open_opinions("clive", tmp_path / "data" / "clive", partial=True).records[0]
     content = record.path.read_bytes()
     unit = photo.units(profile_of(tmp_path / "data"))[0]
-    record.path.write_bytes(content[:len(content) // 2])
+    record.path.write_bytes(content[: len(content) // 2])
     with pytest.raises(PaperlibError, match=f"CLIVE .*{record.key}"):
         photo.check_leaks(unit.arguments, {}, tmp_path)
 
@@ -225,8 +242,13 @@ def test_each_data_set_is_opened_once_for_the_table_and_the_maps_beside_it(data,
     monkeypatch.setattr(photo_sets, "_opened", counted)
     profile = profile_of(data, batch_size=3)
     photo.units(profile)
-    assert sorted(opened, key=str) == [("clive", "test"), ("koniq10k", "test"), ("koniq10k", "test"), ("koniq10k", None),
-                                       ("salicon", None)]
+    assert sorted(opened, key=str) == [
+        ("clive", "test"),
+        ("koniq10k", "test"),
+        ("koniq10k", "test"),
+        ("koniq10k", None),
+        ("salicon", None),
+    ]
     source, units = photo.shown_maps(profile, ("baseline", "baseline_gradcam_loss"), 2)
     assert len(opened) == 5
     assert source.name == "salicon" and list(units) == ["baseline", "baseline_gradcam_loss"]
@@ -252,12 +274,22 @@ def test_rows_of_resnet50_are_the_papers_where_it_has_them():
     assert named["resnet50", "sal_loss", "center_only"] == "Baseline-Sal-Loss, resnet50, target center_only"
     assert named["resnet18", "sal_loss", "edge_energy"] == "Baseline-Sal-Loss, resnet18"
     assert len(set(named.values())) == len(named)
-    rows = pd.DataFrame([
-        {"method": method, "dataset": dataset, "metric": metric, "variant": variant, "seed": 0, "value": 0.5,
-         "low": math.nan, "high": math.nan}
-        for method in named.values()
-        for dataset, metric, variant in (("salicon", "CC", "fitted"), ("koniq10k", "SROCC", "quality"))
-    ])
+    rows = pd.DataFrame(
+        [
+            {
+                "method": method,
+                "dataset": dataset,
+                "metric": metric,
+                "variant": variant,
+                "seed": 0,
+                "value": 0.5,
+                "low": math.nan,
+                "high": math.nan,
+            }
+            for method in named.values()
+            for dataset, metric, variant in (("salicon", "CC", "fitted"), ("koniq10k", "SROCC", "quality"))
+        ]
+    )
     table = photo.table(rows, replace(profiles.load("paper"), dual_task=settings))
     assert cell(table, "baseline_resnet50", "salicon", "CC")["published"] == 0.590
     assert cell(table, "baseline", "salicon", "CC")["published"] == 0.637
@@ -277,8 +309,14 @@ def test_an_exported_baseline_gives_the_scores_of_the_trained_one(results, data,
     (file,) = exporting.export_baselines(profile, tmp_path)
     assert file.name == baseline_file(BACKBONE)
     assert [path.name for path in tmp_path.iterdir()] == [file.name], "nothing half written is left"
-    params = {"kind": "baseline", "model": BACKBONE, "layer": "", "weights": "", "weights_root": str(tmp_path),
-              "optimise": False}
+    params = {
+        "kind": "baseline",
+        "model": BACKBONE,
+        "layer": "",
+        "weights": "",
+        "weights_root": str(tmp_path),
+        "optimise": False,
+    }
     network, _ = load_network(params)
     test = open_opinions("koniq10k", data / "koniq10k", partial=True).part("test")
     with torch.no_grad():

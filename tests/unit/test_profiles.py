@@ -33,12 +33,19 @@ def test_numbers_and_lists_are_taken_kindly():
 @pytest.mark.parametrize(
     ("name", "overrides", "complaint"),
     [
-        ("paper2", {}, "no profile 'paper2'"), ("demo", {"observer": "uniform"}, "no value 'observer'"),
-        ("demo", {"observers": "cats"}, "choose from: saliency, uniform"), ("demo", {"epochs": "five"}, "expected a int"),
-        ("demo", {"fills": ["black", "pink"]}, "choose from: black, mean"), ("demo", {"kernel_size": 100}, "an odd number"),
-        ("demo", {"fractions": [0.5, 1.5]}, "shares between 0 and 1"), ("demo", {"cell_counts": [12]}, "from 1 to 11"),
-        ("demo", {"epochs": True}, "expected a int"), ("demo", {"n_test": -3}, "negative"), ("demo", {"seeds": 0}, "repeat"),
-        ("demo", {"seeds": ()}, "empty"), ("demo", {"smoothing": "magic"}, "rotations"),
+        ("paper2", {}, "no profile 'paper2'"),
+        ("demo", {"observer": "uniform"}, "no value 'observer'"),
+        ("demo", {"observers": "cats"}, "choose from: saliency, uniform"),
+        ("demo", {"epochs": "five"}, "expected a int"),
+        ("demo", {"fills": ["black", "pink"]}, "choose from: black, mean"),
+        ("demo", {"kernel_size": 100}, "an odd number"),
+        ("demo", {"fractions": [0.5, 1.5]}, "shares between 0 and 1"),
+        ("demo", {"cell_counts": [12]}, "from 1 to 11"),
+        ("demo", {"epochs": True}, "expected a int"),
+        ("demo", {"n_test": -3}, "negative"),
+        ("demo", {"seeds": 0}, "repeat"),
+        ("demo", {"seeds": ()}, "empty"),
+        ("demo", {"smoothing": "magic"}, "rotations"),
     ],
 )
 def test_refusals_say_what_is_possible(name, overrides, complaint):

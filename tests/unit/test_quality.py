@@ -80,11 +80,7 @@ def pyiqa_offline(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.usefixtures("pyiqa_offline")
 @pytest.mark.parametrize(
     ("name", "metric", "options"),
-    [
-        ("topiq", "topiq_nr", {"backbone_pretrain": False}),
-        ("dbcnn", "dbcnn", {}),
-        ("clipiqa_plus", "clipiqa+", None),
-    ],
+    [("topiq", "topiq_nr", {"backbone_pretrain": False}), ("dbcnn", "dbcnn", {}), ("clipiqa_plus", "clipiqa+", None)],
 )
 def test_scores_are_those_of_pyiqa(
     root: Path, models: dict[str, QualityModel], name: str, metric: str, options: dict[str, object] | None
@@ -111,7 +107,9 @@ def test_names_of_the_files_are_those_in_pyiqa() -> None:
         "clipiqa_plus": [clipiqa_arch.default_model_urls["clipiqa+"], clip_model._MODELS["RN50"]],
     }
     for name, listed in addresses.items():
-        assert [file.name for file in expected_files(name)] == [Path(unquote(urlparse(address).path)).name for address in listed]
+        assert [file.name for file in expected_files(name)] == [
+            Path(unquote(urlparse(address).path)).name for address in listed
+        ]
     assert expected_files("some.module:factory") == ()
     assert [file.name for file in expected_files("cnniqa")] == ["CNNIQA_koniq10k-e6f14c91.pth"]
 
@@ -232,7 +230,9 @@ def test_random_clip_is_an_archive_in_half_precision_as_the_official_one(root: P
     assert state["visual.layer4.2.conv3.weight"].dtype == torch.float16
     assert state["visual.layer4.2.bn3.weight"].dtype == torch.float32
     assert {key: int(state[key]) for key in ("input_resolution", "context_length", "vocab_size")} == {
-        "input_resolution": 224, "context_length": 77, "vocab_size": 49408
+        "input_resolution": 224,
+        "context_length": 77,
+        "vocab_size": 49408,
     }
     prompts = torch.load(root / expected_files("clipiqa_plus")[0].name, weights_only=True)
     assert (prompts.shape, prompts.dtype) == ((16, 512), torch.float16)
@@ -367,9 +367,7 @@ def test_patches_are_laid_out_where_they_lie_in_the_image() -> None:
     assert torch.equal(_lay_out(tiles, 2, 2, 3), images)
 
 
-def test_the_mosaic_has_a_cell_for_each_place_and_the_rest_of_the_image_is_not_seen(
-    models: dict[str, QualityModel]
-) -> None:
+def test_the_mosaic_has_a_cell_for_each_place_and_the_rest_of_the_image_is_not_seen(models: dict[str, QualityModel]) -> None:
     model = models["cnniqa_live"]
     images = pictures(2, 2 * PATCH + 5, 3 * PATCH + 31)
     assert features_of(model, images).shape == (2, 50, 2 * 26, 3 * 26)

@@ -13,28 +13,44 @@ def scored(seeds: int) -> pd.DataFrame:
     rng = np.random.default_rng(0)
     base = 0.9 + rng.normal(0, 0.01, seeds)
     shifts = {"baseline": 0.0, "baseline_sal_loss": 0.0005, "baseline_gradcam_loss": -0.03}
-    return pd.DataFrame([
-        {"method": method, "dataset": dataset, "metric": metric, "variant": "quality", "seed": seed,
-         "value": base[seed] + shift + rng.normal(0, 0.001)}
-        for method, shift in shifts.items() for seed in range(seeds)
-        for dataset in ("koniq10k", "clive") for metric in ("SROCC", "PLCC")
-    ])
+    return pd.DataFrame(
+        [
+            {
+                "method": method,
+                "dataset": dataset,
+                "metric": metric,
+                "variant": "quality",
+                "seed": seed,
+                "value": base[seed] + shift + rng.normal(0, 0.001),
+            }
+            for method, shift in shifts.items()
+            for seed in range(seeds)
+            for dataset in ("koniq10k", "clive")
+            for metric in ("SROCC", "PLCC")
+        ]
+    )
 
 
 def test_the_margin_decides():
     found = equivalence(scored(10), REFERENCES)
     assert len(found) == 8 and set(found["n"]) == {10}
     assert found.groupby("method")["verdict"].unique().map(list).to_dict() == {
-        "baseline_sal_loss": ["equivalent"], "baseline_gradcam_loss": ["lower"]}
+        "baseline_sal_loss": ["equivalent"],
+        "baseline_gradcam_loss": ["lower"],
+    }
 
 
 def test_repeats_are_paired_by_seed():
     rows = scored(6).sample(frac=1, random_state=0)
     rows = rows[~((rows["method"] == "baseline") & (rows["seed"] == 4))]
-    pairs = rows[(rows["dataset"] == "clive") & (rows["metric"] == "SROCC")].pivot(index="seed", columns="method", values="value")
+    pairs = rows[(rows["dataset"] == "clive") & (rows["metric"] == "SROCC")].pivot(
+        index="seed", columns="method", values="value"
+    )
     pairs = pairs.dropna()
     expected = tost(pairs["baseline_sal_loss"], pairs["baseline"])
-    found = equivalence(rows, REFERENCES).set_index(["method", "dataset", "metric"]).loc["baseline_sal_loss", "clive", "SROCC"]
+    found = (
+        equivalence(rows, REFERENCES).set_index(["method", "dataset", "metric"]).loc["baseline_sal_loss", "clive", "SROCC"]
+    )
     assert found["n"] == 5 and found["difference"] == expected["difference"] and found["p"] == expected["p"]
 
 

@@ -45,8 +45,16 @@ def test_max_encodes_is_kept():
     assert len(calls) == 3
 
 
-@pytest.mark.parametrize("arguments", [{"target": 0}, {"target": math.nan}, {"target": 1, "tolerance": 0},
-                                       {"target": 1, "max_encodes": 0}, {"target": 1, "limits": (5, 5)}])
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        {"target": 0},
+        {"target": math.nan},
+        {"target": 1, "tolerance": 0},
+        {"target": 1, "max_encodes": 0},
+        {"target": 1, "limits": (5, 5)},
+    ],
+)
 def test_bad_input(arguments):
     with pytest.raises(ValueError, match="target bpp|tolerance"):
         search_crf(curve, **arguments)

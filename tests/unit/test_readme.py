@@ -9,9 +9,7 @@ from paperlib import cli, paths
 
 README = (paths.REPOSITORY / "README.md").read_text("utf-8")
 BLOCKS = re.findall(r"^```sh\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
-COMMANDS = [
-    line.split("#")[0].strip() for block in BLOCKS for line in block.splitlines() if line.startswith("./run_all.sh")
-]
+COMMANDS = [line.split("#")[0].strip() for block in BLOCKS for line in block.splitlines() if line.startswith("./run_all.sh")]
 INLINE = re.findall(r"`(\./run_all\.sh [^`]+)`", README)
 
 

@@ -55,8 +55,9 @@ def written(tmp_path_factory: pytest.TempPathFactory) -> tuple[report.Run, Path]
     """A whole run with made-up results, one notebook of it failed, and its page."""
     root = tmp_path_factory.mktemp("root")
     profile = profiles.load()
-    run = report.Run("demo", seconds={"computing": 1.25, "notebooks": 61.0}, peak_memory=3 * 2**29,
-                     values=profiles.names(profile))
+    run = report.Run(
+        "demo", seconds={"computing": 1.25, "notebooks": 61.0}, peak_memory=3 * 2**29, values=profiles.names(profile)
+    )
     with pytest.MonkeyPatch.context() as patch:
         for name in ("table", "figure"):
             patch.setattr(experiments, name, getattr(cli_samples, name), raising=False)
@@ -155,7 +156,9 @@ def test_the_data_of_figure_1_are_means_over_a_grid() -> None:
     data = cli_samples.figure(1, profiles.load())
     frame = report.figure_frame(data)
     assert len(frame) == 2 * 2 * 8 * 12, "8x12 pixels are a grid of 8x12 cells"
-    one = frame[(frame["picture"] == 2) & (frame["map"] == "Ground truth")].pivot(index="row", columns="column", values="value")
+    one = frame[(frame["picture"] == 2) & (frame["map"] == "Ground truth")].pivot(
+        index="row", columns="column", values="value"
+    )
     np.testing.assert_allclose(one, data.rows["Ground truth"][1])
     large = np.arange(24 * 48, dtype=float).reshape(24, 48)
     np.testing.assert_allclose(report._coarse(large), large.reshape(6, 4, 12, 4).mean((1, 3)))
@@ -207,7 +210,7 @@ def themes(text: str) -> dict[str, dict[str, str]]:
 
 
 def luminance(colour: str) -> float:
-    rgb = np.array([int(colour[place:place + 2], 16) for place in (1, 3, 5)]) / 255
+    rgb = np.array([int(colour[place : place + 2], 16) for place in (1, 3, 5)]) / 255
     return float(np.where(rgb <= 0.04045, rgb / 12.92, ((rgb + 0.055) / 1.055) ** 2.4) @ [0.2126, 0.7152, 0.0722])
 
 
@@ -349,7 +352,11 @@ def test_the_claims_block_shows_notebook_paper_demo_and_control(figures: Path) -
     assert first[0].startswith("**C1** The GradCAM map of an IQA network beats")
     assert last[1] == "[03d](notebooks/03d_nonuniform_compression.ipynb)"
     assert last[2].split("<br>") == [
-        "III-D, Table III", "PSNR FracCP 0.505", "EW-PSNR FracCP 0.678", "SSIM FracCP 0.502", "EW-SSIM FracCP 0.636",
+        "III-D, Table III",
+        "PSNR FracCP 0.505",
+        "EW-PSNR FracCP 0.678",
+        "SSIM FracCP 0.502",
+        "EW-SSIM FracCP 0.636",
     ]
     quantity = "CC: Baseline − centre prior"
     assert first[3:] == [f"{quantity} 1.500 ± 2.121", f"{quantity} −1.500 ± 2.121", "1 of 2 seeds"]

@@ -72,8 +72,7 @@ def test_every_room_has_a_floor() -> None:
 
 def test_the_reader_of_imports_sees_every_form() -> None:
     source = (
-        "import a.b\ndef f():\n    from . import x\n    from ..engine import units\n"
-        "from paperlib import paper, __version__"
+        "import a.b\ndef f():\n    from . import x\n    from ..engine import units\nfrom paperlib import paper, __version__"
     )
     found = set(imports_of(PACKAGE / "maps" / "hirescam.py", source))
     assert found == {"a.b", "paperlib.maps", "paperlib.engine", "paperlib.paper", "paperlib"}
@@ -82,11 +81,7 @@ def test_the_reader_of_imports_sees_every_form() -> None:
 @pytest.mark.parametrize("path", MODULES, ids=module_name)
 def test_arrows_point_down(path: Path) -> None:
     here = room_of(module_name(path))
-    upward = [
-        name
-        for name in imports_of(path)
-        if name.split(".")[0] == "paperlib" and FLOOR[room_of(name)] > FLOOR[here]
-    ]
+    upward = [name for name in imports_of(path) if name.split(".")[0] == "paperlib" and FLOOR[room_of(name)] > FLOOR[here]]
     assert not upward, f"{module_name(path)} (floor {here}) imports from above: {upward}"
 
 
@@ -102,9 +97,7 @@ def test_rooms_of_one_floor_form_no_circle() -> None:
         pytest.fail(f"rooms import each other in a circle: {' -> '.join(error.args[1])}")
 
 
-@pytest.mark.parametrize(
-    "path", [path for path in MODULES if room_of(module_name(path)) in FREE_OF_TORCH], ids=module_name
-)
+@pytest.mark.parametrize("path", [path for path in MODULES if room_of(module_name(path)) in FREE_OF_TORCH], ids=module_name)
 def test_metrics_and_coding_name_no_torch(path: Path) -> None:
     named = {name.partition(".")[0] for name in imports_of(path)} & TORCH
     assert not named, f"{module_name(path)} imports {sorted(named)}"
@@ -116,9 +109,7 @@ def test_metrics_and_coding_load_no_torch() -> None:
 
 
 @pytest.mark.parametrize(
-    "path",
-    [path for path in MODULES if room_of(module_name(path)) not in {"show", "cli", "__main__"}],
-    ids=module_name,
+    "path", [path for path in MODULES if room_of(module_name(path)) not in {"show", "cli", "__main__"}], ids=module_name
 )
 def test_only_show_and_cli_know_notebooks(path: Path) -> None:
     named = {name.partition(".")[0] for name in imports_of(path)} & NOTEBOOK_TOOLS

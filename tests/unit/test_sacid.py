@@ -57,9 +57,7 @@ def test_pictures_maps_and_scores(root: Path, frame: pd.DataFrame) -> None:
     for record in found.records:
         coded = root / "compressed" / record.sequence / f"{record.version.test_case}.jpg"
         np.testing.assert_array_equal(record.load_image(), stored(coded))
-        np.testing.assert_array_equal(
-            record.load_saliency(), stored(root / "saliency" / f"{record.sequence}.png")
-        )
+        np.testing.assert_array_equal(record.load_saliency(), stored(root / "saliency" / f"{record.sequence}.png"))
         assert record.load_image().shape == (*record.size, 3) and record.load_saliency().shape == record.size
         if record.reference is not None:
             reference = cv2.imread(str(root / "reference" / f"{record.sequence}.png"))[..., ::-1]
@@ -182,7 +180,10 @@ def test_other_bitrates_and_presets(tmp_path: Path) -> None:
     lines = [f"a,h264v@targetbbp100={bits}_preset={preset},{bits}" for bits in (100, 20) for preset in ("aa", "none")]
     (tmp_path / "own.csv").write_text("\n".join(["sequence,test_case,subjective_score", *lines]))
     assert read_scores(tmp_path / "own.csv").versions == (
-        Version(20, "none"), Version(20, "aa"), Version(100, "none"), Version(100, "aa")
+        Version(20, "none"),
+        Version(20, "aa"),
+        Version(100, "none"),
+        Version(100, "aa"),
     )
 
 
@@ -235,8 +236,7 @@ def test_presets_move_quality_to_the_salient_part(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "options",
-    [{"n": 0}, {"seed": -1}, {"size": (8, 64)}, {"suffix": ".gif"}, {"without_reference": 3},
-     {"without_reference": -1}],
+    [{"n": 0}, {"seed": -1}, {"size": (8, 64)}, {"suffix": ".gif"}, {"without_reference": 3}, {"without_reference": -1}],
 )
 def test_arguments_that_make_no_sense(tmp_path: Path, options: dict) -> None:
     with pytest.raises(ValueError, match="expected"):

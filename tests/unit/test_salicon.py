@@ -149,8 +149,14 @@ def upper_case(root: Path) -> Path:
 @pytest.mark.parametrize(
     "layout",
     [
-        flat, everything_in_one_folder, images_on_top, with_junk, upper_case,
-        lambda root: root.parent, lambda root: root / "images", lambda root: root / "images" / "val",
+        flat,
+        everything_in_one_folder,
+        images_on_top,
+        with_junk,
+        upper_case,
+        lambda root: root.parent,
+        lambda root: root / "images",
+        lambda root: root / "images" / "val",
         lambda root: root / "fixations",
     ],
     ids=["flat", "one folder", "images on top", "junk", "upper case", "too high", "too deep", "far too deep", "a part"],

@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 import torch
-from paperlib.models.saliency_losses import EPS, SALIENCY_LOSSES
 from scipy import stats
+
+from paperlib.models.saliency_losses import EPS, SALIENCY_LOSSES
 
 
 @pytest.fixture

@@ -4,6 +4,7 @@ import math
 
 import numpy as np
 import pytest
+
 from paperlib.metrics import saliency
 from paperlib.metrics.saliency import cc, evaluate, kld, nss, nss_positive_density, sim
 
@@ -17,9 +18,7 @@ def maps(count: int = 3, shape: tuple[int, int] = (20, 30), seed: int = 0) -> tu
     return prediction, density, rng.poisson(0.05, (count, *shape))
 
 
-def one_by_one(
-    prediction, density, fixations, sim_convention="unit_sum", kld_convention="mit"
-) -> dict[str, list[float]]:
+def one_by_one(prediction, density, fixations, sim_convention="unit_sum", kld_convention="mit") -> dict[str, list[float]]:
     rows = zip(prediction, density, fixations, strict=True)
     return {
         name: list(column)
@@ -27,13 +26,7 @@ def one_by_one(
             NAMES,
             zip(
                 *(
-                    (
-                        nss_positive_density(s, d),
-                        nss(s, f),
-                        sim(s, d, sim_convention),
-                        cc(s, d),
-                        kld(s, d, kld_convention),
-                    )
+                    (nss_positive_density(s, d), nss(s, f), sim(s, d, sim_convention), cc(s, d), kld(s, d, kld_convention))
                     for s, d, f in rows
                 ),
                 strict=True,

@@ -135,9 +135,9 @@ def test_bilinear_is_that_of_torch(size: tuple[int, int]) -> None:
 
 def test_bicubic_is_that_of_torch_but_for_the_table_of_1024_steps() -> None:
     image = np.random.default_rng(0).random((7, 20)).astype(np.float32)
-    expected = functional.interpolate(
-        torch.from_numpy(image)[None, None], (23, 41), mode="bicubic", align_corners=True
-    )[0, 0].numpy()
+    expected = functional.interpolate(torch.from_numpy(image)[None, None], (23, 41), mode="bicubic", align_corners=True)[
+        0, 0
+    ].numpy()
     got = tf_resize.resize_area_or_bicubic(image, (23, 41))
     difference = np.abs(got - expected).max()
     assert 1e-6 < difference < 2e-3
@@ -176,9 +176,7 @@ def rehearsed(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathF
     assert file.name == saliency.OFFICIAL_FILES[request.param]
     network = load_saliency_network(request.param, file)
     if request.param == "transalnet_dense":
-        with pytest.raises(
-            PaperlibError, match="expected the weights of transalnet_res, got those of transalnet_dense"
-        ):
+        with pytest.raises(PaperlibError, match="expected the weights of transalnet_res, got those of transalnet_dense"):
             load_saliency_network("transalnet_res", file)
     file.unlink()
     return network
@@ -230,9 +228,7 @@ def saved(state: object, file: Path) -> Path:
     return file
 
 
-def test_transalnet_files_that_are_not_right_are_one_sentence(
-    tmp_path: Path, small_transalnet: dict[str, Tensor]
-) -> None:
+def test_transalnet_files_that_are_not_right_are_one_sentence(tmp_path: Path, small_transalnet: dict[str, Tensor]) -> None:
     def refused(file: Path) -> str:
         with pytest.raises(PaperlibError) as error:
             load_transalnet(file)
@@ -331,15 +327,11 @@ def test_renamed_nodes_are_matched_by_shape_and_order_aloud(constants: dict[str,
     assert holds(network, constants)
 
 
-def test_missing_and_ambiguous_nodes_are_named(
-    constants: dict[str, np.ndarray], graph: Callable, tmp_path: Path
-) -> None:
+def test_missing_and_ambiguous_nodes_are_named(constants: dict[str, np.ndarray], graph: Callable, tmp_path: Path) -> None:
     from safetensors.numpy import save_file
 
     few = {name: array for name, array in constants.items() if name.startswith("conv1")}
-    with pytest.raises(
-        PaperlibError, match=r"^graph.pb: .* missing conv2/conv2_1/kernel \(3, 3, 64, 128\), .* and 39 more"
-    ):
+    with pytest.raises(PaperlibError, match=r"^graph.pb: .* missing conv2/conv2_1/kernel \(3, 3, 64, 128\), .* and 39 more"):
         load_msinet(graph(few))
     shared_shape = {**constants, "another": np.zeros(256, np.float32), "one more": np.ones(256, np.float32)}
     del shared_shape["aspp/conv1_5/bias"]
@@ -376,9 +368,7 @@ class Channel(nn.Module):
 def mirror(name: str, channel: int = 1) -> SaliencyNetwork:
     """A saliency network whose network is `Channel`, with the real preparation and restoration."""
     if name == "transalnet":
-        return SaliencyNetwork(
-            "transalnet_res", Channel(channel, 1.0), saliency._prepare_transalnet, transalnet.restore
-        )
+        return SaliencyNetwork("transalnet_res", Channel(channel, 1.0), saliency._prepare_transalnet, transalnet.restore)
     return SaliencyNetwork("msinet", Channel(channel, 255.0), *saliency._MSINET_RECIPES[name])
 
 
@@ -432,8 +422,7 @@ def test_the_frames_around_a_picture() -> None:
 
 
 @pytest.mark.parametrize(
-    "image",
-    [np.zeros((8, 8), np.uint8), np.zeros((8, 8, 4), np.uint8), np.zeros((8, 8, 3)), np.zeros((0, 8, 3), np.uint8)],
+    "image", [np.zeros((8, 8), np.uint8), np.zeros((8, 8, 4), np.uint8), np.zeros((8, 8, 3)), np.zeros((0, 8, 3), np.uint8)]
 )
 def test_a_picture_must_be_rgb_of_8_bits(image: np.ndarray) -> None:
     with pytest.raises(ValueError, match=r"image must be \(h, w, 3\) uint8 RGB, got"):

@@ -15,8 +15,10 @@ PROFILE = profiles.load("demo", n_train=64, n_test=24, n_fit=24, epochs=1, hidde
 
 
 def test_one_thing_is_changed_at_a_time():
-    found = [(choice.training.saliency_loss, choice.training.saliency_weight, choice.dual_task.weighting)
-             for choice in sensitivity.choices(PROFILE)]
+    found = [
+        (choice.training.saliency_loss, choice.training.saliency_weight, choice.dual_task.weighting)
+        for choice in sensitivity.choices(PROFILE)
+    ]
     standard = ("mse", 0.3, "fixed")
     assert standard in found and len(found) == len(set(found))
     assert {loss for loss, _, _ in found} == set(SALIENCY_LOSSES)
@@ -29,8 +31,11 @@ def test_one_thing_is_changed_at_a_time():
 def table(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PAPERLIB_RESULTS", str(tmp_path_factory.mktemp("results")))
-        patch.setattr(sensitivity, "choices", lambda profile: [
-            profile, replace(profile, training=replace(profile.training, saliency_weight=3.0))])
+        patch.setattr(
+            sensitivity,
+            "choices",
+            lambda profile: [profile, replace(profile, training=replace(profile.training, saliency_weight=3.0))],
+        )
         yield sensitivity.measure(PROFILE, 2)  # the store stays for the tests, which read from it
 
 

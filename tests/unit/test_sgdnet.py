@@ -228,8 +228,7 @@ def test_one_picture_of_any_size(network: SGDNet) -> None:
 
 
 @pytest.mark.parametrize(
-    "image",
-    [np.zeros((8, 8), np.uint8), np.zeros((8, 8, 4), np.uint8), np.zeros((8, 8, 3)), np.zeros((0, 8, 3), np.uint8)],
+    "image", [np.zeros((8, 8), np.uint8), np.zeros((8, 8, 4), np.uint8), np.zeros((8, 8, 3)), np.zeros((0, 8, 3), np.uint8)]
 )
 def test_a_picture_must_be_rgb_of_8_bits(image: np.ndarray, network: SGDNet) -> None:
     with pytest.raises(ValueError, match=r"image must be \(h, w, 3\) uint8 RGB, got"):
@@ -274,9 +273,7 @@ def test_weights_that_are_not_right_are_one_sentence() -> None:
     assert "but conv1/kernel is missing, conv1/bias is missing, bn_conv1/gamma is missing and 326 more" in nothing
     no_attention = without(good, *(f"dense_{number}/{leaf}" for number in (1, 2) for leaf in ("kernel", "bias")))
     assert "dense_1/kernel is missing" in told(no_attention) and "and 1 more" in told(no_attention)
-    assert "but dense_1/kernel is missing, dense_1/bias is missing;" in told(
-        without(good, "dense_1/kernel", "dense_1/bias")
-    )
+    assert "but dense_1/kernel is missing, dense_1/bias is missing;" in told(without(good, "dense_1/kernel", "dense_1/bias"))
 
 
 def renamed(weights: dict[str, np.ndarray], names: dict[str, str]) -> dict[str, np.ndarray]:
@@ -312,9 +309,7 @@ def test_the_width_of_the_hidden_layers_is_told_from_the_weights(images: Tensor)
 
 
 def test_half_and_double_precision_become_single(weights: dict[str, np.ndarray]) -> None:
-    mixed = {
-        name: array.astype(np.float64 if name.endswith("kernel") else np.float16) for name, array in weights.items()
-    }
+    mixed = {name: array.astype(np.float64 if name.endswith("kernel") else np.float16) for name, array in weights.items()}
     network = sgdnet_from_weights(mixed)
     assert {value.dtype for value in network.state_dict().values()} == {torch.float32, torch.int64}
     assert not any(value.is_meta for value in [*network.state_dict().values(), network.means])
@@ -366,9 +361,7 @@ def shaped(tmp_path: Path) -> Callable[..., Path]:
 
 
 @pytest.mark.parametrize("variant", ["none", "output"])
-def test_a_random_checkpoint_is_read_again(
-    variant: sgdnet.Variant, weights: dict[str, np.ndarray], tmp_path: Path
-) -> None:
+def test_a_random_checkpoint_is_read_again(variant: sgdnet.Variant, weights: dict[str, np.ndarray], tmp_path: Path) -> None:
     file = sgdnet.random_checkpoint(variant, tmp_path / "weights", seed=1)
     assert file.name == sgdnet.OFFICIAL_FILES[variant] and file.read_bytes()[:8] == SIGNATURE
     with h5py.File(file, "r") as opened:
@@ -391,9 +384,7 @@ def test_both_layouts_are_told_apart(shaped: Callable[..., Path]) -> None:
             assert load_sgdnet(shaped(weight_shapes(variant), group=group)).variant == variant
 
 
-def test_hdf5_files_of_something_else_are_one_sentence(
-    shaped: Callable[..., Path], tmp_path: Path
-) -> None:
+def test_hdf5_files_of_something_else_are_one_sentence(shaped: Callable[..., Path], tmp_path: Path) -> None:
     def told(file: Path, variant: sgdnet.Variant | None = None) -> str:
         return refused(lambda: load_sgdnet(file, variant), file.name)
 

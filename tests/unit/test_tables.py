@@ -109,8 +109,13 @@ def test_frame_sets_ours_beside_the_papers(table: TableData) -> None:
     assert cc["TranSalNet"] == ["–", "0.903", "–"]
     assert frame["Micro-world, shifted"].columns.tolist() == [("CC ↑", "ours")]
     assert frame.index.tolist() == [
-        ("Dummy", "Center Prior"), ("GradCAM from IQA", "Baseline"), ("GradCAM from IQA", "my_50%_{net}|x"),
-        ("SOTA SP", "Saliency net"), ("SOTA SP", "TranSalNet"), ("Control", "Noise map")]
+        ("Dummy", "Center Prior"),
+        ("GradCAM from IQA", "Baseline"),
+        ("GradCAM from IQA", "my_50%_{net}|x"),
+        ("SOTA SP", "Saliency net"),
+        ("SOTA SP", "TranSalNet"),
+        ("Control", "Noise map"),
+    ]
     numbers = tables.to_frame(table, formatted=False)
     assert numbers["Micro-world"]["CC ↑"]["difference"].iloc[0] == pytest.approx(0.0004)
     assert (numbers.dtypes == float).all()
@@ -149,7 +154,7 @@ def test_latex_is_balanced_escaped_and_even(table: TableData) -> None:
     begun, ended = (re.findall(rf"\\{word}{{([a-z*]+)}}", text) for word in ("begin", "end"))
     assert begun == ended[::-1] == ["table*", "tabular"]
     assert text.isascii() and not unescaped(text, "_") and r"my\_50\%\_\{net\}" in text
-    body = text[text.index("\\toprule"):text.index("\\bottomrule")]
+    body = text[text.index("\\toprule") : text.index("\\bottomrule")]
     for line in (line for line in body.splitlines() if line.endswith(r"\\") and "multicolumn" not in line):
         assert len(unescaped(line, "&")) == 2 + len(COLUMNS) - 1, line
     assert r"\textbf{0.700}" in text and r"\underline{0.600}" in text and r"\textit{0.541}" in text
@@ -165,10 +170,47 @@ def test_latex_numbers_the_table_itself() -> None:
 
 
 KNOWN_COMMANDS = {
-    "begin", "end", "centering", "caption", "label", "resizebox", "ifdim", "width", "textwidth", "totalheight", "textheight",
-    "else", "fi", "toprule", "midrule", "bottomrule", "cmidrule", "multicolumn", "textbf", "underline", "textit", "footnotesize", "scriptsize", "quad",
-    "par", "smallskip", "uparrow", "downarrow", "pm", "times", "cdot", "leq", "geq", "to", "Delta", "beta", "dagger",
-    "textasciitilde", "textasciicircum", "textbackslash", "dots",
+    "begin",
+    "end",
+    "centering",
+    "caption",
+    "label",
+    "resizebox",
+    "ifdim",
+    "width",
+    "textwidth",
+    "totalheight",
+    "textheight",
+    "else",
+    "fi",
+    "toprule",
+    "midrule",
+    "bottomrule",
+    "cmidrule",
+    "multicolumn",
+    "textbf",
+    "underline",
+    "textit",
+    "footnotesize",
+    "scriptsize",
+    "quad",
+    "par",
+    "smallskip",
+    "uparrow",
+    "downarrow",
+    "pm",
+    "times",
+    "cdot",
+    "leq",
+    "geq",
+    "to",
+    "Delta",
+    "beta",
+    "dagger",
+    "textasciitilde",
+    "textasciicircum",
+    "textbackslash",
+    "dots",
 }
 PREAMBLE = "\\documentclass[twocolumn]{article}\\usepackage{booktabs,graphicx}\\begin{document}\n"
 
@@ -178,7 +220,7 @@ def test_the_committed_latex_is_whole(number: int) -> None:
     text = (FIGURES / f"table{number}.tex").read_text("utf-8")
     assert text.isascii() and set(re.findall(r"\\([A-Za-z]+)", text)) <= KNOWN_COMMANDS
     columns = re.search(r"\\begin{tabular}{([lr]+)}", text)[1]
-    body = text[text.index(r"\toprule") + 8:text.index(r"\bottomrule")]
+    body = text[text.index(r"\toprule") + 8 : text.index(r"\bottomrule")]
     for line in (line for line in body.splitlines() if line.endswith(r"\\")):
         spans = [int(span) - 1 for span in re.findall(r"\\multicolumn{(\d+)}", line)]
         assert len(unescaped(line, "&")) + 1 + sum(spans) == len(columns), line
@@ -231,13 +273,24 @@ def test_sortable_html_has_one_body_and_the_number_of_every_cell() -> None:
     assert html.count("<tbody>") == html.count('<table class="sortable">') == 1 and "<style" not in html
     body = [row for row in page.rows if row[0][1].get("scope") == "row"]
     assert [row[0][2] for row in body] == [
-        "Center Prior Dummy", "Baseline GradCAM from IQA", "my_50%_{net}|x GradCAM from IQA", "Saliency net SOTA SP",
-        "TranSalNet SOTA SP", "Noise map Control"]
+        "Center Prior Dummy",
+        "Baseline GradCAM from IQA",
+        "my_50%_{net}|x GradCAM from IQA",
+        "Saliency net SOTA SP",
+        "TranSalNet SOTA SP",
+        "Noise map Control",
+    ]
     (direct,) = [row for row in page.rows if row[0][2] == "Method"]
     assert len(direct) == 1 + len(COLUMNS) and all(attrs["scope"] == "col" for _, attrs, _ in direct)
     kld = {row[0][2].split()[0]: row[2][1].get("data-value") for row in body}
     assert {name: value and float(value) for name, value in kld.items()} == {
-        "Center": 0.784, "Baseline": 0.3, "my_50%_{net}|x": None, "Saliency": 0.25, "TranSalNet": None, "Noise": 0.01}
+        "Center": 0.784,
+        "Baseline": 0.3,
+        "my_50%_{net}|x": None,
+        "Saliency": 0.25,
+        "TranSalNet": None,
+        "Noise": 0.01,
+    }
     assert {row[2][2] for row in body if "data-value" not in row[2][1]} == {tables.MISSING}
 
 
@@ -248,7 +301,13 @@ def test_sortable_html_gives_interval_and_n_with_every_number() -> None:
     # Student's t: 0.3 ± 4.302653 * 0.02 / sqrt(3)
     assert body["Baseline"][1] == "0.300, second ± 0.020[0.250, 0.350] n 3paper 0.700 (-0.400)"
     assert body["Baseline"][2] == "-0.120n 1"
-    for words in ("where nothing was resampled, hold Student", "Without ±", "Without brackets", "A dash", "n counts repeats."):
+    for words in (
+        "where nothing was resampled, hold Student",
+        "Without ±",
+        "Without brackets",
+        "A dash",
+        "n counts repeats.",
+    ):
         assert words in html
     only = [cell("", "baseline", "world", "CC", 0.5, sd=0.1, low=0.4, high=0.6, n=3)]
     _, complete = sortable(only)
@@ -259,8 +318,14 @@ def test_sortable_html_says_the_marks_in_words_by_the_direction_of_the_column() 
     page, _ = sortable()
     kld = {row[0][2].split()[0]: row[2][2] for row in page.rows if row[0][1].get("scope") == "row"}
     places = {name: [place for place in ("best", "second", "third") if place in text] for name, text in kld.items()}
-    assert places == {"Saliency": ["best"], "Baseline": ["second"], "Center": ["third"], "TranSalNet": [], "Noise": [],
-                      "my_50%_{net}|x": []}
+    assert places == {
+        "Saliency": ["best"],
+        "Baseline": ["second"],
+        "Center": ["third"],
+        "TranSalNet": [],
+        "Noise": [],
+        "my_50%_{net}|x": [],
+    }
 
 
 def test_sortable_html_is_safe_and_sets_names_as_code() -> None:
@@ -301,8 +366,15 @@ def test_saving_twice_gives_the_same_bytes_and_leaves_nothing_else(table: TableD
     ],
 )
 def test_what_is_no_table_is_refused(cells: list[dict], columns: tuple[Column, ...], message: str) -> None:
-    for form in (tables.to_frame, tables.to_csv, tables.to_text, tables.to_markdown, tables.to_latex, tables.to_html,
-                 tables.display):
+    for form in (
+        tables.to_frame,
+        tables.to_csv,
+        tables.to_text,
+        tables.to_markdown,
+        tables.to_latex,
+        tables.to_html,
+        tables.display,
+    ):
         with pytest.raises(ValueError, match=message):
             form(make(cells, columns))
 

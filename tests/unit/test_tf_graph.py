@@ -21,9 +21,7 @@ FLOAT = 1
 def schema() -> SimpleNamespace:
     """TensorFlow's messages as tensorboard ships them, compiled from the original `.proto` files."""
     graph: ModuleType = pytest.importorskip("tensorboard.compat.proto.graph_pb2", reason="tensorboard is not installed")
-    meta: ModuleType = pytest.importorskip(
-        "tensorboard.compat.proto.meta_graph_pb2", reason="tensorboard is not installed"
-    )
+    meta: ModuleType = pytest.importorskip("tensorboard.compat.proto.meta_graph_pb2", reason="tensorboard is not installed")
     return SimpleNamespace(GraphDef=graph.GraphDef, MetaGraphDef=meta.MetaGraphDef)
 
 
@@ -68,9 +66,7 @@ def test_constants_of_a_graph_by_the_peer(schema: SimpleNamespace, read: Callabl
     add_constant(graph, "scalar", (), float_val=[7.0])
     add_constant(graph, "nothing", (0, 5))
     add_constant(graph, "double", (2,), dtype=2, double_val=[math.pi, -1e300])
-    add_constant(
-        graph, "half", (3,), dtype=19, half_val=np.array([1.5, -0.5, 65504], np.float16).view(np.uint16).tolist()
-    )
+    add_constant(graph, "half", (3,), dtype=19, half_val=np.array([1.5, -0.5, 65504], np.float16).view(np.uint16).tolist())
     add_constant(graph, "half bytes", (2,), dtype=19, tensor_content=np.array([0.1, np.inf], np.float16).tobytes())
     add_constant(graph, "whole", (2,), dtype=3, int_val=[1, 2])
     add_constant(graph, "text", (1,), dtype=7, string_val=[b"abc"])

@@ -64,10 +64,15 @@ def test_a_killed_run_resumes_to_the_very_same_weights(tmp_path):
         assert torch.equal(a, b)
 
 
-@pytest.mark.parametrize("damage", [
-    lambda data: data[: len(data) // 2], lambda data: b"", lambda data: b"junk" + data[4:],
-    lambda data: data[:5000] + bytes([data[5000] ^ 4]) + data[5001:],
-])
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda data: data[: len(data) // 2],
+        lambda data: b"",
+        lambda data: b"junk" + data[4:],
+        lambda data: data[:5000] + bytes([data[5000] ^ 4]) + data[5001:],
+    ],
+)
 def test_a_damaged_checkpoint_is_named_and_training_starts_anew(tmp_path, damage, monkeypatch):
     said = []
     monkeypatch.setattr(checkpoints, "say", said.append)

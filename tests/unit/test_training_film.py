@@ -76,9 +76,7 @@ def test_the_last_maps_are_those_of_the_trained_network(results, profile, varian
 
 
 def test_before_training_the_networks_differ_in_nothing_that_scores(results):
-    first = {
-        name: results[f"film/{name}"].rows.set_index(["variant", "metric"])["value"]["epoch 0"] for name in VARIANTS
-    }
+    first = {name: results[f"film/{name}"].rows.set_index(["variant", "metric"])["value"]["epoch 0"] for name in VARIANTS}
     assert first["baseline"].to_dict() == first["baseline_gradcam_loss"].to_dict()
     assert first["baseline"]["SROCC"] == first["baseline_sal_loss"]["SROCC"]
 
@@ -136,10 +134,14 @@ def make_film() -> Material:
     rng = np.random.default_rng(3)
     epochs = (0.0, 0.5, 1.0, 2.0)
     density = rng.random((2, 24, 36), dtype=np.float32)
-    rows = pd.DataFrame([
-        {"method": name, "metric": metric, "variant": f"epoch {epoch:g}", "value": rng.random()}
-        for name in VARIANTS for epoch in epochs for metric in ("CC", "SROCC")
-    ])
+    rows = pd.DataFrame(
+        [
+            {"method": name, "metric": metric, "variant": f"epoch {epoch:g}", "value": rng.random()}
+            for name in VARIANTS
+            for epoch in epochs
+            for metric in ("CC", "SROCC")
+        ]
+    )
     maps = {name: rng.random((len(epochs), 2, 24, 36)).astype(np.float16) for name in VARIANTS}
     images = rng.integers(0, 256, (2, 24, 36, 3), dtype=np.uint8)
     return Material(images, density / density.sum((1, 2), keepdims=True), maps, rows)
@@ -180,7 +182,10 @@ def test_the_sheet_has_a_row_per_network_and_a_column_per_look(material):
         np.testing.assert_array_equal(ax.images[-1].get_array(), material.maps[variant][look_, 1])
     words = [text.get_text() for text in figure.texts]
     assert [word for word in words if word in ("start", "epoch 0.5", "epoch 1", "epoch 2")] == [
-        "start", "epoch 0.5", "epoch 1", "epoch 2"
+        "start",
+        "epoch 0.5",
+        "epoch 1",
+        "epoch 2",
     ]
     assert [word for word in words if ":" in word] == [
         f"{look(name).label}: {found}" for name, found in zip(VARIANTS, ("GradCAM", "decoder", "GradCAM"), strict=True)

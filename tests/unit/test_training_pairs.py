@@ -5,12 +5,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
+
 from paperlib.datasets import training_pairs
 from paperlib.datasets.files import UnusableFile
 from paperlib.datasets.opinions import OpinionRecord, OpinionSet
 from paperlib.datasets.training_pairs import Augmentation, ProxyMaps, TrainingPairs, batch_plan, where_to_keep
 from paperlib.errors import PaperlibError
-from PIL import Image
 
 SIZE = (24, 32)
 N = 7

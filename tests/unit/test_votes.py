@@ -173,8 +173,11 @@ def test_schedule_shows_every_assessor_their_share():
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ((0, 10, 12), "assessor"), ((5, 10, 1), "versions"), ((5, 1, 3), "random_pairs"),
-        ((5, 2, 12), "verification_pairs"), ((5, 10, 12), "obvious"),
+        ((0, 10, 12), "assessor"),
+        ((5, 10, 1), "versions"),
+        ((5, 1, 3), "random_pairs"),
+        ((5, 2, 12), "verification_pairs"),
+        ((5, 10, 12), "obvious"),
     ],
 )
 def test_bad_schedules(arguments, message):
@@ -184,8 +187,11 @@ def test_bad_schedules(arguments, message):
 
 def test_exclusion_by_hand():
     plan = Schedule(
-        assessor=np.array([0, 0, 0, 1, 1, 1, 2, 2, 2]), image=np.zeros(9, int), left=np.zeros(9, int),
-        right=np.ones(9, int), expected=np.array([LEFT, RIGHT, 0] * 3),
+        assessor=np.array([0, 0, 0, 1, 1, 1, 2, 2, 2]),
+        image=np.zeros(9, int),
+        left=np.zeros(9, int),
+        right=np.ones(9, int),
+        expected=np.array([LEFT, RIGHT, 0] * 3),
     )
     choice = np.array([LEFT, RIGHT, TIE, LEFT, TIE, LEFT, RIGHT, RIGHT, LEFT])
     np.testing.assert_array_equal(attentive(plan, choice), [True, False, False])
@@ -257,9 +263,7 @@ def test_the_same_seed_gives_the_same_votes():
     assert (first != third).any()
 
 
-@pytest.mark.parametrize(
-    "values", [{"fixations": 0}, {"noise": -1.0}, {"tie": -0.1}, {"inattentive": 1.5}, {"fovea": 0.0}]
-)
+@pytest.mark.parametrize("values", [{"fixations": 0}, {"noise": -1.0}, {"tie": -0.1}, {"inattentive": 1.5}, {"fovea": 0.0}])
 def test_bad_models(values):
     with pytest.raises(ValueError, match="expected|share"):
         AssessorModel(**values)

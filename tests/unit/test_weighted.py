@@ -4,6 +4,7 @@ import math
 
 import numpy as np
 import pytest
+
 from paperlib.metrics.weighted import ew_psnr, ew_ssim, luma, psnr, ssim
 
 RNG = np.random.default_rng(0)

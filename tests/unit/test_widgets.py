@@ -41,8 +41,16 @@ def test_the_first_state_is_the_static_picture(material):
 
 @pytest.mark.parametrize(
     ("control", "value"),
-    [("picture", 1), ("network", "other"), ("smoothing", "none"), ("smoothing", "flip_multiply"), ("passes", 2),
-     ("first component", False), ("evidence", "negative"), ("evidence", "absolute")],
+    [
+        ("picture", 1),
+        ("network", "other"),
+        ("smoothing", "none"),
+        ("smoothing", "flip_multiply"),
+        ("passes", 2),
+        ("first component", False),
+        ("evidence", "negative"),
+        ("evidence", "absolute"),
+    ],
 )
 def test_every_control_changes_the_picture_and_back(material, control, value):
     controls, picture, words = parts(widgets.saliency_explorer(material))
@@ -65,9 +73,9 @@ def test_a_network_that_cannot_be_loaded_is_told_and_the_next_one_works(material
     def missing():
         raise PaperlibError("there is no file <x>")
 
-    controls, picture, words = parts(widgets.saliency_explorer(
-        Material(material.shown, {**material.networks, "gone": missing}, material.standard)
-    ))
+    controls, picture, words = parts(
+        widgets.saliency_explorer(Material(material.shown, {**material.networks, "gone": missing}, material.standard))
+    )
     before = picture.value
     controls["network"].value = "gone"
     assert words.value == "there is no file &lt;x&gt;" and picture.value == before
@@ -93,9 +101,15 @@ def test_the_first_mask_is_the_static_picture(to_mask):
 
 @pytest.mark.parametrize(
     ("control", "value", "change"),
-    [("picture", 1, {"image": 1}), ("map", "gradcam", {"map": "gradcam"}), ("map", "half_image", {"map": "half_image"}),
-     ("order", "LeRF", {"strategy": "LeRF"}), ("masked", 0.2, {"fraction": 0.2}), ("masked", 0, {"fraction": 0.0}),
-     *(("fill", name, {"fill": name}) for name in FILLS[1:])],
+    [
+        ("picture", 1, {"image": 1}),
+        ("map", "gradcam", {"map": "gradcam"}),
+        ("map", "half_image", {"map": "half_image"}),
+        ("order", "LeRF", {"strategy": "LeRF"}),
+        ("masked", 0.2, {"fraction": 0.2}),
+        ("masked", 0, {"fraction": 0.0}),
+        *(("fill", name, {"fill": name}) for name in FILLS[1:]),
+    ],
 )
 def test_every_control_changes_the_mask_and_the_score_and_back(to_mask, control, value, change):
     controls, picture, words = parts(widgets.masking_explorer(to_mask))
@@ -117,9 +131,7 @@ def test_the_first_play_is_the_static_picture(to_play):
     controls, picture, words = parts(widgets.metric_playground(to_play))
     view = metric_playground.play(to_play, to_play.standard)
     assert (picture.format, picture.value) == figures.for_screen(playground.playground(view))
-    assert list(controls) == [
-        "picture", "map", "blur", "move right", "move down", "power", "centre prior"
-    ]
+    assert list(controls) == ["picture", "map", "blur", "move right", "move down", "power", "centre prior"]
     assert controls["move right"].value == 12 and controls["picture"].value == 2
     for name in ("prediction", "after map transform", "centre prior"):
         assert f"{view.mean.loc[name, 'CC']:.3f}" in words.value
@@ -127,9 +139,17 @@ def test_the_first_play_is_the_static_picture(to_play):
 
 @pytest.mark.parametrize(
     ("control", "value", "change"),
-    [("picture", 0, {"image": 0}), ("map", "noise", {"start": "noise"}), ("map", "shuffled", {"start": "shuffled"}),
-     ("map", "edges", {"start": "edges"}), ("blur", 3.5, {"blur": 3.5}), ("move right", -4, {"shift_x": -4}),
-     ("move down", 5, {"shift_y": 5}), ("power", 0.5, {"power": 0.5}), ("centre prior", 0.6, {"prior_weight": 0.6})],
+    [
+        ("picture", 0, {"image": 0}),
+        ("map", "noise", {"start": "noise"}),
+        ("map", "shuffled", {"start": "shuffled"}),
+        ("map", "edges", {"start": "edges"}),
+        ("blur", 3.5, {"blur": 3.5}),
+        ("move right", -4, {"shift_x": -4}),
+        ("move down", 5, {"shift_y": 5}),
+        ("power", 0.5, {"power": 0.5}),
+        ("centre prior", 0.6, {"prior_weight": 0.6}),
+    ],
 )
 def test_every_control_changes_the_metrics_and_back(to_play, control, value, change):
     controls, picture, words = parts(widgets.metric_playground(to_play))
