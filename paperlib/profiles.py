@@ -66,8 +66,10 @@ class PhotographSettings:
     """Section III-A on photographs with eye tracking (`paperlib.experiments.photo_maps`).
 
     Attributes:
-        datasets: `"salicon"`, `"cat2000"`, `"own"`; empty for the micro-world.
+        datasets: `"salicon"`, `"cat2000"`, `"own"`, or the micro-world `"world"`.
         methods: rows of Table I that are computed, besides centre prior and shuffled map.
+        slow_methods: those of them that run for the first `n_control_seeds` repeats only.
+        networks: where IQA networks come from that are trained here for Table II: `"trained"`, or `"files"` that `export` wrote.
         n_images: pictures of each data set, drawn at random; 0 for all.
         shard: pictures whose maps are made and stored together.
         n_folds: transform and centre prior of a picture come from the other folds.
@@ -78,8 +80,10 @@ class PhotographSettings:
         precision: `"float32"` or `"bfloat16"`.
     """
 
-    datasets: tuple[str, ...] = ()
+    datasets: tuple[str, ...] = ("salicon", "cat2000")
     methods: tuple[str, ...] = ()
+    slow_methods: tuple[str, ...] = ()
+    networks: str = "files"
     n_images: int = 0
     shard: int = 250
     n_folds: int = 5
@@ -97,7 +101,7 @@ class MaskingSettings:
     """Masking by maps (section III-B).
 
     Attributes:
-        opinions: data sets of `paperlib.datasets.opinions` whose pictures are masked; empty for the micro-world.
+        opinions: sets with opinion scores whose pictures are masked.
         fractions: shares of the pixels that are masked.
         cell_counts: how many of the 12 cells of HalfImage are masked.
         fills: names of `paperlib.vocabulary.FILLS`.
@@ -107,7 +111,7 @@ class MaskingSettings:
         score_batch: masked pictures that are scored together.
     """
 
-    opinions: tuple[str, ...] = ()
+    opinions: tuple[str, ...] = ("koniq10k",)
     fractions: tuple[float, ...] = (0.1, 0.3, 0.5, 0.7, 0.9)
     cell_counts: tuple[int, ...] = (2, 4, 6, 8, 10)
     fills: tuple[str, ...] = ("black", "mean", "blur")
@@ -170,7 +174,7 @@ class DualTaskSettings:
     """Section III-C on photographs; batch size, learning rates, decay and saliency loss stand in `TrainingSettings`.
 
     Attributes:
-        training_set: opinion set whose training and validation parts are trained on; empty for the micro-world.
+        training_set: opinion set whose training and validation parts are trained on, or `"world"`.
         quality_sets: opinion sets that the scores are tested on, their test parts where they have parts.
         gaze_sets: eye-tracking sets that the maps are tested on.
         backbones: of timm; the first one's rows stand beside the paper's.
@@ -185,7 +189,7 @@ class DualTaskSettings:
         training_gpus: graphics processors that a training takes on a cluster.
     """
 
-    training_set: str = ""
+    training_set: str = "koniq10k"
     quality_sets: tuple[str, ...] = ("koniq10k", "clive")
     gaze_sets: tuple[str, ...] = ("salicon", "cat2000")
     backbones: tuple[str, ...] = ("efficientnet_b0", "resnet50")
@@ -226,6 +230,7 @@ class Profile:
     data_root: str = ""
     weights_root: str = ""
     models: tuple[str, ...] = ()
+    model_folders: tuple[str, ...] = ()
     seeds: tuple[int, ...] = (0, 1, 2)
     n_control_seeds: int = 1
     observers: str = "saliency"
@@ -253,12 +258,32 @@ _SALIENCY = ("msinet", "transalnet", "transalnet_res")
 _TRAINING = TrainingSettings(batch_size=16, head_lr=3e-4, backbone_lr_factor=0.1, weight_decay=1e-5)
 """Batch size and learning rates of the authors' public experiments; which of them made the paper is not known."""
 
+_WORLD_SLOW = ("frozen_backbone", "unpretrained", "baseline_centered")
+_WORLD_METHODS = (
+    "baseline", "saliency_net", "noise_map", "center_only", "edge_energy", "pretrained_activation", "random_head",
+    *_WORLD_SLOW, "uniform_observers",
+)  # fmt: skip
+
 _CONTROLS = ("pretrained_activation", "random_head", "center_only", "edge_energy", "noise_map")
 
 PROFILES = {
     profile.name: profile
     for profile in (
-        Profile("demo"),
+        Profile(
+            "demo",
+            photographs=PhotographSettings(("world",), _WORLD_METHODS, _WORLD_SLOW, "trained", input_height=0, input_width=0),
+            masking=MaskingSettings(("world",)),
+            dual_task=DualTaskSettings(
+                "world",
+                quality_sets=("world", "world_shifted"),
+                gaze_sets=("world", "world_shifted"),
+                backbones=("microworld",),
+                targets=("gaze",),
+                crop_height=0,
+                crop_width=0,
+            ),
+            compression=CompressionSettings(),
+        ),
         Profile(
             "rehearsal",
             ("03a", "03b", "03c", "03d"),

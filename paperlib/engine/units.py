@@ -11,10 +11,11 @@ imported by a computed name, and the versions of other packages (they stand in t
 
 import ast
 import hashlib
+import importlib
 import importlib.util
 import json
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cache, cached_property
 from pathlib import Path
@@ -71,6 +72,8 @@ class Unit:
         cost: rough cost relative to other units; long ones are started first. No part of the identity.
         places: where the function finds files, by name; joined to `params` for the call. No part of the identity, so that
             data may move: what the files hold must stand in `params`, as a fingerprint.
+        calls: further functions, `"package.module:function"` each, that `compute` calls by a name that stands in the
+            parameters (see `function`): an opener of a data set, a maker of maps. Their code is part of the key.
         resources: what the unit occupies on a cluster, by names out of `RESOURCES`; by default one CPU, no GPU and
             whatever memory there is. Without effect on one machine, and no part of the identity.
 
@@ -85,6 +88,7 @@ class Unit:
     needs: tuple["Unit", ...] = ()
     cost: float = field(default=1.0, compare=False)
     places: tuple[tuple[str, str], ...] = field(default=(), compare=False)
+    calls: tuple[str, ...] = ()
     resources: tuple[tuple[str, float], ...] = field(default=(), compare=False)
 
     def __post_init__(self) -> None:
@@ -92,8 +96,10 @@ class Unit:
             raise ValueError(f"experiment must be a plain folder name and none of {RESERVED}, got {self.experiment!r}")
         if not self.name:
             raise ValueError("name must not be empty: it tells users which unit is running")
-        if not re.fullmatch(r"[\w.]+:\w+", self.compute) or self.compute.startswith("__main__:"):
-            raise ValueError(f"compute must read 'importable.module:function' (not __main__), got {self.compute!r}")
+        object.__setattr__(self, "calls", tuple(sorted(set(self.calls))))
+        for name in (self.compute, *self.calls):
+            if not re.fullmatch(r"[\w.]+:\w+", name) or name.startswith("__main__:"):
+                raise ValueError(f"compute must read 'importable.module:function' (not __main__), got {name!r}")
         names = [need.name for need in self.needs]
         if len(set(names)) < len(names):
             raise ValueError(f"the names of needed units must differ, got {names}: inputs are handed over by name")
@@ -120,11 +126,12 @@ class Unit:
         cost: float = 1.0,
         places: Mapping[str, Any] | None = None,
         resources: Mapping[str, float] | None = None,
+        calls: Iterable[str] = (),
         **params: Any,
     ) -> "Unit":
         """The unit with these parameters given by name. Raises ValueError like the class."""
         outside = tuple((places or {}).items()), tuple((resources or {}).items())
-        return cls(experiment, name, compute, tuple(params.items()), tuple(needs), cost, *outside)
+        return cls(experiment, name, compute, tuple(params.items()), tuple(needs), cost, outside[0], tuple(calls), outside[1])
 
     @property
     def arguments(self) -> dict[str, Any]:
@@ -141,13 +148,19 @@ class Unit:
     def key(self) -> str:
         """`<identity>-<hash of the code and of the needed units' keys>`: the name of the result in the store."""
         needs = sorted(need.key for need in self.needs)
-        return f"{self.identity}-{_digest(json.dumps([code_version(self.compute), needs]))}"
+        return f"{self.identity}-{_digest(json.dumps([self.own_modules, needs]))}"
 
     @cached_property
     def modules(self) -> dict[str, str]:
         """Hash by module name of all code behind the result, that behind the needed units included."""
         modules = {name: version for need in self.needs for name, version in need.modules.items()}
-        return dict(sorted((modules | code_version(self.compute)).items()))
+        return dict(sorted((modules | self.own_modules).items()))
+
+    @cached_property
+    def own_modules(self) -> dict[str, str]:
+        """Hash by module name of the code behind this unit alone: of `compute` and of what it calls by name."""
+        found = {name: version for called in (self.compute, *self.calls) for name, version in code_version(called).items()}
+        return dict(sorted(found.items()))
 
     def __getstate__(self) -> dict[str, Any]:
         """Pickled without the cached hashes: another process looks at the code that it runs itself."""
@@ -242,6 +255,15 @@ def code_version(compute: str) -> dict[str, str]:
         PaperlibError: there is no source of the module.
     """
     return dict(_closure(compute.partition(":")[0]))
+
+
+def function(name: str) -> Callable[..., Any]:
+    """The function `"package.module:function"`, imported.
+
+    A unit that calls functions by name must list them in `Unit.calls`, so that its key knows their code.
+    """
+    module, _, attribute = name.partition(":")
+    return getattr(importlib.import_module(module), attribute)
 
 
 def check_unchanged(unit: Unit) -> None:

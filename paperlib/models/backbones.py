@@ -6,6 +6,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+MICROWORLD = "microworld"
+"""The name of the tiny backbone that ships with the companion."""
+
 TINY = "test_resnet"
 TINY_OUT_INDEX = 2
 TINY_WEIGHTS = Path(__file__).with_name("microworld_backbone.safetensors")
@@ -33,13 +36,13 @@ def create_backbone(
     imagenet: Path | None = None,
     weights: Path | None = None,
 ) -> Backbone:
-    """Backbone `name` of timm: the features that its classifier pools, or those of stage `out_index`.
+    """Backbone `name` of timm, or `MICROWORLD`: the features that its classifier pools, or those of stage `out_index`.
 
     What a classifier pools may lie behind its last stage: EfficientNet-B0 has a stage of 320 channels and then a
     convolution to 1280, which the authors' Baseline pools.
 
     Args:
-        name: any timm model that can return features.
+        name: any timm model that can return features, or `MICROWORLD`, whose own weights are the pretrained ones.
         out_index: stage, as in timm's `features_only`; None for the features that are pooled (networks without such a map,
             as many transformers are, give their last stage).
         pretrained: take timm's ImageNet weights, from its cache or the hub.
@@ -52,6 +55,8 @@ def create_backbone(
     """
     import timm
 
+    if name == MICROWORLD:
+        return _microworld(pretrained)
     if name not in timm.list_models() and not timm.is_model(name):
         near = ", ".join(timm.list_models(f"*{name.split('_')[0]}*")[:5]) or "none"
         raise ValueError(f"timm has no model {name!r}; similar names: {near}")
@@ -117,10 +122,10 @@ def load_weights(module: nn.Module, file: Path) -> None:
         raise ValueError(f"{file.name} does not hold weights of this network: {str(error).splitlines()[0]}") from None
 
 
-def create_tiny_backbone(pretrained: bool = True) -> Backbone:
+def _microworld(pretrained: bool) -> Backbone:
     """The demo's backbone: timm's `test_resnet` up to stride 8 (48 channels), channels last.
 
-    Its weights come from naming the subjects of the micro-world, the analogue of ImageNet (`paperlib.experiments.pretraining`).
+    Its weights come from naming the subjects of the micro-world, the analogue of ImageNet (the verb `pretrain`).
     """
     backbone = create_backbone(TINY, out_index=TINY_OUT_INDEX, weights=TINY_WEIGHTS if pretrained else None)
     return backbone.to(memory_format=torch.channels_last)

@@ -1,0 +1,58 @@
+"""Makes maps of a shard of pictures, and reads them again. They are stored as 256 grey levels, which is what map transforms
+and the paper's 8-bit maps see of them anyway."""
+
+from collections.abc import Iterator, Sequence
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from paperlib.engine.progress import progress
+from paperlib.engine.units import Inputs, Result, function
+from paperlib.experiments.sets.opening import opened
+from paperlib.maps.transform import to_levels
+
+CHUNK = 8
+"""Records in memory at once; small ones up to as many pixels as so many of `LARGE`."""
+
+LARGE = 384 * 512
+
+
+def make_maps(params: dict[str, Any], inputs: Inputs, scratch: Path) -> Result:
+    """Arrays `maps.<index>` and, where a score is asked, `plain.<index>`: (h, w) uint8 grey levels."""
+    records = opened(params, inputs).records[params["first"] : params["last"]]
+    make = function(params["maker"])(params, [record.key for record in records], inputs)
+    arrays: dict[str, NDArray[np.uint8]] = {}
+    for start, chunk in progress(list(chunks(records))):
+        for kind, maps in make(chunk).items():
+            arrays |= {f"{kind}.{params['first'] + start + place}": to_levels(one) for place, one in enumerate(maps)}
+    return Result(arrays=arrays)
+
+
+def chunks(records: Sequence[Any]) -> Iterator[tuple[int, Sequence[Any]]]:
+    """(place of the first, records) of as many neighbours as fit into memory together."""
+    height, width = records[0].size if records else (1, 1)
+    length = max(CHUNK, CHUNK * LARGE // (height * width))
+    for start in range(0, len(records), length):
+        yield start, records[start : start + length]
+
+
+class StoredLevels:
+    """Grey levels of the shards of one method by image, with the last shards in memory.
+
+    Args:
+        inputs: holds the results of the units of maps.
+        shards: their names, in order.
+        shard: pictures of each but the last.
+    """
+
+    def __init__(self, inputs: Inputs, shards: Sequence[str], shard: int):
+        self.arrays = lru_cache(maxsize=2)(lambda place: inputs[shards[place]].arrays)
+        self.shard = shard
+        self.has_plain = any(key.startswith("plain.") for key in self.arrays(0))
+
+    def __call__(self, kind: str, index: int) -> NDArray[np.uint8]:
+        """(h, w) uint8 of `"maps"` or `"plain"` for image `index` of the set."""
+        return self.arrays(index // self.shard)[f"{kind}.{index}"]

@@ -1,0 +1,129 @@
+"""Units that make maps: which source, of which pictures, with which network and how it is asked."""
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from paperlib.engine.units import Unit
+from paperlib.experiments.sets.plan import OWN, Pictures
+from paperlib.models.official import official_path
+from paperlib.sources.source import KNOWN, Source, of_user, official_files, weights_fingerprint
+
+if TYPE_CHECKING:
+    from paperlib.profiles import Profile
+
+
+BEFORE_TRAINING = ("pretrained_activation", "random_head")
+"""Rows that show the first backbone before quality training."""
+
+
+@dataclass(frozen=True)
+class Made:
+    """A source with what makes it at hand here.
+
+    Attributes:
+        source: where maps come from.
+        training: the unit that trains its network; None for all others.
+        recipe: parameters that build a trained network again.
+    """
+
+    source: Source
+    training: Unit | None = None
+    recipe: tuple[tuple[str, Any], ...] = field(default=())
+
+
+def known_sources(profile: "Profile", pictures: Pictures) -> dict[str, Made]:
+    """The methods whose maps of a set are made of files or of nothing: those of `profile`, the user's folders and models."""
+    backbone = profile.dual_task.backbones[0]
+    chosen = {method: KNOWN[method] for method in profile.photographs.methods if method in KNOWN}
+    chosen |= {method: replace(chosen[method], model=backbone) for method in BEFORE_TRAINING if method in chosen}
+    if pictures.name == OWN:
+        chosen |= {name: Source("folder", name) for name in map_folders_of(pictures)}
+    chosen |= of_user(profile.models, profile.model_folders)
+    return {method: Made(source) for method, source in chosen.items()}
+
+
+def map_folders_of(pictures: Pictures) -> list[str]:
+    """Names of the folders of maps beside the user's pictures."""
+    from paperlib.datasets.own import map_folders
+
+    return list(map_folders(pictures.root, pictures.keys))
+
+
+def maps_units(profile: "Profile", pictures: Pictures, after: Sequence[Unit], method: str, made: Made) -> list[Unit]:
+    """The maps of one method, one unit per shard; they start when the units `after`, which read the whole set, are done."""
+    source, shard = made.source, shard_length(profile, pictures)
+    params = network_params(profile, made) | {"maker": source.maker, "seed": pictures.seed}
+    if source.asks_score:
+        smoothing = profile.extraction
+        params |= {"smoothing": smoothing.smoothing, "principal_component": smoothing.principal_component}
+    if source.kind == "folder":
+        params["content"] = _folder_content(pictures, source.model)
+    return [
+        pictures.unit(
+            "maps",
+            f"{method}/{pictures.face}/{pictures.label}/{first}",
+            "paperlib.experiments.maps.compute:make_maps",
+            needs=[*after, *([made.training] if made.training else [])],
+            places=network_places(profile, source),
+            calls=[source.maker],
+            cost=20.0 if source.asks_score else 5.0,
+            resources=network_resources(source),
+            first=first,
+            last=min(first + shard, pictures.n),
+            **params,
+        )
+        for first in range(0, pictures.n, shard)
+    ]
+
+
+def shard_length(profile: "Profile", pictures: Pictures) -> int:
+    """Pictures whose maps are made and stored together; a micro-world is small and stays whole."""
+    return pictures.n if pictures.generated else profile.photographs.shard
+
+
+def network_params(profile: "Profile", made: Made) -> dict[str, Any]:
+    """Parameters of a unit that make a network of `made` and say how pictures are put through it."""
+    settings, smoothing, source = profile.photographs, profile.extraction, made.source
+    params: dict[str, Any] = {"kind": source.kind, "model": source.model}
+    params["content"] = (
+        "" if source.kind == "folder" else weights_fingerprint(source, Path(profile.weights_root), profile.model_folders)
+    )
+    if source.sees_features or source.kind == "decoder":
+        params |= {
+            "layer": source.layer,
+            "input_height": settings.input_height,
+            "input_width": settings.input_width,
+            "optimise": settings.optimise,
+            "precision": settings.precision,
+            "n_passes": smoothing.n_passes,
+            "max_angle": smoothing.max_angle,
+        }
+    if made.training:
+        params |= dict(made.recipe) | {"training": made.training.name}
+    return params
+
+
+def network_resources(source: Source) -> dict[str, float]:
+    """What a unit that runs `source` occupies on a cluster: a GPU for a network."""
+    return {"gpus": 1.0} if source.runs_network else {}
+
+
+def network_places(profile: "Profile", source: Source) -> dict[str, Any]:
+    """Where a unit finds the weights of `source`: the user's file, else the one official file, else the folder of weights."""
+    root = Path(profile.weights_root)
+    weights = source.weights
+    if not weights and source.kind != "quality":
+        weights = "".join(str(official_path(file, root)) for file in official_files(source)[:1])
+    return {"weights_root": profile.weights_root, "weights": weights}
+
+
+def _folder_content(pictures: Pictures, name: str) -> str:
+    """What a folder of maps holds, as far as its listing tells."""
+    from paperlib.datasets.own import map_folders
+
+    files = map_folders(pictures.root, pictures.keys)[name]
+    listing = [f"{key} {path.name} {path.stat().st_size}" for key, path in files.items()]
+    return hashlib.sha256("\n".join(listing).encode()).hexdigest()[:16]

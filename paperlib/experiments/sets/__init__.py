@@ -1,0 +1,1 @@
+"""Data sets as the units of every section see them."""

@@ -1,0 +1,30 @@
+"""Maps of an IQA network of pyiqa or of the user."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from paperlib.models.layers import find_layer
+from paperlib.models.quality import load_quality_model
+from paperlib.sources.cam import optimised, score_maps
+from paperlib.sources.maps import Maker, device
+
+
+def make(params: Mapping[str, Any], keys: Sequence[str], inputs: Mapping[str, Any]) -> Maker:
+    """Maker of kind `quality`."""
+    return score_maps(params, *open_network(params, inputs))
+
+
+def open_network(params: Mapping[str, Any], inputs: Mapping[str, Any]) -> tuple[nn.Module, nn.Module]:
+    """Opener of kind `quality`. `weights` is the user's file, or empty for the official ones in `weights_root`."""
+    root, weights = Path(params["weights_root"]), params["weights"]
+    model = load_quality_model(
+        params["model"],
+        layer=params["layer"] or None,
+        weights=Path(weights) if weights else None,
+        weights_root=root if root.is_dir() else None,
+    ).to(device())
+    network = optimised(model.network, params)
+    return network, find_layer(network, model.layer_name)

@@ -1,0 +1,233 @@
+"""A source of maps as a value: what it is, which files it needs, and the names of the functions that make and open it.
+
+    source = KNOWN["msinet"]
+    require_weights([source], root)                    # PaperlibError names what is missing
+    make = function(source.maker)(params, keys, inputs)  # in a unit that lists `source.maker` among its calls
+
+Nothing here loads a network: plans may hold sources of networks that this machine cannot run.
+"""
+
+import hashlib
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from paperlib.errors import PaperlibError
+from paperlib.models.backbones import MICROWORLD, TINY_WEIGHTS, imagenet_file
+from paperlib.models.official import OfficialFile, find_official, of_timm, official_path
+from paperlib.models.quality import expected_files
+from paperlib.models.saliency import OFFICIAL_FILES
+from paperlib.sources.user_modules import find_module
+
+SAMPLES, SAMPLE_BYTES = 32, 65536
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where one method's maps come from.
+
+    Attributes:
+        kind: a key of `KINDS`.
+        model: name of the backbone, network or folder.
+        layer: dotted name of the feature layer; empty for the model's own.
+        weights: the user's file; empty where files have official names in the folder of weights.
+    """
+
+    kind: str
+    model: str = ""
+    layer: str = ""
+    weights: str = ""
+
+    @property
+    def maker(self) -> str:
+        """`"module:function"` that makes its maps, see `paperlib.sources.maps.Maker`."""
+        return KINDS[self.kind].maker
+
+    @property
+    def opener(self) -> str:
+        """`"module:function"` that opens its network, see `paperlib.sources.cam`; empty for what no score can be asked of."""
+        return KINDS[self.kind].opener
+
+    @property
+    def scores(self) -> bool:
+        """Whether it judges quality by a trained score: its maps are asked of that score, and pictures can be scored."""
+        return self.kind in ("baseline", "quality", "trained")
+
+    @property
+    def asks_score(self) -> bool:
+        """Whether its maps are made by asking a score, trained or not, for its reasons."""
+        return self.scores or self.kind == "random_head"
+
+    @property
+    def sees_features(self) -> bool:
+        """Whether its maps are made of an IQA network's features, so that size and precision of that network matter."""
+        return self.asks_score or self.kind == "activation"
+
+    @property
+    def runs_network(self) -> bool:
+        """Whether a network is run for it."""
+        return self.sees_features or self.kind in ("network", "decoder")
+
+    @property
+    def says_where_people_look(self) -> bool:
+        """Whether its maps stand for gaze: of a saliency network, of the user's folder, or gaze itself."""
+        return self.kind in ("network", "folder", "gaze", "decoder")
+
+
+@dataclass(frozen=True)
+class Kind:
+    """What all sources of one kind have in common: names of functions, see `Source`."""
+
+    maker: str
+    opener: str = ""
+
+
+_BASELINE, _QUALITY, _TRAINED = (f"paperlib.sources.{module}" for module in ("baseline", "quality", "trained"))
+
+KINDS = {
+    "baseline": Kind(f"{_BASELINE}:make", f"{_BASELINE}:open_network"),
+    "random_head": Kind(f"{_BASELINE}:make", f"{_BASELINE}:open_network"),
+    "activation": Kind(f"{_BASELINE}:make_activations", f"{_BASELINE}:open_network"),
+    "quality": Kind(f"{_QUALITY}:make", f"{_QUALITY}:open_network"),
+    "trained": Kind(f"{_TRAINED}:make", f"{_TRAINED}:open_network"),
+    "decoder": Kind(f"{_TRAINED}:make_decoded"),
+    "network": Kind("paperlib.sources.saliency_network:make"),
+    "folder": Kind("paperlib.sources.folders:make"),
+    "gaze": Kind("paperlib.sources.gaze:make"),
+    "noise": Kind("paperlib.sources.controls:make_noise"),
+    "center_only": Kind("paperlib.sources.controls:make_center"),
+    "edges": Kind("paperlib.sources.controls:make_edges"),
+}
+"""Of sources: `baseline`, a Baseline in a file; `random_head` and `activation`, a backbone before quality training;
+`quality`, an IQA network of pyiqa or of the user; `trained` and `decoder`, score and decoder of a network that a needed unit
+trained; `network`, a saliency network; `folder`, the user's maps; `gaze`, the set's own density; and three controls."""
+
+KNOWN = {
+    "baseline": Source("baseline", "efficientnet_b0"),
+    "baseline_resnet50": Source("baseline", "resnet50"),
+    "topiq": Source("quality", "topiq"),
+    "dbcnn": Source("quality", "dbcnn"),
+    "clipiqa_plus": Source("quality", "clipiqa_plus"),
+    "msinet": Source("network", "msinet"),
+    "transalnet": Source("network", "transalnet_dense"),
+    "transalnet_res": Source("network", "transalnet_res"),
+    "pretrained_activation": Source("activation", "efficientnet_b0"),
+    "random_head": Source("random_head", "efficientnet_b0"),
+    "center_only": Source("center_only"),
+    "edge_energy": Source("edges"),
+    "noise_map": Source("noise"),
+    "gaze": Source("gaze"),
+}
+"""The rows of Table I that have maps of their own, their controls, and gaze itself."""
+
+
+def of_user(models: Sequence[str], folders: Sequence[str] = ()) -> dict[str, Source]:
+    """The user's models from texts like `cnniqa@conv1=weights.pth`: method -> source.
+
+    `NAME[@LAYER][=WEIGHTS]`, where NAME is an IQA network of `paperlib.models.quality` (`package.module:factory` among
+    them), or `timm:MODEL` for a backbone before quality training, which gives two controls.
+
+    Args:
+        models: the texts.
+        folders: where modules of the user are looked for besides Python's own places.
+
+    Raises:
+        PaperlibError: a text of another form, two models of one name, or a module that cannot be found.
+    """
+    sources: dict[str, Source] = {}
+    for text in models:
+        spec, _, weights = text.partition("=")
+        name, _, layer = spec.partition("@")
+        if not name:
+            raise PaperlibError(f"{text!r} names no model; write NAME[@LAYER][=WEIGHTS], for example cnniqa@conv1=weights.pth")
+        if weights and not Path(weights).is_file():
+            raise PaperlibError(f"there is no file of weights {weights} (model {name})")
+        if name.startswith("timm:"):
+            backbone = name.removeprefix("timm:")
+            new = {
+                f"{backbone}, {what}": Source(kind, backbone, layer, weights)
+                for what, kind in (("activations", "activation"), ("random head", "random_head"))
+            }
+        else:
+            new = {name: Source("quality", name, layer, weights)}
+            _source_files(new[name], folders)
+        if known := sources.keys() & new.keys():
+            raise PaperlibError(f"two models are called {', '.join(sorted(known))}; give each once")
+        sources |= new
+    return sources
+
+
+# ------------------------------------------------------------------------------------------------------------- weights
+
+
+def official_files(source: Source) -> tuple[OfficialFile, ...]:
+    """The files of weights that `source` needs; none where the user gives a file, or nothing is loaded from files."""
+    if source.weights or source.model == MICROWORLD:
+        return ()
+    if source.kind == "baseline":
+        return (OfficialFile(baseline_file(source.model), "", "trained for Table II, written by the verb export"),)
+    if source.kind in ("activation", "random_head"):
+        return (of_timm(imagenet_file(source.model).removesuffix(".safetensors")),)
+    if source.kind == "network":
+        where = "the authors of the network, see paperlib.models.saliency"
+        return (OfficialFile(OFFICIAL_FILES[source.model], "", where, source.model),)
+    return expected_files(source.model) if source.kind == "quality" else ()
+
+
+def baseline_file(backbone: str) -> str:
+    """Name of the file that holds a trained Baseline."""
+    return f"baseline_{backbone}.safetensors"
+
+
+def require_weights(sources: Iterable[Source], root: Path) -> None:
+    """Raises PaperlibError, once, when files of weights are missing: how many, which, where from."""
+    missing = missing_files((file for source in sources for file in official_files(source)), root)
+    if missing:
+        listed = "; ".join(f"{file.name} ({file.where})" for file in missing)
+        names = " ".join(file.short for file in missing)
+        raise PaperlibError(
+            f"{len(missing)} file(s) of weights are missing in {root}: {listed}. "
+            f"`python -m paperlib data fetch {names}` gets them or says how; or give another folder with "
+            "--weights DIR"
+        )
+
+
+def missing_files(files: Iterable[OfficialFile], root: Path) -> list[OfficialFile]:
+    """Those of `files`, each once, that lie neither in `root` nor in a library's cache."""
+    return [file for file in dict.fromkeys(files) if find_official(file, root) is None]
+
+
+def weights_fingerprint(source: Source, root: Path, folders: Sequence[str] = ()) -> str:
+    """Hash of the files that `source` needs, the source of the user's own code among them: of their sizes, and of samples
+    spread over their contents."""
+    files = [Path(source.weights)] if source.weights else [official_path(file, root) for file in official_files(source)]
+    files += _source_files(source, folders)
+    files += [TINY_WEIGHTS] if source.model == MICROWORLD and source.kind in ("activation", "random_head") else []
+    return file_fingerprint(files) if files else "none"
+
+
+def file_fingerprint(files: Iterable[Path]) -> str:
+    """16 hexadecimal digits over the sizes of `files` and samples spread over their contents."""
+    digest = hashlib.sha256()
+    for file in files:
+        size = file.stat().st_size
+        digest.update(f"{size}".encode())
+        with file.open("rb") as stream:
+            for position in np.linspace(0, max(0, size - SAMPLE_BYTES), SAMPLES).astype(int).tolist():
+                stream.seek(position)
+                digest.update(stream.read(SAMPLE_BYTES))
+    return digest.hexdigest()[:16]
+
+
+def _source_files(source: Source, folders: Sequence[str]) -> list[Path]:
+    """The module of a network that is named `package.module:factory`; empty for the others.
+
+    Raises:
+        PaperlibError: it cannot be found.
+    """
+    module, colon, _ = source.model.partition(":")
+    if not colon or source.kind != "quality":
+        return []
+    return [file for file in [find_module(module, folders)] if file]
