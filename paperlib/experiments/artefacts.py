@@ -5,6 +5,13 @@ from dataclasses import dataclass, field
 import numpy as np
 import pandas as pd
 
+STANDINS = {
+    "simulation": "",
+    "stand-ins": "Rehearsal: generated pictures and random weights, the numbers mean nothing. ",
+    "data": "",
+}
+"""What a caption begins with, by what the numbers rest on (`paperlib.profiles.Profile.evidence`)."""
+
 
 @dataclass(frozen=True)
 class Column:

@@ -13,6 +13,7 @@ from paperlib.models.layers import find_layer
 from paperlib.sources.cam import activation_maps, optimised, score_maps
 from paperlib.sources.maps import Maker, device
 
+
 def make(params: Mapping[str, Any], keys: Sequence[str], inputs: Mapping[str, Any]) -> Maker:
     """Maker of kinds `baseline` and `random_head`."""
     return score_maps(params, *open_network(params, inputs))

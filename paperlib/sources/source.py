@@ -141,7 +141,9 @@ def of_user(models: Sequence[str], folders: Sequence[str] = ()) -> dict[str, Sou
         spec, _, weights = text.partition("=")
         name, _, layer = spec.partition("@")
         if not name:
-            raise PaperlibError(f"{text!r} names no model; write NAME[@LAYER][=WEIGHTS], for example cnniqa@conv1=weights.pth")
+            raise PaperlibError(
+                f"{text!r} names no model; write NAME[@LAYER][=WEIGHTS], for example cnniqa@conv1=weights.pth"
+            )
         if weights and not Path(weights).is_file():
             raise PaperlibError(f"there is no file of weights {weights} (model {name})")
         if name.startswith("timm:"):

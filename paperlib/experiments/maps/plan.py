@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -27,11 +27,15 @@ class Made:
         source: where maps come from.
         training: the unit that trains its network; None for all others.
         recipe: parameters that build a trained network again.
+        label: names that network among all that are trained, in names of units; empty for all others.
+        seed: the repeat in which it was trained.
     """
 
     source: Source
     training: Unit | None = None
-    recipe: tuple[tuple[str, Any], ...] = field(default=())
+    recipe: tuple[tuple[str, Any], ...] = ()
+    label: str = ""
+    seed: int = 0
 
 
 def known_sources(profile: "Profile", pictures: Pictures) -> dict[str, Made]:

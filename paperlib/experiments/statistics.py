@@ -1,4 +1,4 @@
-"""From tidy rows of single repeats to means, standard deviations and intervals over them."""
+"""From tidy rows of single repeats to means, standard deviations and intervals over them, and to the parts of a claim."""
 
 import math
 from collections.abc import Sequence
@@ -6,6 +6,9 @@ from collections.abc import Sequence
 import pandas as pd
 
 CONFIDENCE = 0.95
+
+Parts = dict[str, pd.Series]
+"""Named quantities of a claim, each a series over seeds."""
 
 
 def summarise(rows: pd.DataFrame, keys: Sequence[str]) -> pd.DataFrame:
@@ -25,3 +28,10 @@ def interval(values: Sequence[float]) -> tuple[float, float, float]:
     sd = math.sqrt(sum((value - mean) ** 2 for value in values) / (n - 1))
     half = float(stats.t.ppf(0.5 + CONFIDENCE / 2, n - 1)) * sd / math.sqrt(n)
     return mean, mean - half, mean + half
+
+
+def by_seed(rows: pd.DataFrame, method: str, metric: str, variant: str = "fitted", dataset: str = "world") -> pd.Series:
+    """The value of one method, metric, variant and data set by repeat."""
+    wanted = {"method": method, "metric": metric, "variant": variant, "dataset": dataset}
+    chosen = rows[(rows[list(wanted)] == pd.Series(wanted)).all(axis=1)]
+    return chosen.set_index("seed")["value"]

@@ -1,0 +1,228 @@
+"""Table I out of the rows of its units, and what else they tell: differences, rows side by side, the claim."""
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+
+from paperlib import paper
+from paperlib.experiments.artefacts import STANDINS, Column, TableData
+from paperlib.experiments.statistics import Parts, by_seed, summarise
+
+if TYPE_CHECKING:
+    from paperlib.profiles import Profile
+
+SUPERVISED = ("saliency_net", "transalnet", "msinet", "transalnet_res")
+"""Networks trained on gaze, the one that a claim compares with first."""
+
+OWN = "own"
+PUBLISHED_ON = "salicon"
+BESIDE_PUBLISHED = (PUBLISHED_ON, "world")
+"""Sets beside whose numbers the paper's on SALICON stand."""
+
+ALPHA = 0.05
+"""A difference from the centre prior survives when its corrected p lies below."""
+
+
+@dataclass(frozen=True)
+class _Measure:
+    """A column of the table: `variant` and `metric` of the rows, and what it is called."""
+
+    key: str
+    variant: str
+    metric: str
+    direction: int
+    heading: str
+
+
+MEASURES = (
+    _Measure("NSS", "fitted", "NSS", +1, "NSS ↑"),
+    _Measure("SIM", "fitted", "SIM", +1, "SIM ↑"),
+    _Measure("CC", "fitted", "CC", +1, "CC ↑"),
+    _Measure("KLD", "fitted", "KLD", -1, "KLD ↓"),
+    _Measure("NSS_fix", "fitted", "NSS_fix", +1, "NSS at fixations ↑"),
+    _Measure("CC_on_test", "fitted_on_test", "CC", +1, "CC, fitted on evaluation ↑"),
+    _Measure("KLD_on_test", "fitted_on_test", "KLD", -1, "KLD, fitted on evaluation ↓"),
+    _Measure("CC_raw", "raw", "CC", +1, "CC, raw map ↑"),
+    _Measure("KLD_raw", "raw", "KLD", -1, "KLD, raw map ↓"),
+)
+
+
+def table(rows: pd.DataFrame, profile: "Profile") -> TableData:
+    """Table I from the rows of `units`, with the paper's numbers beside ours."""
+    datasets, order = profile.photographs.datasets, profile.photographs.methods
+    columns = tuple(
+        Column(dataset, measure.key, measure.direction, measure.heading) for dataset in datasets for measure in MEASURES
+    )
+    found = summarise(rows, ["dataset", "method", "variant", "metric"]).set_index(["dataset", "method", "variant", "metric"])
+    spans = rows[rows["seed"] < 0].set_index(["dataset", "method", "variant", "metric"])
+    cells = [
+        _cell(section, method, dataset, measure, found, spans)
+        for section, methods in _sections(rows, order, with_paper=OWN not in datasets).items()
+        for method in methods
+        for dataset in datasets
+        for measure in MEASURES
+    ]
+    notes = (*NOTES, ALIKE_NOTE) if any(cell["alike"] for cell in cells) else NOTES
+    return TableData(
+        "table1", "Table I: saliency maps against gaze", _caption(rows, profile), columns, pd.DataFrame(cells), notes
+    )
+
+
+def _cell(
+    section: str, method: str, dataset: str, measure: _Measure, found: pd.DataFrame, spans: pd.DataFrame
+) -> dict[str, Any]:
+    """One cell: mean and spread over repeats, interval and corrected p over images, whether that p leaves it alike to
+    the centre prior, the paper's number."""
+
+    def pooled(kind: str, column: str) -> float:
+        key = (dataset, method, f"{kind}/{measure.variant}", measure.metric)
+        return float(spans.loc[key, column]) if key in spans.index else math.nan
+
+    key = (dataset, method, measure.variant, measure.metric)
+    value, sd, n = found.loc[key] if key in found.index else (math.nan, math.nan, 0)
+    published = paper.published(1, method, PUBLISHED_ON, measure.key) if dataset in BESIDE_PUBLISHED else None
+    p_holm = pooled("p_holm", "value")
+    return {
+        "section": section,
+        "method": method,
+        "dataset": dataset,
+        "metric": measure.key,
+        "value": value,
+        "sd": sd,
+        "low": pooled("interval", "low"),
+        "high": pooled("interval", "high"),
+        "n": int(n),
+        "p_holm": p_holm,
+        "alike": p_holm >= ALPHA,
+        "published": math.nan if published is None else published,
+        "ranked": section != "Control",
+    }
+
+
+def _sections(rows: pd.DataFrame, order: Sequence[str] = (), with_paper: bool = False) -> dict[str, list[str]]:
+    """Methods by section: the paper's sections, with all of its rows, computed or not, if asked; then what else there is, in
+    `order` as far as that goes."""
+    sections: dict[str, list[str]] = {}
+    computed = [method for method in dict.fromkeys(rows["method"]) if method != "gaze"]
+    for line in paper.TABLE1:
+        if with_paper or line.method in computed:
+            sections.setdefault(line.section, []).append(line.method)
+    for method in (*order, *computed):
+        if method in computed and method not in sum(sections.values(), []):
+            section = "SOTA SP" if method in SUPERVISED else paper.section(1, method)
+            sections.setdefault(section, []).append(method)
+    return dict(sorted(sections.items(), key=lambda item: item[0] == "Control"))
+
+
+def _caption(rows: pd.DataFrame, profile: "Profile") -> str:
+    how = (
+        "after map transforms fitted on other images unless the heading says otherwise; in brackets 95 % bootstrap "
+        "intervals over images"
+    )
+    if profile.evidence == "simulation":
+        world = profile.world
+        return (
+            f"Ours: micro-world, a simulation ({world.n_test} images of {world.height}x{world.width}, "
+            f"{len(profile.seeds)} repeats, mean ± sd over repeats, {profile.observers} observers), {how}. Paper: SALICON "
+            "validation. The two are different worlds: compare the order of the rows, not the values."
+        )
+    counts = rows[(rows["method"] == "gaze") & (rows["metric"] == "pictures")].set_index("dataset")["value"]
+    data = ", ".join(f"{paper.DATASETS.get(name, name)}: {count:.0f} images" for name, count in counts.items())
+    return f"{STANDINS[profile.evidence]}Ours: {data}, {how}. Paper: SALICON validation, fitted on the evaluation images."
+
+
+NOTES = (
+    "NSS as in the paper's table: mean z-score over pixels with positive density. NSS at fixations is the field's.",
+    "Controls take no part in the ranking.",
+)
+ALIKE_NOTE = f"† not different from the centre prior (paired test over images, Holm, p ≥ {ALPHA})."
+
+
+def differences(rows: pd.DataFrame, metric: str = "CC", variant: str = "fitted", dataset: str | None = None) -> pd.DataFrame:
+    """By how much each method's maps are better than the centre prior's, image by image.
+
+    Args:
+        rows: of `units`.
+        metric: `"NSS"`, `"SIM"`, `"CC"`, `"KLD"` or `"NSS_fix"`; KLD counts downwards, so positive is better.
+        variant: as in the rows.
+        dataset: the first of the rows when None.
+
+    Returns:
+        Per method: `difference` (mean over images), `low` and `high` (95 % bootstrap interval), `p_holm` (paired
+        sign-flip test, Holm-corrected over the methods), and `survives` (p_holm below `ALPHA`).
+    """
+    pooled = rows[(rows["seed"] < 0) & (rows["metric"] == metric)]
+    dataset = pooled["dataset"].iloc[0] if dataset is None else dataset
+    pooled = pooled[pooled["dataset"] == dataset].set_index("method")
+    frame = pooled.loc[pooled["variant"] == f"difference/{variant}", ["value", "low", "high"]]
+    frame = frame.rename(columns={"value": "difference"})
+    frame["p_holm"] = pooled.loc[pooled["variant"] == f"p_holm/{variant}", "value"]
+    return frame.assign(survives=frame["p_holm"] < ALPHA)
+
+
+def headline(rows: pd.DataFrame, controls: Iterable[str] = ()) -> list[str]:
+    """The methods to look at: those that are ranked in Table I, then `controls`; of both what the rows hold."""
+    computed = set(rows["method"])
+    sections = _sections(rows)
+    ranked = [method for section, methods in sections.items() if section != "Control" for method in methods]
+    return [*ranked, *(method for method in controls if method in computed)]
+
+
+def side_by_side(
+    rows: pd.DataFrame, methods: Sequence[str], metrics: Sequence[str], variants: Sequence[str]
+) -> pd.DataFrame:
+    """Means over repeats: a row per method, a column per metric and variant.
+
+    Methods, metrics and variants that the rows lack are left out; with more than one data set each has rows of its own.
+    """
+    chosen = rows[rows["method"].isin(methods) & rows["metric"].isin(metrics) & rows["variant"].isin(variants)]
+    datasets = list(dict.fromkeys(rows["dataset"]))
+    index = ["dataset", "method"] if len(datasets) > 1 else "method"
+    columns = ["metric", "variant"] if len(metrics) > 1 else "variant"
+    wide = chosen.pivot_table(index=index, columns=columns, values="value")
+    order = {name: place for names in (datasets, methods, metrics, variants) for place, name in enumerate(names)}
+
+    def place(key: str | tuple[str, ...]) -> list[int]:
+        return [order[name] for name in ([key] if isinstance(key, str) else key)]
+
+    return wide.loc[sorted(wide.index, key=place), sorted(wide.columns, key=place)]
+
+
+def above_the_prior(rows: pd.DataFrame, methods: Iterable[str], metric: str = "CC", variant: str = "plain") -> str:
+    """One sentence: whose maps lie above the centre prior on the first data set of the rows, by means over repeats."""
+    first = rows[(rows["dataset"] == rows["dataset"].iloc[0]) & (rows["metric"] == metric)]
+    means = first.groupby(["method", "variant"])["value"].mean()
+    prior = means.get(("center_prior", "raw"), math.nan)
+    known = {paper.look(method).label: means[method, variant] for method in methods if (method, variant) in means.index}
+    words = {
+        side: ", ".join(f"{label} {mean:.3f}" for label, mean in known.items() if (mean > prior) == above) or "none"
+        for side, above in (("above", True), ("not above", False))
+    }
+    return (
+        f"{metric} of the centre prior: {prior:.3f}. {variant} maps above it: {words['above']}. "
+        f"Not above it: {words['not above']}."
+    )
+
+
+def claim_parts(rows: pd.DataFrame) -> Parts:
+    """C1. Advantages in CC and KLD, each positive when the claim holds: of the Baseline's maps over the centre prior, of a
+    supervised net over the Baseline; and, as controls, of the raw maps and of the uniform observers' Baseline."""
+    computed = rows[rows["method"] == "center_prior"]
+    value = partial(by_seed, rows, dataset=computed["dataset"].iloc[0])
+    supervised = next((method for method in SUPERVISED if method in set(rows["method"])), SUPERVISED[0])
+    parts = {
+        "CC: Baseline − centre prior": value("baseline", "CC") - value("center_prior", "CC"),
+        "KLD: centre prior − Baseline": value("center_prior", "KLD") - value("baseline", "KLD"),
+        "CC: saliency net − Baseline": value(supervised, "CC") - value("baseline", "CC"),
+        "KLD: Baseline − saliency net": value("baseline", "KLD") - value(supervised, "KLD"),
+        "control, raw one-pass maps, CC: Baseline − centre prior": value("baseline", "CC", "plain")
+        - value("center_prior", "CC", "raw"),
+        "control, uniform observers, CC: Baseline − centre prior": value("uniform_observers", "CC")
+        - value("center_prior", "CC"),
+        "control, noise map, CC: noise − centre prior": value("noise_map", "CC") - value("center_prior", "CC"),
+    }
+    return {label: series for label, series in parts.items() if len(series) or not label.startswith("control")}
