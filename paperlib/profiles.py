@@ -222,10 +222,12 @@ class Profile:
 
     `data_root`, `weights_root` and `models` (the user's networks, see
     `paperlib.experiments.photo_sources.own_origins`) are empty where the profile brings its own data.
-    `sections` are the notebooks that it can fill so far.
+    `sections` are the notebooks that it can fill so far. `evidence` is what the numbers rest on: a `"simulation"`,
+    `"stand-ins"` for data and weights, or `"data"`.
     """
 
     name: str
+    evidence: str
     sections: tuple[str, ...] = ("03a", "03b", "03c", "03d")
     data_root: str = ""
     weights_root: str = ""
@@ -241,11 +243,6 @@ class Profile:
     masking: MaskingSettings = field(default_factory=MaskingSettings)
     compression: CompressionSettings = field(default_factory=CompressionSettings)
     dual_task: DualTaskSettings = field(default_factory=DualTaskSettings)
-
-    @property
-    def evidence(self) -> str:
-        """What the numbers rest on: a `"simulation"`, `"stand-ins"` for data and weights, or `"data"`."""
-        return {"demo": "simulation", "rehearsal": "stand-ins"}.get(self.name, "data")
 
     @property
     def store_root(self) -> Path:
@@ -271,6 +268,7 @@ PROFILES = {
     for profile in (
         Profile(
             "demo",
+            "simulation",
             photographs=PhotographSettings(("world",), _WORLD_METHODS, _WORLD_SLOW, "trained", input_height=0, input_width=0),
             masking=MaskingSettings(("world",)),
             dual_task=DualTaskSettings(
@@ -286,6 +284,7 @@ PROFILES = {
         ),
         Profile(
             "rehearsal",
+            "stand-ins",
             ("03a", "03b", "03c", "03d"),
             seeds=(0,),
             training=replace(_TRAINING, batch_size=2),
@@ -296,6 +295,7 @@ PROFILES = {
         ),
         Profile(
             "paper",
+            "data",
             ("03a", "03b", "03c", "03d"),
             seeds=tuple(range(10)),
             n_control_seeds=3,
@@ -315,6 +315,7 @@ PROFILES = {
         ),
         Profile(
             "own",
+            "data",
             ("03a", "03b", "03d"),
             seeds=(0,),
             photographs=PhotographSettings(
@@ -363,7 +364,7 @@ def load(name: str = "demo", **overrides: Any) -> Profile:
 
 def _located(profile: Profile) -> Profile:
     """The profile with the folders and models that the environment names, where it needs some and has none."""
-    if not profile.photographs.datasets:
+    if profile.evidence == "simulation":
         return profile
     home = str(profile.store_root / "standins") if profile.evidence == "stand-ins" else ""
     data_root = profile.data_root or home or os.environ.get("PAPERLIB_DATA_ROOT", "")
@@ -373,7 +374,8 @@ def _located(profile: Profile) -> Profile:
         or str(Path(data_root, "weights"))
     )
     models = profile.models or tuple(filter(None, os.environ.get("PAPERLIB_MODELS", "").splitlines()))
-    return replace(profile, data_root=data_root, weights_root=weights_root, models=models)
+    folders = profile.model_folders or tuple(filter(None, os.environ.get("PAPERLIB_MODEL_PATH", "").split(os.pathsep)))
+    return replace(profile, data_root=data_root, weights_root=weights_root, models=models, model_folders=folders)
 
 
 def _with(profile: Profile, key: str, value: Any) -> Profile:

@@ -105,6 +105,10 @@ class GazeRecord(ABC):
             UnusableFile: missing, unreadable, or not of the data set's form.
         """
 
+    def load_published(self) -> NDArray[np.uint8] | None:
+        """The density map as it is published, where that is another than `load_density`; None where it is the same."""
+        return None
+
     def load_fixations(self) -> NDArray[np.int64]:
         """The fixations, (k, 2) int64 as (row, column), 0-based, all inside the picture, repeats kept; k may be 0.
 
@@ -112,6 +116,11 @@ class GazeRecord(ABC):
             UnusableFile: as `load_gaze`.
         """
         return self.load_gaze().fixations
+
+    @property
+    def caption(self) -> str:
+        """What a reader calls the picture."""
+        return self.key
 
     @property
     def category(self) -> str:

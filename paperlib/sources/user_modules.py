@@ -5,21 +5,18 @@ the folder of the data. These two come last, so that no file in them takes the p
 """
 
 import importlib.util
-import os
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from paperlib.errors import PaperlibError
 
-FOLDERS = "PAPERLIB_MODEL_PATH"
-"""Environment variable with the folders, as in PYTHONPATH; the command line writes it."""
-
-
-def find_module(name: str) -> Path | None:
+def find_module(name: str, places: Sequence[str] = ()) -> Path | None:
     """The file of a module; from then on this process, and workers that it starts, can import it.
 
     Args:
         name: dotted name.
+        places: folders to look in besides.
 
     Returns:
         Its file; None for a module that has none, such as a folder without `__init__.py`.
@@ -27,8 +24,7 @@ def find_module(name: str) -> Path | None:
     Raises:
         PaperlibError: there is no such module, or importing the package that it lies in fails.
     """
-    given = os.environ.get(FOLDERS, "").split(os.pathsep)
-    folders = [folder for folder in given if folder and Path(folder).is_dir()]
+    folders = [folder for folder in places if folder and Path(folder).is_dir()]
     sys.path += [folder for folder in folders if folder not in sys.path]
     try:
         found = importlib.util.find_spec(name)

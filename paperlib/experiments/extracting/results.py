@@ -18,6 +18,12 @@ if TYPE_CHECKING:
 SUPERVISED = ("saliency_net", "transalnet", "msinet", "transalnet_res")
 """Networks trained on gaze, the one that a claim compares with first."""
 
+ORDER = (
+    "center_prior", "baseline", "saliency_net", "noise_map", "shuffled_map", "center_only", "edge_energy",
+    "pretrained_activation", "random_head", "frozen_backbone", "unpretrained", "baseline_centered", "uniform_observers",
+)  # fmt: skip
+"""Of the rows that the paper's table has not; others follow."""
+
 OWN = "own"
 PUBLISHED_ON = "salicon"
 BESIDE_PUBLISHED = (PUBLISHED_ON, "world")
@@ -53,7 +59,7 @@ MEASURES = (
 
 def table(rows: pd.DataFrame, profile: "Profile") -> TableData:
     """Table I from the rows of `units`, with the paper's numbers beside ours."""
-    datasets, order = profile.photographs.datasets, profile.photographs.methods
+    datasets = profile.photographs.datasets
     columns = tuple(
         Column(dataset, measure.key, measure.direction, measure.heading) for dataset in datasets for measure in MEASURES
     )
@@ -61,7 +67,7 @@ def table(rows: pd.DataFrame, profile: "Profile") -> TableData:
     spans = rows[rows["seed"] < 0].set_index(["dataset", "method", "variant", "metric"])
     cells = [
         _cell(section, method, dataset, measure, found, spans)
-        for section, methods in _sections(rows, order, with_paper=OWN not in datasets).items()
+        for section, methods in _sections(rows, with_paper=OWN not in datasets).items()
         for method in methods
         for dataset in datasets
         for measure in MEASURES
@@ -103,15 +109,14 @@ def _cell(
     }
 
 
-def _sections(rows: pd.DataFrame, order: Sequence[str] = (), with_paper: bool = False) -> dict[str, list[str]]:
-    """Methods by section: the paper's sections, with all of its rows, computed or not, if asked; then what else there is, in
-    `order` as far as that goes."""
+def _sections(rows: pd.DataFrame, with_paper: bool = False) -> dict[str, list[str]]:
+    """Methods by section: the paper's sections, with all of its rows, computed or not, if asked; then what else there is."""
     sections: dict[str, list[str]] = {}
     computed = [method for method in dict.fromkeys(rows["method"]) if method != "gaze"]
     for line in paper.TABLE1:
         if with_paper or line.method in computed:
             sections.setdefault(line.section, []).append(line.method)
-    for method in (*order, *computed):
+    for method in (*ORDER, *computed):
         if method in computed and method not in sum(sections.values(), []):
             section = "SOTA SP" if method in SUPERVISED else paper.section(1, method)
             sections.setdefault(section, []).append(method)
