@@ -318,16 +318,16 @@ def _run(options: argparse.Namespace) -> Outcome:
 
 def _with_data(profile: "Profile") -> list[str]:
     """The notebooks that the user's own data can fill, in a profile about them. Empty: all."""
-    from paperlib.experiments.own_sections import with_data
+    from paperlib.experiments.available import with_data
 
     return with_data(profile) if profile.name == "own" else []
 
 
 def _require_sections(profile: "Profile", notebooks: Sequence[Path]) -> None:
     """A profile that has not all sections runs the notebooks of those that it has."""
-    from paperlib.experiments import SECTIONS
+    from paperlib.regenerate import SECTIONS
 
-    partial = not set(SECTIONS) <= set(profile.sections)
+    partial = not {section.notebook for section in SECTIONS.values()} <= set(profile.sections)
     if partial and any(not path.stem.startswith(profile.sections) for path in notebooks):
         runs = " ".join(f"--only {section}" for section in profile.sections)
         raise PaperlibError(f"profile {profile.name!r} does not fill every notebook yet; start it with {runs}")
@@ -335,7 +335,7 @@ def _require_sections(profile: "Profile", notebooks: Sequence[Path]) -> None:
 
 def _compute(run: "Run", profile: "Profile", folder: Path, only: Sequence[str]) -> None:
     """Compute and write what the chosen notebooks are about; everything when none were chosen."""
-    from paperlib import experiments
+    from paperlib import regenerate
     from paperlib.engine.progress import say
     from paperlib.show import report
 
@@ -344,7 +344,7 @@ def _compute(run: "Run", profile: "Profile", folder: Path, only: Sequence[str]) 
 
     if not only:
         with run.timed("computing"):
-            experiments.prepare(profile)
+            regenerate.prepare(profile)
     with run.timed("tables and figures"):
         for number in chosen(_TABLES_OF):
             say(f"Table {number}")
@@ -352,7 +352,7 @@ def _compute(run: "Run", profile: "Profile", folder: Path, only: Sequence[str]) 
         for number in chosen(_FIGURES_OF):
             say(f"Figure {number}")
             run.artefacts.append(report.write_figure(number, profile, folder))
-        run.claims = experiments.claims(profile, chosen(_CLAIMS_OF))
+        run.claims = regenerate.claims(profile, chosen(_CLAIMS_OF))
 
 
 def _about(notebook: str, only: Sequence[str]) -> bool:
@@ -366,7 +366,7 @@ def _prepare(options: argparse.Namespace) -> Outcome:
     if options.lecture:
         from paperlib.experiments.lectures import prepare
     else:
-        from paperlib.experiments import prepare
+        from paperlib.regenerate import prepare
 
     prepare(profile)
     return Outcome(f"{profile.store_root}\n")
@@ -374,11 +374,11 @@ def _prepare(options: argparse.Namespace) -> Outcome:
 
 def _table(options: argparse.Namespace) -> Outcome:
     profile = _profile(options, **_seeds(options))
-    from paperlib import experiments
+    from paperlib import regenerate
     from paperlib.show import tables
     from paperlib.show.summary import to_json
 
-    data = experiments.table(options.number, profile)
+    data = regenerate.table(options.number, profile)
     formats = {"csv": tables.to_csv, "markdown": tables.to_markdown, "latex": tables.to_latex, "json": to_json}
     return Outcome(formats.get(options.format, tables.to_text)(data))
 
@@ -388,12 +388,12 @@ def _figure(options: argparse.Namespace) -> Outcome:
     folder = (options.out or _figures_folder(profile)).resolve()
     if not options.json:
         _require_writable(folder)
-    from paperlib import experiments
+    from paperlib import regenerate
     from paperlib.show.report import write_figure
     from paperlib.show.summary import to_json
 
     if options.json:
-        return Outcome(to_json(experiments.figure(options.number, profile), indent=None))
+        return Outcome(to_json(regenerate.figure(options.number, profile), indent=None))
     return Outcome("".join(f"{file}\n" for file in write_figure(options.number, profile, folder).files))
 
 
@@ -402,13 +402,13 @@ def _claims(options: argparse.Namespace) -> Outcome:
     folder = _figures_folder(profile)
     if options.save:
         _require_writable(folder)
-    from paperlib import experiments
+    from paperlib import regenerate
     from paperlib.engine.progress import say
     from paperlib.show import summary
 
-    claims = experiments.claims(profile)
+    claims = regenerate.claims(profile)
     if options.save:
-        for path in summary.save_claims(summary.claims_over_seeds(experiments.claim_parts(profile)), folder):
+        for path in summary.save_claims(summary.claims_over_seeds(regenerate.claim_parts(profile)), folder):
             say(f"wrote {path}")
     return Outcome(summary.to_json(claims) if options.json else summary.claims_text(claims) + "\n")
 

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from paperlib.experiments.artefacts import Figure1Data, Figure2Data
     from paperlib.experiments.coding_explorer import Coded
     from paperlib.experiments.coding_explorer import View as CodingView
-    from paperlib.experiments.explorer import View
+    from paperlib.experiments.extracting.explore import View
     from paperlib.experiments.mask_explorer import View as MaskView
 
 OVERLAY = 0.9  # opacity of a map where it is 1; it falls with the map's root, so that the image around stays visible

@@ -18,7 +18,7 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
-from paperlib import experiments
+from paperlib import regenerate
 from paperlib.experiments.artefacts import ClaimResult, Figure1Data, Figure2Data
 from paperlib.paper import DATASETS, look
 from paperlib.paths import atomic_write
@@ -153,7 +153,7 @@ class Run:
 
 def write_table(number: int, profile: Profile, folder: Path) -> Artefact:
     """Compute table `number` and write it into `folder`."""
-    data = experiments.table(number, profile)
+    data = regenerate.table(number, profile)
     files = tuple(tables.save_table(data, folder))
     return Artefact(data.name, data.title, files, html=tables.to_sortable_html(data), csv=f"{data.name}.csv")
 
@@ -164,7 +164,7 @@ def write_figure(number: int, profile: Profile, folder: Path) -> Artefact:
     `fig1` and `fig2` are as wide as two columns of the paper, `fig1_column` and `fig2_column` as wide as one;
     `fig2_extended` has all maps and fills.
     """
-    data = experiments.figure(number, profile)
+    data = regenerate.figure(number, profile)
     files = [file for name, draw in _drawings(number).items() for file in figures.save_figure(draw(data), name, folder)]
     csv = folder / f"fig{number}.csv"
     with atomic_write(csv, "w") as file:

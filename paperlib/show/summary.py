@@ -101,14 +101,14 @@ def claims_over_seeds(parts: Mapping[str, Mapping[str, pd.Series]]) -> pd.DataFr
     """Mean and spread over seeds of every quantity behind every claim.
 
     Args:
-        parts: per claim, named series over seeds (`paperlib.experiments.claim_parts`).
+        parts: per claim, named series over seeds (`paperlib.regenerate.claim_parts`).
 
     Returns:
         One row per claim and quantity: `claim`, `quantity`, `mean`, `sd` (sample standard deviation, NaN for one seed),
         `n` (seeds), `verdict` of the means (empty for controls), and `holds_in`, the number of seeds in which the claim
         holds by itself.
     """
-    from paperlib.experiments.judging import HOLDS, spread, verdict
+    from paperlib.experiments.claims import HOLDS, spread, verdict
 
     table = spread(dict(parts))
     return table.assign(
