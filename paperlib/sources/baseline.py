@@ -1,6 +1,6 @@
-"""Maps of a Baseline in a file, and of a backbone before quality training: with a head that learnt nothing, or without."""
+"""Opens a Baseline in a file, or a backbone before quality training with a head that learnt nothing."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -10,18 +10,8 @@ from torch import nn
 from paperlib.models.backbones import MICROWORLD, create_backbone, load_weights
 from paperlib.models.baseline import Baseline
 from paperlib.models.layers import find_layer
-from paperlib.sources.cam import activation_maps, optimised, score_maps
-from paperlib.sources.maps import Maker, device
-
-
-def make(params: Mapping[str, Any], keys: Sequence[str], inputs: Mapping[str, Any]) -> Maker:
-    """Maker of kinds `baseline` and `random_head`."""
-    return score_maps(params, *open_network(params, inputs))
-
-
-def make_activations(params: Mapping[str, Any], keys: Sequence[str], inputs: Mapping[str, Any]) -> Maker:
-    """Maker of kind `activation`."""
-    return activation_maps(params, *open_network(params, inputs))
+from paperlib.sources.maps import device
+from paperlib.sources.opening import optimised
 
 
 def open_network(params: Mapping[str, Any], inputs: Mapping[str, Any]) -> tuple[nn.Module, nn.Module]:

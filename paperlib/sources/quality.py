@@ -1,6 +1,6 @@
-"""Maps of an IQA network of pyiqa or of the user."""
+"""Opens an IQA network of pyiqa or of the user."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -8,13 +8,8 @@ from torch import nn
 
 from paperlib.models.layers import find_layer
 from paperlib.models.quality import load_quality_model
-from paperlib.sources.cam import optimised, score_maps
-from paperlib.sources.maps import Maker, device
-
-
-def make(params: Mapping[str, Any], keys: Sequence[str], inputs: Mapping[str, Any]) -> Maker:
-    """Maker of kind `quality`."""
-    return score_maps(params, *open_network(params, inputs))
+from paperlib.sources.maps import device
+from paperlib.sources.opening import optimised
 
 
 def open_network(params: Mapping[str, Any], inputs: Mapping[str, Any]) -> tuple[nn.Module, nn.Module]:

@@ -47,8 +47,13 @@ class Source:
 
     @property
     def opener(self) -> str:
-        """`"module:function"` that opens its network, see `paperlib.sources.cam`; empty for what no score can be asked of."""
+        """`"module:function"` that opens its network, see `paperlib.sources.opening`; empty for what has no network to ask."""
         return KINDS[self.kind].opener
+
+    @property
+    def calls(self) -> list[str]:
+        """Functions that a unit which makes its maps calls by name."""
+        return [name for name in (self.maker, self.opener) if name]
 
     @property
     def scores(self) -> bool:
@@ -84,15 +89,16 @@ class Kind:
     opener: str = ""
 
 
-_BASELINE, _QUALITY, _TRAINED = (f"paperlib.sources.{module}" for module in ("baseline", "quality", "trained"))
+_CAM, _ACTIVATIONS = "paperlib.sources.cam:make", "paperlib.sources.cam:make_activations"
+_BASELINE = "paperlib.sources.baseline:open_network"
 
 KINDS = {
-    "baseline": Kind(f"{_BASELINE}:make", f"{_BASELINE}:open_network"),
-    "random_head": Kind(f"{_BASELINE}:make", f"{_BASELINE}:open_network"),
-    "activation": Kind(f"{_BASELINE}:make_activations", f"{_BASELINE}:open_network"),
-    "quality": Kind(f"{_QUALITY}:make", f"{_QUALITY}:open_network"),
-    "trained": Kind(f"{_TRAINED}:make", f"{_TRAINED}:open_network"),
-    "decoder": Kind(f"{_TRAINED}:make_decoded"),
+    "baseline": Kind(_CAM, _BASELINE),
+    "random_head": Kind(_CAM, _BASELINE),
+    "activation": Kind(_ACTIVATIONS, _BASELINE),
+    "quality": Kind(_CAM, "paperlib.sources.quality:open_network"),
+    "trained": Kind(_CAM, "paperlib.sources.trained:open_network"),
+    "decoder": Kind("paperlib.sources.decoder:make"),
     "network": Kind("paperlib.sources.saliency_network:make"),
     "folder": Kind("paperlib.sources.folders:make"),
     "gaze": Kind("paperlib.sources.gaze:make"),

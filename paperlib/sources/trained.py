@@ -1,10 +1,10 @@
-"""Maps of a network that a needed unit has trained: asked of its score, or made by its decoder.
+"""Opens a network that a needed unit has trained.
 
 That unit is named by the parameter `training`; its result holds `weights.<name>` of a Baseline, see
 `paperlib.experiments.training.compute`.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -12,36 +12,13 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from paperlib.datasets.pictures import Picture
 from paperlib.models.backbones import create_backbone
-from paperlib.models.baseline import Baseline, to_unit_range
-from paperlib.models.dual_task import ACTIVATIONS, WITH_DECODER
-from paperlib.sources.cam import optimised, score_maps
-from paperlib.sources.maps import Maker, device, of_one_size, sized
+from paperlib.models.baseline import Baseline
+from paperlib.models.dual_task import WITH_DECODER
+from paperlib.sources.maps import device
+from paperlib.sources.opening import optimised
 
 WEIGHTS = "weights."
-
-
-def make(params: Mapping[str, Any], keys: Sequence[str], inputs: Mapping[str, Any]) -> Maker:
-    """Maker of kind `trained`."""
-    return score_maps(params, *open_network(params, inputs))
-
-
-def make_decoded(params: Mapping[str, Any], keys: Sequence[str], inputs: Mapping[str, Any]) -> Maker:
-    """Maker of kind `decoder`."""
-    network = load_trained(params, inputs[params["training"]].arrays).to(device())
-    activate = ACTIVATIONS[params["activation"]]
-
-    def decode(records: Sequence[Picture]) -> dict[str, list[NDArray]]:
-        maps: list[NDArray] = []
-        with torch.no_grad():
-            for group, images in of_one_size(records, (params["input_height"], params["input_width"])):
-                grids = activate(network.decoder(network.features(to_unit_range(images).to(device())))[:, 0])
-                found = grids.float().cpu().numpy()
-                maps += [sized(one, record.size) for one, record in zip(found, group, strict=True)]
-        return {"maps": maps}
-
-    return decode
 
 
 def open_network(params: Mapping[str, Any], inputs: Mapping[str, Any]) -> tuple[nn.Module, nn.Module]:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from paperlib.errors import PaperlibError
 
+
 def find_module(name: str, places: Sequence[str] = ()) -> Path | None:
     """The file of a module; from then on this process, and workers that it starts, can import it.
 

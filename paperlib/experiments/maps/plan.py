@@ -72,7 +72,7 @@ def maps_units(profile: "Profile", pictures: Pictures, after: Sequence[Unit], me
             "paperlib.experiments.maps.compute:make_maps",
             needs=[*after, *([made.training] if made.training else [])],
             places=network_places(profile, source),
-            calls=[source.maker],
+            calls=source.calls,
             cost=20.0 if source.asks_score else 5.0,
             resources=network_resources(source),
             first=first,
@@ -91,7 +91,7 @@ def shard_length(profile: "Profile", pictures: Pictures) -> int:
 def network_params(profile: "Profile", made: Made) -> dict[str, Any]:
     """Parameters of a unit that make a network of `made` and say how pictures are put through it."""
     settings, smoothing, source = profile.photographs, profile.extraction, made.source
-    params: dict[str, Any] = {"kind": source.kind, "model": source.model}
+    params: dict[str, Any] = {"kind": source.kind, "model": source.model, "network_opener": source.opener}
     params["content"] = (
         "" if source.kind == "folder" else weights_fingerprint(source, Path(profile.weights_root), profile.model_folders)
     )

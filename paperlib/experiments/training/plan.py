@@ -1,0 +1,2 @@
+def trainings(profile): return []
+def made(one): raise NotImplementedError

@@ -1,0 +1,140 @@
+"""The paper regenerated: rows, tables, figures and claims of a profile.
+
+    settings = profiles.load("demo")
+    regenerate.table(1, settings), regenerate.figure(2, settings), regenerate.claims(settings)
+
+Everything here takes a profile, computes what is not yet stored, and returns data to show.
+"""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from functools import lru_cache
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from paperlib.errors import PaperlibError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from paperlib.engine.units import Unit
+    from paperlib.experiments.artefacts import ClaimResult, Figure1Data, Figure2Data, TableData
+    from paperlib.experiments.statistics import Parts
+    from paperlib.profiles import Profile
+
+
+@dataclass(frozen=True)
+class Section:
+    """A section of the paper: its sub-package of `paperlib.experiments`, its notebook, its table and its claim."""
+
+    package: str
+    notebook: str
+    claim: str
+    table: int | None = None
+
+    def of(self, module: str, name: str) -> Callable[..., Any]:
+        """Function `name` of the section's `plan`, `results` or `explore`; imported when it is asked for, as torch is slow."""
+        return getattr(import_module(f"paperlib.experiments.{self.package}.{module}"), name)
+
+
+SECTIONS = {
+    section.package: section
+    for section in (
+        Section("extracting", "03a", "C1", 1),
+        Section("masking", "03b", "C2"),
+        Section("dual_task", "03c", "C3", 2),
+        Section("compression", "03d", "C4", 3),
+    )
+}
+FIGURES = (1, 2)
+
+
+def units(profile: "Profile", section: str) -> "list[Unit]":
+    """The units of one section.
+
+    Raises:
+        PaperlibError: `profile` does not run this section; data or weights are missing or unfit.
+    """
+    if SECTIONS[section].notebook not in profile.sections:
+        known = " ".join(f"--only {notebook}" for notebook in profile.sections)
+        raise PaperlibError(f"profile {profile.name!r} does not run section {section!r} yet; what it runs: {known}")
+    make_ready(profile)
+    return SECTIONS[section].of("plan", "units")(profile)
+
+
+def make_ready(profile: "Profile") -> None:
+    """Write the stand-ins of a rehearsal where they are missing; other profiles bring their data, or generate them."""
+    if profile.evidence == "stand-ins":
+        from paperlib.rehearsal.write import write_standins
+
+        write_standins(profile)
+
+
+def rows(section: str, profile: "Profile") -> "pd.DataFrame":
+    """Tidy rows of one of `SECTIONS`."""
+    return _rows(section, profile, profile.store_root)
+
+
+@lru_cache(maxsize=8)
+def _rows(section: str, profile: "Profile", store: Path) -> "pd.DataFrame":
+    import pandas as pd
+
+    from paperlib.experiments.running import compute
+
+    results = compute(units(profile, section), profile, section)
+    return pd.concat([result.rows for result in results.values() if len(result.rows)], ignore_index=True)
+
+
+def prepare(profile: "Profile") -> None:
+    """Compute everything that the tables, figures and claims of `profile` need, side by side."""
+    from paperlib.experiments.available import with_data
+    from paperlib.experiments.running import compute
+
+    sections = [section.package for section in SECTIONS.values() if section.notebook in with_data(profile)]
+    wanted = [unit for section in sections for unit in units(profile, section)]
+    if "dual_task" in sections:
+        wanted += SECTIONS["dual_task"].of("explore", "film_units")(profile).values()
+    compute(wanted, profile, profile.name)
+
+
+def table(number: int, profile: "Profile") -> "TableData":
+    """Table I, II or III of `profile`.
+
+    Raises:
+        PaperlibError: there is no such table.
+    """
+    by_number = {section.table: section for section in SECTIONS.values() if section.table}
+    if number not in by_number:
+        raise PaperlibError(f"there is no table {number}; choose one of: {', '.join(map(str, sorted(by_number)))}")
+    section = by_number[number]
+    return section.of("results", "table")(rows(section.package, profile), profile)
+
+
+def figure(number: int, profile: "Profile") -> "Figure1Data | Figure2Data":
+    """The data of Figure 1 or 2 of `profile`.
+
+    Raises:
+        PaperlibError: there is no such figure.
+    """
+    if number == 1:
+        make_ready(profile)
+        explore = SECTIONS["extracting"].of
+        return explore("explore", "figure")(explore("explore", "examples")(profile))
+    if number == 2:
+        return SECTIONS["masking"].of("results", "curves")(rows("masking", profile))
+    raise PaperlibError(f"there is no figure {number}; choose one of: {', '.join(map(str, FIGURES))}")
+
+
+def claim_parts(profile: "Profile", ids: Iterable[str] | None = None) -> "dict[str, Parts]":
+    """The quantities behind claims `ids` (all four when None), over seeds. Only their sections are computed."""
+    by_claim = {section.claim: section for section in SECTIONS.values()}
+    wanted = {id: by_claim[id] for id in (by_claim if ids is None else ids)}
+    return {id: one.of("results", "claim_parts")(rows(one.package, profile)) for id, one in wanted.items()}
+
+
+def claims(profile: "Profile", ids: Iterable[str] | None = None) -> "list[ClaimResult]":
+    """The outcome of claims `ids` (all four when None) under `profile`."""
+    from paperlib.experiments.claims import results
+
+    return results(claim_parts(profile, ids), profile)
