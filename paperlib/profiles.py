@@ -102,6 +102,7 @@ class MaskingSettings:
 
     Attributes:
         opinions: sets with opinion scores whose pictures are masked.
+        networks: those of the profile's IQA networks that score them; all where none are named.
         fractions: shares of the pixels that are masked.
         cell_counts: how many of the 12 cells of HalfImage are masked.
         fills: names of `paperlib.vocabulary.FILLS`.
@@ -112,6 +113,7 @@ class MaskingSettings:
     """
 
     opinions: tuple[str, ...] = ("koniq10k",)
+    networks: tuple[str, ...] = ()
     fractions: tuple[float, ...] = (0.1, 0.3, 0.5, 0.7, 0.9)
     cell_counts: tuple[int, ...] = (2, 4, 6, 8, 10)
     fills: tuple[str, ...] = ("black", "mean", "blur")
@@ -270,7 +272,7 @@ PROFILES = {
             "demo",
             "simulation",
             photographs=PhotographSettings(("world",), _WORLD_METHODS, _WORLD_SLOW, "trained", input_height=0, input_width=0),
-            masking=MaskingSettings(("world",)),
+            masking=MaskingSettings(("world",), ("baseline", "uniform_observers", "unpretrained"), score_batch=100),
             dual_task=DualTaskSettings(
                 "world",
                 quality_sets=("world", "world_shifted"),
@@ -290,7 +292,7 @@ PROFILES = {
             training=replace(_TRAINING, batch_size=2),
             dual_task=DualTaskSettings("koniq10k", steps=2),
             photographs=PhotographSettings(("salicon", "cat2000"), _IQA + _SALIENCY + _CONTROLS, n_folds=2, shard=3),
-            masking=MaskingSettings(("koniq10k",), (0.5,), (6,), ("black", "mean"), n_masked=0, n_halves=0),
+            masking=MaskingSettings(("koniq10k",), (), (0.5,), (6,), ("black", "mean"), n_masked=0, n_halves=0),
             compression=CompressionSettings(compression_set="sacid", sequence_shard=1, crops=1, weighting_model="msinet"),
         ),
         Profile(
@@ -304,6 +306,7 @@ PROFILES = {
             photographs=PhotographSettings(("salicon", "cat2000"), _IQA + _SALIENCY + _CONTROLS),
             masking=MaskingSettings(
                 ("koniq10k",),
+                (),
                 tuple(tenths / 10 for tenths in range(1, 10)),
                 tuple(range(1, 12)),
                 ("black", "mean", "image_mean", "blur"),

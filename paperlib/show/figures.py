@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from paperlib.experiments.coding_explorer import Coded
     from paperlib.experiments.coding_explorer import View as CodingView
     from paperlib.experiments.extracting.explore import View
-    from paperlib.experiments.mask_explorer import View as MaskView
+    from paperlib.experiments.masking.explore import View as MaskView
 
 OVERLAY = 0.9  # opacity of a map where it is 1; it falls with the map's root, so that the image around stays visible
 _LUMA = np.array([0.299, 0.587, 0.114])  # ITU-R BT.601
@@ -380,7 +380,7 @@ def papers_part(frame: pd.DataFrame) -> pd.DataFrame:
     Args:
         frame: with columns `fill` and `map`.
     """
-    from paperlib.experiments.masking import PAPER_MAPS
+    from paperlib.experiments.masking.results import PAPER_MAPS
     from paperlib.maps.fills import PAPER_FILLS
 
     for column, names in (("fill", PAPER_FILLS), ("map", PAPER_MAPS)):

@@ -33,10 +33,15 @@ def make_maps(params: dict[str, Any], inputs: Inputs, scratch: Path) -> Result:
 
 def chunks(records: Sequence[Any]) -> Iterator[tuple[int, Sequence[Any]]]:
     """(place of the first, records) of as many neighbours as fit into memory together."""
-    height, width = records[0].size if records else (1, 1)
-    length = max(CHUNK, CHUNK * LARGE // (height * width))
+    length = together(records[0].size) if records else 1
     for start in range(0, len(records), length):
         yield start, records[start : start + length]
+
+
+def together(size: tuple[int, int]) -> int:
+    """How many pictures of `size` (height, width) are held in memory at once."""
+    height, width = size
+    return max(CHUNK, CHUNK * LARGE // (height * width))
 
 
 class StoredLevels:

@@ -1,4 +1,4 @@
-"""What both worlds of Figure 2 share: which maps mask the pictures, how they are scored, and what the scores tell.
+"""Which maps mask the pictures, how the masked ones are scored, and what the scores tell.
 
 Maps order pixels; `half_image` and `saliency_grid` order the 12 cells of `paperlib.maps.half_image` and mask them whole.
 """

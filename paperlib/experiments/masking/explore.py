@@ -1,4 +1,4 @@
-"""One picture, masked in one way, and what the network makes of it: what the masking explorer of notebook 03b shows."""
+"""Pictures that are masked live: what the network is shown, and the masking explorer of notebook 03b."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -8,27 +8,23 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from paperlib import experiments
-from paperlib.experiments import photo_masking
-from paperlib.experiments.masked_scores import HALF_IMAGE_FILL, control_maps, network_score, whole_scores
-from paperlib.experiments.networks import load_network, load_world, network_unit, world_unit
-from paperlib.experiments.photo_sets import Source
-from paperlib.experiments.photo_sources import device, picture, scoring_network, sized
-from paperlib.experiments.rehearsal import write_standins
-from paperlib.experiments.world_maps import smoothed_maps, smoothing_params
-from paperlib.maps.fills import fill
+from paperlib.experiments.extracting.explore import loader, seen_size
+from paperlib.experiments.masking.plan import map_units, masked_pictures, tested_networks
+from paperlib.experiments.masking.scores import HALF_IMAGE_FILL, control_maps, network_score, whole_scores
+from paperlib.experiments.running import compute
+from paperlib.maps import masking
+from paperlib.maps.fills import FILLS, fill
 from paperlib.maps.half_image import Score, cell_masks, leave_one_out, on_pixels
 from paperlib.maps.masking import KERNEL_SIZE, SIGMA, blur, quantile_masks
 from paperlib.paper import look
-from paperlib.vocabulary import FILLS, STRATEGIES
+from paperlib.sources.maps import device, picture, sized
+from paperlib.vocabulary import STRATEGIES
 
 if TYPE_CHECKING:
     from paperlib.profiles import Profile
 
 N_PICTURES = 6
 HALF_IMAGE = "half_image"
-NETWORK_MAPS = ("gradcam", "saliency")
-"""What the units of maps hold that a unit of masked scores needs, in its order."""
 
 
 @dataclass(frozen=True)
@@ -172,65 +168,42 @@ def material(profile: "Profile") -> Material:
     """The first pictures that `profile` masks for Figure 2, their maps, and its first IQA network.
 
     Raises:
-        PaperlibError: as `paperlib.experiments.masking.units`.
+        PaperlibError: as `paperlib.experiments.masking.plan.units`.
     """
-    return (_photographs if profile.masking.opinions else _world)(profile)
-
-
-def _world(profile: "Profile") -> Material:
-    seed = profile.seeds[0]
-    made_of = world_unit(profile, "world/test", seed), network_unit(profile, "baseline", seed)
-    results = experiments.compute(made_of, profile, "pictures to mask")
-    world, network = (load(results[unit.name]) for load, unit in zip((load_world, load_network), made_of, strict=True))
-    world = world.head(N_PICTURES)
-    gradcam = smoothed_maps(smoothing_params(profile), network, world.images)
-    maps = {"saliency": list(world.density), "gradcam": list(gradcam)}
-    return Material(
-        images=list(world.images),
-        captions=_numbered(world.family),
-        mos=world.mos[profile.observers].tolist(),
-        maps=maps | _controls(world.images, seed),
-        network=look("baseline").label,
-        score=network_score(network, profile.masking.score_batch),
-        **_blur(profile),
-    )
-
-
-def _photographs(profile: "Profile") -> Material:
-    if profile.evidence == "stand-ins":
-        write_standins(profile)
-    source = photo_masking.open_source(profile, profile.masking.opinions[0])
-    (method, origin), *_ = photo_masking.networks(profile, source).items()
-    records = source.pictures.records[:N_PICTURES]
-    seen = (profile.photographs.input_height, profile.photographs.input_width)
-    images = [picture(record, seen) for record in records]
-    network, _ = scoring_network(origin, profile)
+    pictures = masked_pictures(profile, profile.masking.opinions[0], profile.seeds[0])
+    (method, made), *_ = tested_networks(profile, pictures).items()
+    maps = {
+        name: [unit for unit in units if dict(unit.params)["first"] < N_PICTURES]
+        for name, units in map_units(profile, pictures, method, made).items()
+    }
+    trained = [made.training] if made.training else []
+    wanted = [*pictures.needs, *trained, *(unit for units in maps.values() for unit in units)]
+    results = compute(wanted, profile, "pictures to mask")
+    opened = pictures.open(results)
+    records = opened.records[:N_PICTURES]
+    images = [picture(record, seen_size(profile)) for record in records]
+    network, _ = loader(profile, made, results)()
+    stored = {
+        name: {key: levels for unit in units for key, levels in results[unit.name].arrays.items()}
+        for name, units in maps.items()
+        if units
+    }
+    by_maps = {
+        name: [sized(stored[name][f"maps.{index}"], image.shape[:2]) for index, image in enumerate(images)]
+        for name in ("saliency", "gradcam")
+        if name in stored
+    }
     return Material(
         images=images,
-        captions=_numbered(record.key for record in records),
-        mos=source.pictures.mos[: len(records)].tolist() if source.face == "opinions" else (),
-        maps=_stored_maps(profile, source, images) | _controls(images, profile.seeds[0]),
+        captions=[f"{number}: {record.caption}" for number, record in enumerate(records, start=1)],
+        mos=opened.mos[: len(records)].tolist() if pictures.face == "opinions" else (),
+        maps=by_maps | _controls(images, profile.seeds[0]),
         network=look(method).label,
         score=network_score(network, profile.masking.score_batch),
         device=device(),
-        **_blur(profile),
+        blur_sigma=profile.masking.blur_sigma,
+        kernel_size=profile.masking.kernel_size,
     )
-
-
-def _stored_maps(profile: "Profile", source: Source, images: Sequence[np.ndarray]) -> dict[str, list[np.ndarray]]:
-    """The maps behind Figure 2 of the first pictures: where people look, if known, then the first network's own."""
-    curves, *_ = photo_masking.source_units(profile, source)
-    shards = [scores.needs for scores in curves.needs if dict(scores.params)["first"] < len(images)]
-    results = experiments.compute([unit for units in shards for unit in units], profile, "maps to mask by")
-    stored: dict[str, dict[str, np.ndarray]] = {}
-    for units in shards:
-        for name, unit in zip(NETWORK_MAPS, units, strict=False):
-            stored.setdefault(name, {}).update(results[unit.name].arrays)
-    return {
-        name: [sized(stored[name][f"maps.{index}"], image.shape[:2]) for index, image in enumerate(images)]
-        for name in reversed(NETWORK_MAPS)
-        if name in stored
-    }
 
 
 def _controls(images: Sequence[np.ndarray], seed: int) -> dict[str, list[np.ndarray]]:
@@ -239,9 +212,45 @@ def _controls(images: Sequence[np.ndarray], seed: int) -> dict[str, list[np.ndar
     return {name: [one[name][0] for one in controls] for name in controls[0]}
 
 
-def _numbered(names: Any) -> list[str]:
-    return [f"{number}: {name}" for number, name in enumerate(names, start=1)]
+# ---------------------------------------------------------------------------------------- what the network is shown
 
 
-def _blur(profile: "Profile") -> dict[str, Any]:
-    return {"blur_sigma": profile.masking.blur_sigma, "kernel_size": profile.masking.kernel_size}
+def example(
+    images: Sequence[np.ndarray], maps: Mapping[str, Sequence[np.ndarray]], fraction: float, blur_sigma: float
+) -> dict[str, list[np.ndarray]]:
+    """What the network is shown: images masked by each of `maps` in both orders, filled with black.
+
+    Args:
+        images: (h, w, 3) uint8, of any sizes.
+        maps: label -> a map (h, w) for each image.
+        fraction: share of the pixels that is masked.
+        blur_sigma: of the blur of the maps, in pixels.
+    """
+    rows = {"unmasked": list(images)}
+    for name, values in maps.items():
+        masks = [_both_masks(one, fraction, blur_sigma) for one in values]
+        for strategy in STRATEGIES:
+            rows[f"{name}, {strategy}"] = [
+                fill(image[None], mask[strategy], "black")[0] for image, mask in zip(images, masks, strict=True)
+            ]
+    return rows
+
+
+def under_all_fills(
+    image: np.ndarray, values: np.ndarray, fraction: float, blur_sigma: float
+) -> dict[str, dict[str, np.ndarray]]:
+    """One image masked by one map in both orders: strategy -> name of the fill -> (h, w, 3) uint8.
+
+    Args:
+        image: (h, w, 3) uint8.
+        values: the map, (h, w).
+        fraction, blur_sigma: as `example`.
+    """
+    masks = _both_masks(values, fraction, blur_sigma)
+    return {strategy: {name: fill(image[None], mask, name)[0] for name in FILLS} for strategy, mask in masks.items()}
+
+
+def _both_masks(values: np.ndarray, fraction: float, blur_sigma: float) -> dict[str, np.ndarray]:
+    """Strategy -> mask (1, h, w) of one map (h, w)."""
+    masks = masking.quantile_masks(masking.blur(values[None], blur_sigma), [fraction])
+    return {strategy: masks.of(strategy, fraction) for strategy in STRATEGIES}

@@ -1,41 +1,22 @@
-"""Section III-B: which regions does an IQA network need? Figure 2, its controls and its comparison with HalfImage.
+"""Figure 2 out of the rows of its units, what its curves say in numbers, and the claim."""
 
-The micro-world (`paperlib.experiments.world_masking`) or photographs with opinion scores
-(`paperlib.experiments.photo_masking`); both give the same rows, and everything here is made of them.
-"""
-
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
 
-from paperlib.engine.units import Unit
-from paperlib.experiments import photo_masking, world_masking
 from paperlib.experiments.artefacts import Figure2Data
-from paperlib.experiments.masked_scores import UNMASKED
-from paperlib.maps import masking
-from paperlib.maps.fills import FILLS, PAPER_FILLS, fill
+from paperlib.experiments.masking.scores import UNMASKED
+from paperlib.experiments.statistics import Parts
+from paperlib.maps.fills import PAPER_FILLS
 from paperlib.paper import look
 from paperlib.vocabulary import STRATEGIES
-
-if TYPE_CHECKING:
-    from paperlib.profiles import Profile
 
 PAPER_MAPS = ("saliency", "gradcam", "half_image")
 """The columns of the paper's Figure 2."""
 
 ALPHA = 0.05
 """A lead over HalfImage is one when its p lies below."""
-
-
-def units(profile: "Profile") -> list[Unit]:
-    """All units of Figure 2.
-
-    Raises:
-        PaperlibError: data or weights are missing or unfit; told before anything is computed.
-    """
-    return (photo_masking if profile.masking.opinions else world_masking).units(profile)
 
 
 def curves(rows: pd.DataFrame) -> Figure2Data:
@@ -131,42 +112,25 @@ def _with_variant_columns(rows: pd.DataFrame) -> pd.DataFrame:
     return pd.concat([rows, parts], axis=1)
 
 
-def example(
-    images: Sequence[np.ndarray], maps: Mapping[str, Sequence[np.ndarray]], fraction: float, blur_sigma: float
-) -> dict[str, list[np.ndarray]]:
-    """What the network is shown: images masked by each of `maps` in both orders, filled with black.
-
-    Args:
-        images: (h, w, 3) uint8, of any sizes.
-        maps: label -> a map (h, w) for each image.
-        fraction: share of the pixels that is masked.
-        blur_sigma: of the blur of the maps, in pixels.
-    """
-    rows = {"unmasked": list(images)}
-    for name, values in maps.items():
-        masks = [_both_masks(one, fraction, blur_sigma) for one in values]
-        for strategy in STRATEGIES:
-            rows[f"{name}, {strategy}"] = [
-                fill(image[None], mask[strategy], "black")[0] for image, mask in zip(images, masks, strict=True)
-            ]
-    return rows
-
-
-def under_all_fills(
-    image: np.ndarray, values: np.ndarray, fraction: float, blur_sigma: float
-) -> dict[str, dict[str, np.ndarray]]:
-    """One image masked by one map in both orders: strategy -> name of the fill -> (h, w, 3) uint8.
-
-    Args:
-        image: (h, w, 3) uint8.
-        values: the map, (h, w).
-        fraction, blur_sigma: as `example`.
-    """
-    masks = _both_masks(values, fraction, blur_sigma)
-    return {strategy: {name: fill(image[None], mask, name)[0] for name in FILLS} for strategy, mask in masks.items()}
-
-
-def _both_masks(values: np.ndarray, fraction: float, blur_sigma: float) -> dict[str, np.ndarray]:
-    """Strategy -> mask (1, h, w) of one map (h, w)."""
-    masks = masking.quantile_masks(masking.blur(values[None], blur_sigma), [fraction])
-    return {strategy: masks.of(strategy, fraction) for strategy in STRATEGIES}
+def claim_parts(rows: pd.DataFrame) -> Parts:
+    """C2. SROCC of LeRF minus MoRF for saliency and GradCAM, averaged over fractions and the paper's fills and at the worst
+    of them, for the Baseline or else the first network; and the averages of the controls."""
+    gaps = gap_per_fraction(rows)
+    paper_fills = gaps["fill"].isin(PAPER_FILLS)
+    grouped = (gaps[paper_fills] if paper_fills.any() else gaps).groupby(["network", "map", "seed"], sort=False)["gap"]
+    average, worst = grouped.mean(), grouped.min()
+    known = average.index.droplevel("seed")
+    subject = "baseline" if "baseline" in known.get_level_values("network") else known[0][0]
+    maps = {name: key for name, key in (("saliency", "saliency"), ("GradCAM", "gradcam")) if (subject, key) in known}
+    parts = {f"LeRF − MoRF, {name}": average.loc[subject, key] for name, key in maps.items()}
+    parts |= {f"LeRF − MoRF at the worst fraction, {name}": worst.loc[subject, key] for name, key in maps.items()}
+    controls = {
+        "control, HalfImage": (subject, "half_image"),
+        "control, saliency per cell": (subject, "saliency_grid"),
+        "control, random map": (subject, "random"),
+        "control, centre map": (subject, "center"),
+        "control, uniform observers, saliency": ("uniform_observers", "saliency"),
+        "control, uniform observers, GradCAM": ("uniform_observers", "gradcam"),
+        "control, unpretrained net, GradCAM": ("unpretrained", "gradcam"),
+    }
+    return parts | {label: average.loc[key] for label, key in controls.items() if key in known}
