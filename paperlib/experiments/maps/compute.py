@@ -56,7 +56,11 @@ class StoredLevels:
     def __init__(self, inputs: Inputs, shards: Sequence[str], shard: int):
         self.arrays = lru_cache(maxsize=2)(lambda place: inputs[shards[place]].arrays)
         self.shard = shard
-        self.has_plain = any(key.startswith("plain.") for key in self.arrays(0))
+
+    @property
+    def has_plain(self) -> bool:
+        """Whether there are maps of one pass beside the others."""
+        return any(key.startswith("plain.") for key in self.arrays(0))
 
     def __call__(self, kind: str, index: int) -> NDArray[np.uint8]:
         """(h, w) uint8 of `"maps"` or `"plain"` for image `index` of the set."""

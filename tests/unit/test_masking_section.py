@@ -1,19 +1,17 @@
-"""Figure 2 on photographs: the whole way on small folders of one's own, with a tiny network, and the score cache."""
-
-import sqlite3
+"""Figure 2: the whole way on small folders of one's own, with a tiny network; and runs that stop."""
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from PIL import Image
 
-from paperlib import experiments, profiles
+from paperlib import profiles, regenerate
 from paperlib.datasets.opinion_standins import write_own_opinions
 from paperlib.datasets.opinions import open_opinions
 from paperlib.datasets.standins import write_own
 from paperlib.errors import PaperlibError
-from paperlib.experiments import judging, masked_scores, masking
-from paperlib.experiments import photo_masking as photo
+from paperlib.experiments.masking import plan, results, scores
 from paperlib.maps.fills import fill
 from paperlib.maps.masking import blur, quantile_masks
 from paperlib.metrics.correlation import srocc
@@ -58,9 +56,7 @@ def store(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PAPERLIB_RESULTS", str(tmp_path_factory.mktemp("results")))
         patch.setenv("PAPERLIB_WORKERS", "1")
-        experiments.rows.cache_clear()
         yield
-        experiments.rows.cache_clear()
 
 
 def own(folder, **values):
@@ -77,13 +73,13 @@ def own(folder, **values):
 
 @pytest.fixture(scope="module")
 def rows(folder):
-    return experiments.rows("masking", own(folder))
+    return regenerate.rows("masking", own(folder))
 
 
 def test_every_map_and_point_is_there(rows, folder):
     test = open_opinions("own", folder).part("test")
     points = rows[(rows["metric"] == "SROCC") & (rows["method"] != "none")]
-    for name in masked_scores.MAPS:
+    for name in scores.MAPS:
         per_fill = 2 if name in ("half_image", "saliency_grid") else 4
         assert (points["method"] == name).sum() == 2 * per_fill
     assert (points["n"] == len(test)).all()
@@ -106,33 +102,10 @@ def test_a_point_is_what_the_parts_give_by_hand(rows, folder):
     assert abs(row["value"].iloc[0]) == pytest.approx(abs(srocc(scores, test.mos)), abs=1e-12)
 
 
-def scored_by(profile):
-    SCORED.clear()
-    experiments.rows.cache_clear()
-    found = experiments.rows("masking", profile)
-    return sum(SCORED), found
-
-
-def test_only_what_is_new_is_scored(rows, folder):
-    n = len(open_opinions("own", folder).part("test"))
-    count, again = scored_by(own(folder))
-    assert count == 0
-    count, fewer = scored_by(own(folder, fractions=[0.3]))
-    assert count == 0, "another choice of fractions is read from the cache"
-    keys = ["method", "variant", "metric"]
-    both = fewer.merge(again, on=keys, suffixes=("", "_before"))
-    points = both[both["metric"] == "SROCC"]
-    np.testing.assert_array_equal(points["value"], points["value_before"])
-    count, _ = scored_by(own(folder, fractions=[0.3, 0.6, 0.9]))
-    assert count == n * 4 * 2 * 2, "four maps in two orders with two fills at the new fraction"
-    count, _ = scored_by(own(folder, fills=["black", "mean", "blur"]))
-    assert count == n * (4 * 2 * 2 + 2 * 2), "four maps at two fractions and two of cells at one, with the new fill"
-
-
-def test_a_run_that_stops_goes_on_from_the_cache(folder, tmp_path, monkeypatch):
+def test_a_run_that_stops_goes_on_from_its_shards(folder, tmp_path, monkeypatch):
     monkeypatch.setenv("PAPERLIB_RESULTS", str(tmp_path))
-    profile = own(folder, shard=50)
-    forward = Sharpness.forward
+    monkeypatch.setattr(plan, "SHARD", 2)
+    profile, forward = own(folder), Sharpness.forward
 
     def failing(self, images):
         if sum(SCORED) > 150:
@@ -141,40 +114,59 @@ def test_a_run_that_stops_goes_on_from_the_cache(folder, tmp_path, monkeypatch):
 
     SCORED.clear()
     monkeypatch.setattr(Sharpness, "forward", failing)
-    experiments.rows.cache_clear()
     with pytest.raises(PaperlibError, match="failed"):
-        experiments.rows("masking", profile)
-    (file,) = (profile.store_root / "scores").glob("*.sqlite")
-    connection = sqlite3.connect(file)
-    (kept,) = connection.execute("SELECT count(*) FROM scores").fetchone()
-    connection.close()
-    assert kept > 50
+        regenerate.rows("masking", profile)
     monkeypatch.setattr(Sharpness, "forward", forward)
-    resumed, _ = scored_by(profile)
+    SCORED.clear()
+    resumed = regenerate.rows("masking", profile)
+    count = sum(SCORED)
     monkeypatch.setenv("PAPERLIB_RESULTS", str(tmp_path / "fresh"))
-    whole, _ = scored_by(profile)
-    assert resumed < whole
+    SCORED.clear()
+    whole = regenerate.rows("masking", profile)
+    assert count < sum(SCORED)
+    columns = ["method", "metric", "variant", "value", "low", "high"]
+    pd.testing.assert_frame_equal(resumed[columns], whole[columns])
+
+
+def test_results_do_not_depend_on_shards(rows, folder, tmp_path, monkeypatch):
+    monkeypatch.setenv("PAPERLIB_RESULTS", str(tmp_path))
+    monkeypatch.setattr(plan, "SHARD", 2)
+    other = regenerate.rows("masking", own(folder, shard=50))
+    np.testing.assert_allclose(other["value"], rows["value"], atol=1e-9)
+
+
+@pytest.mark.parametrize("name", ["a/b", "a/b/c/MoRF/0.5", "a|b"])
+def test_names_of_users_may_hold_any_sign(name):
+    """A row's variant ends in our own words, whatever the network is called."""
+    rows = pd.DataFrame(
+        [
+            {"method": "saliency", "variant": f"{name}/black/{strategy}/0.5", "metric": "SROCC", "seed": 0, "value": value}
+            for strategy, value in (("LeRF", 0.8), ("MoRF", 0.5))
+        ]
+    )
+    (gap,) = results.gaps(rows).itertuples()
+    assert gap.network == name and gap.gap == pytest.approx(0.3)
 
 
 def test_own_pictures_with_gaze_alone_are_ranked_by_the_network_itself(tmp_path):
     write_own(tmp_path, 5, 0)
-    found = experiments.rows("masking", own(tmp_path, fills=["mean"]))
+    found = regenerate.rows("masking", own(tmp_path, fills=["mean"]))
     assert found.loc[found["method"] == "none", "value"].iloc[0] == pytest.approx(1)
-    assert "LeRF − MoRF, GradCAM" in judging.masking_parts(found)
+    assert "LeRF − MoRF, GradCAM" in results.claim_parts(found)
 
 
 def test_claims_look_at_the_first_network(rows):
-    parts = judging.masking_parts(rows)
-    expected = masking.gaps(rows).query("map == 'saliency' and fill == 'black'")["gap"].iloc[0]
+    parts = results.claim_parts(rows)
+    expected = results.gaps(rows).query("map == 'saliency' and fill == 'black'")["gap"].iloc[0]
     assert parts["LeRF − MoRF, saliency"].iloc[0] == pytest.approx(expected)
 
 
 def test_what_is_missing_is_one_sentence(folder, tmp_path, monkeypatch):
     monkeypatch.delenv("PAPERLIB_DATA_ROOT", raising=False)
     with pytest.raises(PaperlibError, match="--data-root"):
-        photo.units(profiles.load("own", models=[MODEL]))
+        plan.units(profiles.load("own", models=[MODEL]))
     with pytest.raises(PaperlibError, match="--model"):
-        photo.units(profiles.load("own", data_root=str(folder)))
+        plan.units(profiles.load("own", data_root=str(folder)))
     write_own_opinions(tmp_path, 4, 0)
     with pytest.raises(PaperlibError, match="at least 3 pictures"):
-        experiments.rows("masking", own(tmp_path))
+        regenerate.rows("masking", own(tmp_path))

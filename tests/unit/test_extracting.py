@@ -5,12 +5,13 @@ import pytest
 import torch
 from PIL import Image
 
-from paperlib import experiments, profiles
+from paperlib import profiles, regenerate
 from paperlib.datasets.own import open_own
 from paperlib.datasets.standins import write_own
 from paperlib.errors import PaperlibError
-from paperlib.experiments import explorer, extraction, photo_sources
+from paperlib.experiments.extracting import explore, plan, results
 from paperlib.metrics.saliency import evaluate
+from paperlib.sources import source
 
 
 class TinyIqa(torch.nn.Module):
@@ -47,15 +48,13 @@ def profile(folder, tmp_path_factory):
     patch = pytest.MonkeyPatch()
     patch.setenv("PAPERLIB_RESULTS", str(tmp_path_factory.mktemp("results")))
     patch.setenv("PAPERLIB_WORKERS", "1")
-    experiments.rows.cache_clear()
     yield profiles.load("own", data_root=str(folder), models=[f"{__name__}:tiny_iqa"], shard=3, n_passes=2, n_resamples=500)
-    experiments.rows.cache_clear()
     patch.undo()
 
 
 @pytest.fixture(scope="module")
 def table(profile):
-    return experiments.table(1, profile)
+    return regenerate.table(1, profile)
 
 
 def value(table, method, metric):
@@ -96,28 +95,28 @@ def test_raw_rows_equal_the_metrics_called_directly(folder, table):
 
 
 def test_results_do_not_depend_on_shards(profile, table):
-    other = experiments.table(
+    other = regenerate.table(
         1, profiles.load("own", data_root=profile.data_root, models=profile.models, shard=50, n_passes=2, n_resamples=500)
     )
     np.testing.assert_allclose(other.cells["value"], table.cells["value"], atol=1e-6)
 
 
 def test_differences_name_what_beats_the_prior(profile, table):
-    frame = extraction.differences(experiments.rows("extraction", profile))
+    frame = results.differences(regenerate.rows("extracting", profile))
     assert frame["difference"].idxmax() == "truth" and frame.loc["truth", "low"] > 0
     assert frame.loc["truth", "p_holm"] == frame["p_holm"].min()
 
 
 def test_figure_shows_the_network_and_the_folder(profile, table):
-    data = experiments.figure(1, profile)
+    data = regenerate.figure(1, profile)
     assert list(data.rows) == ["Gaze density", "residual", f"{__name__}:tiny_iqa"]
 
 
 def test_the_explorer_gives_the_networks_of_the_profile(profile, table):
-    material = explorer.material(profile)
+    material = explore.material(profile)
     assert list(material.networks) == [f"{__name__}:tiny_iqa"]
-    view = explorer.explore(material, material.standard)
-    stored = experiments.examples(profile).maps[f"{__name__}:tiny_iqa"][0]
+    view = explore.explore(material, material.standard)
+    stored = explore.examples(profile).maps[f"{__name__}:tiny_iqa"][0]
     np.testing.assert_allclose(view.saliency / view.saliency.max(), stored, atol=0.01)
 
 
@@ -127,12 +126,12 @@ def test_the_explorer_gives_the_networks_of_the_profile(profile, table):
 )
 def test_bad_models_are_told(models, complaint):
     with pytest.raises(PaperlibError, match=complaint):
-        photo_sources.own_origins(models)
+        source.of_user(models)
 
 
 def test_missing_data_and_weights_are_told_before_any_work(monkeypatch, folder):
     monkeypatch.delenv("PAPERLIB_DATA_ROOT", raising=False)
     with pytest.raises(PaperlibError, match="--data-root"):
-        extraction.units(profiles.load("own"))
+        plan.units(profiles.load("own"))
     with pytest.raises(PaperlibError, match=r"1 file\(s\) of weights are missing"):
-        extraction.units(profiles.load("own", data_root=str(folder), models=["topiq"]))
+        plan.units(profiles.load("own", data_root=str(folder), models=["topiq"]))

@@ -14,8 +14,8 @@ from paperlib.datasets.opinions import open_opinions
 from paperlib.datasets.own import load_map
 from paperlib.datasets.standins import write_own
 from paperlib.errors import PaperlibError
-from paperlib.experiments import mask_explorer, masked_scores, masking
-from paperlib.experiments.mask_explorer import MaskChoice, Material, masked
+from paperlib.experiments.masking import explore, results, scores
+from paperlib.experiments.masking.explore import MaskChoice, Material, masked
 from paperlib.maps.fills import fill
 from paperlib.maps.half_image import leave_one_out
 from paperlib.maps.masking import blur, quantile_masks
@@ -150,9 +150,9 @@ def test_material_of_own_photographs_with_opinions(tmp_path):
     for record in opinions.records:
         ramp = np.tile(np.linspace(0, 255, record.size[1]).astype(np.uint8), (record.size[0], 1))
         Image.fromarray(ramp).save(tmp_path / "saliency_ramp" / f"{record.path.stem}.png")
-    material = mask_explorer.material(own(tmp_path))
+    material = explore.material(own(tmp_path))
     shown = len(material.images)
-    assert shown == min(mask_explorer.N_PICTURES, len(opinions)) > 4, "more than a shard"
+    assert shown == min(explore.N_PICTURES, len(opinions)) > 4, "more than a shard"
     assert material.network == MODELS[0] and list(material.mos) == opinions.mos[:shown].tolist()
     assert material.map_names == ["saliency", "gradcam", "random", "center", "half_image"]
     for place, record in enumerate(opinions.records[:shown]):
@@ -168,7 +168,7 @@ def test_material_of_own_photographs_with_opinions(tmp_path):
 
 def test_material_of_own_photographs_with_gaze_alone(tmp_path):
     write_own(tmp_path, 5, 0)
-    material = mask_explorer.material(own(tmp_path))
+    material = explore.material(own(tmp_path))
     assert not len(material.mos) and "gradcam" in material.map_names
     assert masked(material, material.standard).mos is None
 
@@ -176,15 +176,15 @@ def test_material_of_own_photographs_with_gaze_alone(tmp_path):
 def test_material_needs_a_network(tmp_path):
     write_own_opinions(tmp_path, 25, 0)
     with pytest.raises(PaperlibError, match="--model"):
-        mask_explorer.material(profiles.load("own", data_root=str(tmp_path)))
+        explore.material(profiles.load("own", data_root=str(tmp_path)))
 
 
 def test_material_of_the_micro_world():
     profile = profiles.load("demo", seeds=1, n_train=32, n_test=8, n_fit=8, epochs=1, hidden=(8,), n_passes=2)
-    material = mask_explorer.material(profile)
+    material = explore.material(profile)
     assert material.map_names == ["saliency", "gradcam", "random", "center", "half_image"]
-    assert set(material.map_names) <= set(masked_scores.MAPS)
-    assert len(material.images) == len(material.mos) == len(set(material.captions)) == mask_explorer.N_PICTURES
+    assert set(material.map_names) <= set(scores.MAPS)
+    assert len(material.images) == len(material.mos) == len(set(material.captions)) == explore.N_PICTURES
     for name in material.map_names:
         for name_of_fill in FILLS:
             view = masked(material, MaskChoice(3, name, "LeRF", 0.4, name_of_fill))
@@ -225,12 +225,12 @@ def test_leads_over_half_image_are_called_by_interval_and_p():
             for row in lead_rows(network, name, map_name, *numbers)
         ]
     )
-    found = masking.leads(rows)
+    found = results.leads(rows)
     assert found[["network", "fill"]].values.tolist() == [list(case) for case in list(cases)[:4]]
     assert found["outcome"].tolist() == ["larger", "smaller", "alike", "alike"]
     np.testing.assert_allclose(found["half_image"], [0.2, 0.4, 0.2, 0.2])
-    assert set(found["map"]) == {"saliency"} and len(masking.leads(rows, ["saliency", "gradcam"])) == 8
-    assert masking.leads(rows, ["center"]).empty
+    assert set(found["map"]) == {"saliency"} and len(results.leads(rows, ["saliency", "gradcam"])) == 8
+    assert results.leads(rows, ["center"]).empty
 
 
 def test_half_ranks_are_read_from_the_rows():
@@ -240,17 +240,17 @@ def test_half_ranks_are_read_from_the_rows():
             {"method": "none", "variant": "net/none/none/0.0", "metric": "SROCC", "value": 1.0, "n": 7},
         ]
     )
-    assert masking.half_ranks(rows).to_dict("records") == [{"network": "net", "rank": 0.125, "pictures": 7}]
-    assert masking.half_ranks(rows[1:]).empty
+    assert results.half_ranks(rows).to_dict("records") == [{"network": "net", "rank": 0.125, "pictures": 7}]
+    assert results.half_ranks(rows[1:]).empty
 
 
 def test_examples_of_any_sizes(material):
-    rows = masking.example(material.images, {"A map": material.maps["saliency"]}, 0.5, 2.0)
+    rows = explore.example(material.images, {"A map": material.maps["saliency"]}, 0.5, 2.0)
     assert list(rows) == ["unmasked", "A map, LeRF", "A map, MoRF"]
     for image, least, most in zip(*rows.values(), strict=True):
         np.testing.assert_array_equal(np.maximum(least, most), image)
         assert not (least.any(-1) & most.any(-1)).any(), "at one half the two orders are each other's complement"
-    filled = masking.under_all_fills(material.images[1], material.maps["saliency"][1], 0.5, 2.0)
+    filled = explore.under_all_fills(material.images[1], material.maps["saliency"][1], 0.5, 2.0)
     assert {order: list(pictures) for order, pictures in filled.items()} == {order: list(FILLS) for order in STRATEGIES}
     np.testing.assert_array_equal(filled["MoRF"]["black"], rows["A map, MoRF"][1])
     assert len({picture.tobytes() for pictures in filled.values() for picture in pictures.values()}) == 12
@@ -277,6 +277,6 @@ def test_networks_may_have_slashes_in_their_names():
             )
         ]
     )
-    data = masking.curves(rows)
+    data = results.curves(rows)
     assert set(data.curves["network"]) == {"hub/net"} and data.unmasked["srocc"].tolist() == [0.9]
     assert data.curves[["strategy", "fraction", "srocc"]].values.tolist() == [["LeRF", 0.5, 0.7], ["MoRF", 0.5, 0.4]]

@@ -7,8 +7,7 @@ import pytest
 import torch
 from torch import nn
 
-from paperlib.experiments.explorer import Choice, Material, explore
-from paperlib.experiments.extraction import Examples
+from paperlib.experiments.extracting.explore import Choice, Examples, Material, explore
 from paperlib.maps import hirescam
 from paperlib.maps.evidence import score_evidence
 from paperlib.maps.hirescam import extract
