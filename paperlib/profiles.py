@@ -183,6 +183,7 @@ class DualTaskSettings:
         variants: of `paperlib.models.dual_task.VARIANTS`.
         targets: methods of `paperlib.experiments.photo_sources.ORIGINS` whose maps are the proxy saliency; the first is
             the paper's, the others are controls.
+        departures: further networks, of `paperlib.experiments.training.plan.DEPARTURES`.
         steps, accumulate, warm_up, clip_norm, ema_decay, deterministic: as in `paperlib.engine.finetuning.FinetuneSettings`.
         training_precision: its `precision`.
         training_height, training_width: size that pictures and maps are brought to.
@@ -197,6 +198,7 @@ class DualTaskSettings:
     backbones: tuple[str, ...] = ("efficientnet_b0", "resnet50")
     variants: tuple[str, ...] = ("baseline", "sal_loss", "gradcam_loss")
     targets: tuple[str, ...] = ("msinet", "center_only")
+    departures: tuple[str, ...] = ()
     steps: int = 20_000
     accumulate: int = 1
     warm_up: int = 0
@@ -224,6 +226,7 @@ class Profile:
 
     `data_root`, `weights_root` and `models` (the user's networks, see
     `paperlib.experiments.photo_sources.own_origins`) are empty where the profile brings its own data.
+    `assumed` holds numbers of pictures as (set, part, number) that plans take for granted instead of opening the sets.
     `sections` are the notebooks that it can fill so far. `evidence` is what the numbers rest on: a `"simulation"`,
     `"stand-ins"` for data and weights, or `"data"`.
     """
@@ -235,6 +238,7 @@ class Profile:
     weights_root: str = ""
     models: tuple[str, ...] = ()
     model_folders: tuple[str, ...] = ()
+    assumed: tuple[tuple[str, str, int], ...] = ()
     seeds: tuple[int, ...] = (0, 1, 2)
     n_control_seeds: int = 1
     observers: str = "saliency"
@@ -279,6 +283,11 @@ PROFILES = {
                 gaze_sets=("world", "world_shifted"),
                 backbones=("microworld",),
                 targets=("gaze",),
+                departures=("saliency_net", "uniform_observers", *_WORLD_SLOW),
+                steps=465,
+                warm_up=70,
+                training_height=0,
+                training_width=0,
                 crop_height=0,
                 crop_width=0,
             ),

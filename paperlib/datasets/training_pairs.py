@@ -153,6 +153,7 @@ class TrainingPairs:
         memory: bytes that they may take there. Where they fit neither way, each is decoded whenever it is needed.
         workers: threads that decode.
         progress: wraps the records while they are decoded.
+        center_mos: take the mean from the scores.
 
     Attributes:
         place: where decoded pictures are: `"memory"`, `"disk"` or `"nowhere"`.
@@ -174,6 +175,7 @@ class TrainingPairs:
         memory: int = MEMORY,
         workers: int = 0,
         progress: Progress | None = None,
+        center_mos: bool = False,
     ):
         if augmentation.crop and any(window > whole for window, whole in zip(augmentation.crop, size, strict=True)):
             raise ValueError(f"a window of {augmentation.crop} does not fit into pictures of {size}")
@@ -181,6 +183,8 @@ class TrainingPairs:
         self.augmentation, self.seed = augmentation, seed
         low, high = SCALE
         self.mos = ((opinions.mos - low) / (high - low)).astype(np.float32)
+        if center_mos:
+            self.mos -= self.mos.mean()
         kinds = self._kinds()
         self.place = where_to_keep({kind.file: math.prod(kind.shape) for kind in kinds}, cache, memory)
         self._planes: list[NDArray[np.uint8]] = []

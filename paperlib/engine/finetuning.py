@@ -116,6 +116,7 @@ def finetune(
     checkpoint: Path | None = None,
     identity: str = "",
     title: str = "fine-tuning",
+    before_step: Callable[[int], None] | None = None,
 ) -> Training:
     """Train `network` in place with AdamW; leaves it in evaluation mode, with the averaged weights where asked for.
 
@@ -130,6 +131,7 @@ def finetune(
         checkpoint: file to go on from and to write; the one before is kept as `<name>.previous`.
         identity: what else decides the result (data, variant), so that no other run's checkpoint is taken.
         title: shown beside the progress bar.
+        before_step: called with the number of each step before it is taken; it must change nothing.
 
     Raises:
         ValueError: float16 without CUDA, or batches that end.
@@ -149,7 +151,7 @@ def finetune(
         if checkpoint is not None:
             run.resume(checkpoint)
         network.train()
-        training = _steps(run, loss, batches, checkpoint, title)
+        training = _steps(run, loss, batches, checkpoint, title, before_step)
     if run.average is not None:
         network.load_state_dict(run.average.module.state_dict())
     network.eval()
@@ -171,13 +173,20 @@ def learning_rate_factor(step: int, steps: int, warm_up: int = 0) -> float:
 
 
 def _steps(
-    run: "_Run", loss: Callable[[B], Tensor], batches: Callable[[int], Generator[B]], checkpoint: Path | None, title: str
+    run: "_Run",
+    loss: Callable[[B], Tensor],
+    batches: Callable[[int], Generator[B]],
+    checkpoint: Path | None,
+    title: str,
+    before_step: Callable[[int], None] | None,
 ) -> Training:
     settings, first = run.settings, run.step
     ledger, waited, begin = _Ledger(run), 0.0, time.perf_counter()
     with closing(batches(first * settings.accumulate)) as source, progress(total=settings.steps, desc=title) as bar:
         bar.update(first)
         while run.step < settings.steps:
+            if before_step is not None:
+                before_step(run.step)
             for _ in range(settings.accumulate):
                 asked = time.perf_counter()
                 batch = next(source, None)

@@ -5,15 +5,13 @@ set with gaze ──┬─> maps of a shard, by every source ──┬─> measu
 """
 
 from collections.abc import Iterable, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from paperlib.engine.units import Unit
 from paperlib.experiments.extracting.compute import CENTER_PRIOR, SHUFFLED
-from paperlib.experiments.maps.plan import Made, known_sources, maps_units, shard_length
+from paperlib.experiments.maps.plan import Made, known_sources, maps_units, require_weights_of, shard_length
 from paperlib.experiments.sets.plan import Pictures, gaze_pictures, gaze_unit, repeats
 from paperlib.experiments.training.plan import made, trainings
-from paperlib.sources.source import require_weights
 
 if TYPE_CHECKING:
     from paperlib.profiles import Profile
@@ -34,7 +32,7 @@ def units(profile: "Profile") -> list[Unit]:
     for several in opened.values():
         for pictures in several:
             sources = (one.source for one in sources_of(profile, pictures).values())
-            require_weights(sources, Path(profile.weights_root))
+            require_weights_of(profile, sources)
     for name, several in opened.items():
         measured = [unit for pictures in several for unit in measured_units(profile, pictures).values()]
         found += [gaze_unit(pictures) for pictures in several]

@@ -1,7 +1,7 @@
 """Units that make maps: which source, of which pictures, with which network and how it is asked."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from paperlib.engine.units import Unit
 from paperlib.experiments.sets.plan import OWN, Pictures
 from paperlib.models.official import official_path
-from paperlib.sources.source import KNOWN, Source, of_user, official_files, weights_fingerprint
+from paperlib.sources.source import KNOWN, Source, of_user, official_files, require_weights, weights_fingerprint
 
 if TYPE_CHECKING:
     from paperlib.profiles import Profile
@@ -92,9 +92,7 @@ def network_params(profile: "Profile", made: Made) -> dict[str, Any]:
     """Parameters of a unit that make a network of `made` and say how pictures are put through it."""
     settings, smoothing, source = profile.photographs, profile.extraction, made.source
     params: dict[str, Any] = {"kind": source.kind, "model": source.model, "network_opener": source.opener}
-    params["content"] = (
-        "" if source.kind == "folder" else weights_fingerprint(source, Path(profile.weights_root), profile.model_folders)
-    )
+    params["content"] = "" if source.kind == "folder" else content_of(profile, source)
     if source.sees_features or source.kind == "decoder":
         params |= {
             "layer": source.layer,
@@ -108,6 +106,17 @@ def network_params(profile: "Profile", made: Made) -> dict[str, Any]:
     if made.training:
         params |= dict(made.recipe) | {"training": made.training.name}
     return params
+
+
+def content_of(profile: "Profile", source: Source) -> str:
+    """What the files hold that make `source`; nothing is looked up where sets are taken for granted, to count work."""
+    return "assumed" if profile.assumed else weights_fingerprint(source, Path(profile.weights_root), profile.model_folders)
+
+
+def require_weights_of(profile: "Profile", sources: Iterable[Source]) -> None:
+    """Raises PaperlibError when files of weights are missing that `sources` need."""
+    if not profile.assumed:
+        require_weights(sources, Path(profile.weights_root))
 
 
 def network_resources(source: Source) -> dict[str, float]:

@@ -14,7 +14,15 @@ from paperlib.datasets.own_opinions import TABLE
 from paperlib.engine.units import Unit
 from paperlib.errors import PaperlibError
 from paperlib.experiments.extracting.plan import sources_of
-from paperlib.experiments.maps.plan import Made, maps_units, network_params, network_places, network_resources, shard_length
+from paperlib.experiments.maps.plan import (
+    Made,
+    maps_units,
+    network_params,
+    network_places,
+    network_resources,
+    require_weights_of,
+    shard_length,
+)
 from paperlib.experiments.masking.compute import OPINIONS, OWN_SCORES
 from paperlib.experiments.sets.plan import (
     OWN,
@@ -28,7 +36,7 @@ from paperlib.experiments.sets.plan import (
 )
 from paperlib.maps.fills import PAPER_FILLS
 from paperlib.paper import look
-from paperlib.sources.source import KNOWN, require_weights
+from paperlib.sources.source import KNOWN
 
 if TYPE_CHECKING:
     from paperlib.profiles import Profile
@@ -49,7 +57,7 @@ def units(profile: "Profile") -> list[Unit]:
     opened = [masked_pictures(profile, name, seed) for name in profile.masking.opinions for seed in repeats(profile, name)]
     for pictures in opened:
         used = {**tested_networks(profile, pictures), **saliency_source(profile, pictures)}
-        require_weights((one.source for one in used.values()), Path(profile.weights_root))
+        require_weights_of(profile, (one.source for one in used.values()))
     return [unit for pictures in opened for unit in curves_units(profile, pictures)]
 
 

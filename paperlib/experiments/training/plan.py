@@ -1,2 +1,280 @@
-def trainings(profile): return []
-def made(one): raise NotImplementedError
+"""What is trained: every network of a profile as a value, and the units that train it.
+
+    pictures ──> proxy maps of a shard ──> their fingerprint ──> training
+
+Every training is a unit of its own, known by its network and its seed. A target is the source whose maps stand for gaze. The
+first backbone with the first target makes the paper's rows; the other targets are controls, trained for the first
+`n_control_seeds` seeds. MSI-Net has seen SALICON's gaze, so that what a network learned from its maps may be the test set's
+own; the centre prior as a target has seen none.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
+
+from paperlib import paper
+from paperlib.datasets.files import listing
+from paperlib.engine.units import Unit
+from paperlib.errors import PaperlibError
+from paperlib.experiments.maps.plan import Made, content_of, maps_units, network_places, require_weights_of, shard_length
+from paperlib.experiments.sets.plan import WORLDS, Pictures, opinion_pictures, repeats
+from paperlib.models.dual_task import WITH_DECODER
+from paperlib.sources.source import KNOWN, Source
+
+if TYPE_CHECKING:
+    from paperlib.profiles import Profile
+
+EXPERIMENT = "dual_task"
+PARTS = ("training", "validation")
+"""Of an opinion set: what is trained on. There is no early stopping, so validation pictures are free for it."""
+
+METHODS = {"baseline": "baseline", "sal_loss": "baseline_sal_loss", "gradcam_loss": "baseline_gradcam_loss"}
+"""Variant -> key of `paperlib.paper.METHODS`; with another backbone than the first `<key>_<backbone>`, if there is one."""
+
+DEPARTURES: dict[str, dict[str, Any]] = {
+    "saliency_net": {"variant": "saliency"},
+    "uniform_observers": {"observers": "uniform"},
+    "baseline_centered": {"center_mos": True},
+    "frozen_backbone": {"train_backbone": False},
+    "unpretrained": {"pretrained": False},
+}
+"""Further networks, and how each departs from the Baseline."""
+
+_COMPUTE = "paperlib.experiments.training.compute"
+
+
+@dataclass(frozen=True)
+class Network:
+    """What is trained.
+
+    Attributes:
+        backbone: of timm, or `MICROWORLD`.
+        variant: of `paperlib.models.dual_task.VARIANTS`.
+        target: key of `paperlib.sources.source.KNOWN`; empty for networks that see no saliency.
+        method: its key in rows.
+        section: of Table II.
+        departs: whether it is one of `DEPARTURES`.
+        few: whether it is trained for the first `n_control_seeds` repeats only.
+        observers: whose scores it learns.
+        center_mos: learn scores minus their mean.
+        pretrained, train_backbone: start from the backbone's weights; change them.
+    """
+
+    backbone: str
+    variant: str
+    target: str
+    method: str
+    section: str = ""
+    departs: bool = False
+    few: bool = False
+    observers: str = ""
+    center_mos: bool = False
+    pretrained: bool = True
+    train_backbone: bool = True
+
+    @property
+    def name(self) -> str:
+        """Unique among the networks of a profile."""
+        return "/".join((self.backbone, self.method if self.departs else self.variant, self.target or "none"))
+
+
+def networks(profile: "Profile") -> list[Network]:
+    """The networks of a profile in the order of Table II's rows; those of section "Control" have another target.
+
+    Raises:
+        PaperlibError: a variant, a target or a departure that there is not.
+    """
+    settings = profile.dual_task
+    unknown = [f"variant {one}" for one in settings.variants if one not in METHODS]
+    unknown += [f"target {one}" for one in settings.targets if one not in KNOWN]
+    if unknown:
+        raise PaperlibError(
+            f"Table II knows no {listing(unknown)}; variants are {', '.join(METHODS)}, targets are {', '.join(KNOWN)}"
+        )
+    found = [
+        _network(profile, backbone, variant, target)
+        for number, wanted in enumerate(settings.targets)
+        for backbone in settings.backbones
+        for variant in settings.variants
+        if variant != "baseline" or not number
+        for target in ("" if variant == "baseline" else wanted,)
+    ]
+    return found + [_departing(profile, method) for method in settings.departures]
+
+
+def _network(profile: "Profile", backbone: str, variant: str, target: str) -> Network:
+    settings = profile.dual_task
+    is_control = target not in ("", settings.targets[0])
+    method = METHODS[variant] if backbone == settings.backbones[0] else f"{METHODS[variant]}_{backbone}"
+    if is_control or method not in paper.METHODS:
+        parts = [paper.look(METHODS[variant]).label, backbone, *([f"target {target}"] if is_control else [])]
+        method = ", ".join(parts)
+    section = "Control" if is_control else backbone
+    center = profile.training.center_mos
+    return Network(
+        backbone, variant, target, method, section, few=is_control, observers=profile.observers, center_mos=center
+    )
+
+
+def _departing(profile: "Profile", method: str) -> Network:
+    settings = profile.dual_task
+    if method not in DEPARTURES:
+        raise PaperlibError(f"no network {method!r} is known that departs from the Baseline; known: {', '.join(DEPARTURES)}")
+    network = Network(
+        settings.backbones[0], "baseline", "", method, "Control", True, method in profile.photographs.slow_methods,
+        profile.observers, profile.training.center_mos,
+    )  # fmt: skip
+    network = replace(network, **DEPARTURES[method])
+    return replace(network, target=settings.targets[0]) if network.variant == "saliency" else network
+
+
+@dataclass(frozen=True)
+class Training:
+    """One repeat of a network, and the unit that trains it."""
+
+    network: Network
+    seed: int
+    unit: Unit
+    recipe: tuple[tuple[str, Any], ...]
+
+    @property
+    def name(self) -> str:
+        """Unique among the trainings of a profile."""
+        return f"{self.network.name}/seed{self.seed}"
+
+
+def made(training: Training) -> Made:
+    """The trained network as a source: its decoder where it has one, else its score."""
+    kind = "decoder" if training.network.variant in WITH_DECODER else "trained"
+    source = Source(kind, training.network.backbone)
+    return Made(source, training.unit, training.recipe, training.network.name, training.seed)
+
+
+@lru_cache(maxsize=4)
+def trainings(profile: "Profile") -> tuple[Training, ...]:
+    """Every training, repeat by repeat.
+
+    Raises:
+        PaperlibError: data or weights are missing or unfit.
+    """
+    wanted = networks(profile)
+    require_weights_of(profile, needed_sources(profile))
+    shared = len(repeats(profile, profile.dual_task.training_set)) < len(profile.seeds)
+    first = _data(profile, profile.seeds[0], wanted)
+    found = []
+    for position, seed in enumerate(profile.seeds):
+        data = first if shared or seed == profile.seeds[0] else _data(profile, seed, wanted)
+        for network in wanted:
+            if not network.few or position < profile.n_control_seeds:
+                found.append(_training(profile, network, seed, data))
+    return tuple(found)
+
+
+def needed_sources(profile: "Profile") -> list[Source]:
+    """Everything whose files of weights the trainings need."""
+    settings = profile.dual_task
+    return [KNOWN[target] for target in settings.targets] + [imagenet(backbone) for backbone in settings.backbones]
+
+
+def imagenet(backbone: str) -> Source:
+    """A backbone as training begins with it."""
+    return Source("activation", backbone)
+
+
+@dataclass(frozen=True)
+class _Data:
+    """What the trainings of a repeat learn from: the pictures, and by target the units of their maps, part by part."""
+
+    pictures: Pictures
+    parts: tuple[str, ...]
+    checked: list[Unit]
+    proxies: dict[str, list[list[Unit]]]
+
+
+def _data(profile: "Profile", seed: int, wanted: Sequence[Network]) -> _Data:
+    name = profile.dual_task.training_set
+    targets = list(dict.fromkeys(network.target for network in wanted if network.target))
+    if name in WORLDS:
+        pictures = opinion_pictures(profile, name, "train", seed=seed)
+        checked: list[Unit] = []
+        parts, sources = (), [pictures]
+    else:
+        pictures = opinion_pictures(profile, name, "")
+        checked, parts = [check_unit(profile, pictures)], PARTS
+        sources = [opinion_pictures(profile, name, part) for part in PARTS]
+    proxies = {
+        target: [
+            maps_units(profile, one, checked, f"proxy {target}, {one.part or 'all'}", Made(KNOWN[target])) for one in sources
+        ]
+        for target in targets
+    }
+    return _Data(pictures, parts, checked, proxies)
+
+
+def check_unit(profile: "Profile", pictures: Pictures) -> Unit:
+    """Reads every picture once, and looks for those that are trained on and tested on."""
+    tests = [opinion_pictures(profile, name, "test") for name in profile.dual_task.quality_sets]
+    return pictures.unit(
+        EXPERIMENT,
+        f"leaks/{pictures.name}",
+        "paperlib.experiments.training.checking:check_leaks",
+        needs=[],
+        places={f"root_{number}": test.root for number, test in enumerate(tests)},
+        calls=[test.opener for test in tests],
+        cost=60.0,
+        parts=PARTS,
+        tests=[tuple(test.params.items()) for test in tests],
+    )
+
+
+def _training(profile: "Profile", network: Network, seed: int, data: _Data) -> Training:
+    settings, own, pictures = profile.dual_task, profile.training, data.pictures
+    if network.observers != profile.observers:
+        pictures = opinion_pictures(profile, pictures.name, "train", seed=seed, observers=network.observers)
+    proxies = data.proxies[network.target] if network.target else []
+    printed = [_fingerprint_unit(network.target, proxies)] if proxies and not pictures.generated else []
+    recipe = {"backbone": network.backbone, "variant": network.variant, "activation": settings.activation}
+    names = (
+        "steps", "accumulate", "warm_up", "clip_norm", "ema_decay", "deterministic", "training_precision",
+        "training_height", "training_width", "crop_height", "crop_width", "weighting", "channels",
+    )  # fmt: skip
+    params = {name: getattr(settings, name) for name in names} | recipe | {
+        "method": network.method, "target": network.target, "batch_size": own.batch_size, "head_lr": own.head_lr,
+        "backbone_lr": own.head_lr * own.backbone_lr_factor, "weight_decay": own.weight_decay,
+        "saliency_loss": own.saliency_loss, "saliency_weight": own.saliency_weight,
+        "content": content_of(profile, imagenet(network.backbone)) if network.pretrained else "none",
+        "center_mos": network.center_mos, "pretrained": network.pretrained, "train_backbone": network.train_backbone,
+    }  # fmt: skip
+    if network.variant == "baseline":
+        params |= dict.fromkeys(("saliency_loss", "weighting", "channels"), "") | {"saliency_weight": 0.0}
+    in_memory = pictures.generated is not None
+    unit = pictures.unit(
+        EXPERIMENT,
+        f"train/{network.name}/seed{seed}",
+        f"{_COMPUTE}:train",
+        needs=[*data.checked, *printed, *(unit for units in proxies for unit in units)],
+        places=network_places(profile, imagenet(network.backbone))
+        | {"cache": "" if in_memory else profile.store_root / "scores" / "pairs"},
+        cost=25.0 if in_memory else 10_000.0,
+        resources={"gpus": settings.training_gpus} if settings.training_gpus else {},
+        seed=seed,
+        shard=shard_length(profile, pictures),
+        parts=data.parts,
+        printed=[one.name for one in printed],
+        proxies=[tuple(unit.name for unit in units) for units in proxies],
+        **params,
+    )
+    told = recipe | {"observers": network.observers if network.observers != profile.observers else ""}
+    return Training(network, seed, unit, tuple(told.items()))
+
+
+def _fingerprint_unit(target: str, proxies: Sequence[Sequence[Unit]]) -> Unit:
+    """Names the decoded maps of a target, which trainings share."""
+    needs = [unit for units in proxies for unit in units]
+    return Unit.of(EXPERIMENT, f"proxy/{target}", f"{_COMPUTE}:fingerprint_maps", needs=needs)
+
+
+def losses_unit(training: Training) -> Unit:
+    """What a training has to tell besides its network."""
+    return Unit.of(EXPERIMENT, f"losses/{training.name}", f"{_COMPUTE}:losses", needs=[training.unit])
