@@ -164,8 +164,8 @@ def _sections(rows: pd.DataFrame, with_paper: bool) -> dict[str, list[str]]:
 
 def _caption(rows: pd.DataFrame, profile: "Profile") -> str:
     how = (
-        "after map transforms fitted on other images unless the heading says otherwise; in brackets 95 % bootstrap intervals "
-        "over images"
+        "after map transforms fitted on other images unless the heading says otherwise; in brackets 95 % bootstrap "
+        "intervals over images"
     )
     if not profile.photographs.datasets:
         world = profile.world

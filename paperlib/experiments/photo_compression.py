@@ -680,8 +680,8 @@ def _caption(rows: pd.DataFrame, profile: "Profile") -> str:
 NOTES = (
     (
         "SROCC and PLCC over all versions of a photograph, absolute value, mean over photographs, no logistic mapping. "
-        "FracCP over the pairs of presets at one photograph and bit-rate; chance is .5, and bit-rate alone cannot order such "
-        "a pair."
+        "FracCP over the pairs of presets at one photograph and bit-rate; chance is .5, and bit-rate alone cannot order "
+        "such a pair."
     ),
     (
         f"† Not told apart from bit-rate alone (SROCC, PLCC) or from a fixed order of the presets (FracCP): p > {ALPHA} in "

@@ -4,8 +4,8 @@
                 └───────────────────────────┘
 
 The gaze data of a set are read whole before any map is made, so that bad files end the run at once. Measuring reads one
-shard of maps at a time: memory does not grow with the data set. Transform and centre prior of an image come from the other folds (image number modulo
-`n_folds`); `fitted_on_test` uses all images, the judged one too, as the paper does.
+shard of maps at a time: memory does not grow with the data set. Transform and centre prior of an image come from the
+other folds (image number modulo `n_folds`); `fitted_on_test` uses all images, the judged one too, as the paper does.
 """
 
 from collections.abc import Callable, Mapping, Sequence

@@ -67,7 +67,7 @@ def masking_unit(profile: "Profile", network: str, seed: int) -> Unit:
 
 
 def measure(params: dict[str, Any], inputs: Inputs, scratch: Path) -> Result:
-    """Compute of `masking_unit`: rows of `paperlib.experiments.masked_scores.curve_rows`, and `half_rank` where asked for."""
+    """Compute of `masking_unit`: rows of `masked_scores.curve_rows`, and `half_rank` where asked for."""
     world, network = (load(inputs[name]) for load, name in zip((load_world, load_network), inputs, strict=True))
     world = world.head(params["n_masked"])
     mos = world.mos[params["observers"]]

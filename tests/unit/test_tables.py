@@ -118,7 +118,7 @@ def test_frame_sets_ours_beside_the_papers(table: TableData) -> None:
     ]
     numbers = tables.to_frame(table, formatted=False)
     assert numbers["Micro-world"]["CC ↑"]["difference"].iloc[0] == pytest.approx(0.0004)
-    assert (numbers.dtypes == float).all()
+    assert all(dtype == np.float64 for dtype in numbers.dtypes)
 
 
 def test_csv_gives_the_numbers_back(table: TableData) -> None:
