@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from paperlib.engine.units import Inputs, Result, Unit
-from paperlib.metrics.inference import bootstrap_mean, compare_with
+from paperlib.metrics.resampling import bootstrap_mean, compare_with
 
 REFERENCE = "center_prior"
 LOWER_IS_BETTER = ("KLD",)

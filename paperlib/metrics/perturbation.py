@@ -3,7 +3,7 @@
 A curve gives a value y for every fraction of masked pixels: the score of one image, or the SROCC over all of them
 (Figure 2). Curves run along the last axis and everything broadcasts over the others.
 
-Where y is a score per image, `aopc` and `area_between` give one number per image, and `paperlib.metrics.inference` has
+Where y is a score per image, `aopc` and `area_between` give one number per image, and `paperlib.metrics.resampling` has
 the intervals and tests. Where y is a SROCC there is one number for all images, and the images have to be drawn again:
 `srocc_curve_bootstrap` draws them for all curves at once, so that whatever is computed from several curves is paired.
 """
