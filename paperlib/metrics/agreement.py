@@ -101,7 +101,7 @@ def per_image(scores: ArrayLike, subjective: ArrayLike, rates: ArrayLike, drop_s
     distinct, sizes = np.unique(labels, return_counts=True)
     if sizes.min(initial=2) < 2:
         raise ValueError(f"rates: expected at least two versions of every bit-rate, got {distinct[sizes < 2]} once")
-    missing = np.isnan(values).any(axis=-1)
+    missing = np.asarray(np.isnan(values).any(axis=-1))
     filled = np.where(missing[..., None], 0.0, values)
 
     def known(measured: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -185,8 +185,14 @@ def rank_intervals(values: ArrayLike, n_resamples: int = 2000, confidence: float
         result[..., ranked] = found
         return result
 
-    rank = _ranks_of_means(chosen.mean(axis=1))
-    return RankIntervals(*map(spread_out, (rank, *tails, best.mean(axis=0), resampled)), images)
+    return RankIntervals(
+        rank=spread_out(_ranks_of_means(chosen.mean(axis=1))),
+        low=spread_out(tails[0]),
+        high=spread_out(tails[1]),
+        first=spread_out(best.mean(axis=0)),
+        resampled=spread_out(resampled),
+        images=images,
+    )
 
 
 def _ranks_of_means(means: NDArray[np.float64]) -> NDArray[np.float64]:

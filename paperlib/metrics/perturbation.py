@@ -60,7 +60,7 @@ def area_between(lerf: ArrayLike, morf: ArrayLike, fractions: ArrayLike) -> Any:
     """
     at = np.asarray(fractions, np.float64)
     if at.ndim != 1 or at.size == 0 or (np.diff(at) <= 0).any() or not (at[0] >= 0 and at[-1] <= 1):
-        raise ValueError(f"fractions: expected ascending shares from 0 to 1, got {fractions}")
+        raise ValueError(f"fractions: expected ascending shares from 0 to 1, got {fractions!r}")
     least, most = _curves(lerf, "lerf"), _curves(morf, "morf")
     if least.shape[-1] != at.size or most.shape[-1] != at.size:
         raise ValueError(f"lerf {least.shape}, morf {most.shape}: expected (..., {at.size}) for {at.size} fractions")
