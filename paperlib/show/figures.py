@@ -554,15 +554,6 @@ def _spread(count: int) -> np.ndarray:
     return DODGE / 2 * (np.arange(count) - (count - 1) / 2)
 
 
-def curve_frame(data: Figure2Data) -> pd.DataFrame:
-    """The SROCC that Figure 2 draws: a row per world, network, fill, map and strategy, a column per masked share."""
-    order = [*_SETTING, "fill", "map", "strategy"]
-    frame = data.curves.set_index([*order, "fraction"])["srocc"].unstack("fraction", sort=False)
-    frame = frame[sorted(frame.columns)].round(3)
-    frame.columns = [f"{100 * share:.0f} %" for share in frame.columns]
-    return frame
-
-
 def gap_frame(data: Figure2Data) -> pd.DataFrame:
     """Mean over the masked shares of SROCC(LeRF) - SROCC(MoRF): columns world, network, fill, map, gap."""
     order = [*_SETTING, "fill", "map"]
