@@ -100,7 +100,9 @@ def write_figure(number: int, profile: Profile, folder: Path) -> Artefact:
     with atomic_write(csv, "w") as file:
         file.write(figure_frame(data).to_csv(index=False, float_format="%.6f", lineterminator="\n"))
     titles = {1: "Figure 1: images and their saliency maps", 2: "Figure 2: quality prediction on masked images"}
-    return Artefact(f"fig{number}", titles[number], (*files, csv), html=_numbers(data), alt=describe(data), csv=csv.name)
+    return Artefact(
+        f"fig{number}", titles[number], (*files, csv), html=figure_numbers(data), alt=describe(data), csv=csv.name
+    )
 
 
 def _drawings(number: int) -> dict[str, Callable[[Any], figures.PaperFigure]]:
@@ -155,8 +157,8 @@ def _coarse(values: np.ndarray) -> np.ndarray:
     return np.array([[cell.mean() for cell in row] for row in parts])
 
 
-def _numbers(data: Figure1Data | Figure2Data) -> str:
-    """The numbers behind a figure as a table."""
+def figure_numbers(data: Figure1Data | Figure2Data) -> str:
+    """The numbers behind a figure as a table, in HTML."""
     return _agreement_html(data) if isinstance(data, Figure1Data) else _curves_html(data)
 
 

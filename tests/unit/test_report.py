@@ -17,9 +17,10 @@ from PIL import Image
 
 from paperlib import experiments, paths, profiles
 from paperlib.errors import PaperlibError
+from paperlib.experiments.artefacts import Figure1Data
 from paperlib.show import report, summary, tables
 from paperlib.show.notebooks import NotebookRun
-from paperlib.show.run import WARNINGS, Run
+from paperlib.show.run import WARNINGS, Artefact, Run
 
 VOID = {"meta", "link", "img", "br", "hr", "input", "col", "source"}
 
@@ -117,7 +118,9 @@ def test_a_heavy_picture_is_held_as_jpeg(tmp_path: Path) -> None:
     noisy = ramps + np.random.default_rng(0).normal(0, 4, (400, 600, 3)) + 20
     Image.fromarray(noisy.clip(0, 255).astype(np.uint8)).save(tmp_path / "heavy.png")
     assert (tmp_path / "heavy.png").stat().st_size > report.HEAVY_PICTURE
-    uri = report._picture_uri(tmp_path / "heavy.png")
+    run = Run("demo", artefacts=[Artefact("fig1", "Figure 1: noise", (tmp_path / "heavy.png",), alt="noise")])
+    page = Page(report.write_report(run, tmp_path / "report").read_text("utf-8"))
+    (uri,) = [picture["src"] for picture in page.all("img")]
     assert uri.startswith("data:image/jpeg") and len(content(uri)) < report.HEAVY_PICTURE
     with Image.open(io.BytesIO(content(uri))) as picture:
         assert np.abs(np.asarray(picture, float) - noisy).mean() < 4
@@ -160,8 +163,10 @@ def test_the_data_of_figure_1_are_means_over_a_grid() -> None:
     )
     np.testing.assert_allclose(one, data.rows["Ground truth"][1])
     large = np.arange(24 * 48, dtype=float).reshape(24, 48)
-    np.testing.assert_allclose(report._coarse(large), large.reshape(6, 4, 12, 4).mean((1, 3)))
-    assert report._coarse(np.ones((1, 500))).shape == (1, 12)
+    images = [np.zeros((*shape, 3), np.uint8) for shape in ((24, 48), (1, 500))]
+    coarse = report.figure_frame(Figure1Data(images, {"Ground truth": [large, np.ones((1, 500))]}, ()))
+    np.testing.assert_allclose(coarse["value"][:72], large.reshape(6, 4, 12, 4).mean((1, 3)).ravel())
+    assert len(coarse) == 6 * 12 + 1 * 12
 
 
 def test_links_lead_to_files_that_are_there(written: tuple[Run, Path], page: Page) -> None:
@@ -267,7 +272,7 @@ def test_every_number_has_interval_and_n_or_a_reason(page: Page) -> None:
 def test_curves_with_intervals_show_them() -> None:
     data = cli_samples.figure(2, profiles.load())
     bands = data.curves.assign(low=data.curves["srocc"] - 0.1, high=data.curves["srocc"] + 0.1)
-    html = report._numbers(type(data)(bands, data.unmasked))
+    html = report.figure_numbers(type(data)(bands, data.unmasked))
     (value,) = set(re.findall(r'data-value="([\d.]+)">0.840<small>\[0.740, 0.940\]</small></td>', html))
     assert float(value) == pytest.approx(0.84)
     assert "95 % bootstrap interval over pictures" in html and "No intervals" not in html
@@ -277,7 +282,7 @@ def test_agreement_of_maps_is_their_correlation() -> None:
     data = cli_samples.figure(1, profiles.load())
     one, other = (maps[0].ravel() for maps in data.rows.values())
     expected = pd.Series(one).corr(pd.Series(other))
-    value = float(re.findall(r'data-value="([^"]+)"', report._numbers(data))[0])
+    value = float(re.findall(r'data-value="([^"]+)"', report.figure_numbers(data))[0])
     assert value == pytest.approx(expected)
 
 

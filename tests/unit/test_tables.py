@@ -90,7 +90,7 @@ class Html(HTMLParser):
 
 
 def test_marks_follow_direction_and_leave_controls_out(table: TableData) -> None:
-    ranks = {key[1:]: cell.rank for key, cell in tables._cells(table).items()}
+    ranks = pd.read_csv(io.StringIO(tables.to_csv(table))).set_index(["method", "dataset", "metric"])["rank"].fillna(0)
     assert ranks["baseline", "world", "CC"] == ranks["saliency_net", "world", "CC"] == 1  # both print 0.700
     assert ranks["my_50%_{net}|x", "world", "CC"] == 2
     assert ranks["center_prior", "world", "CC"] == 3
