@@ -293,8 +293,8 @@ check_code() {
     [ -z "$failed" ] || fail "no test was run, because the code did not pass: $failed; what they found stands above."
 }
 
-# run_tests ARGS: pytest over tests and notebooks in one session, so that one line holds the totals; without chosen paths
-# the code is checked first.
+# run_tests ARGS: pytest over tests and notebooks in one session, so that one line holds the totals; the code is checked
+# first, unless ARGS choose paths.
 run_tests() {
     local argument paths='' notebooks=''
     for argument; do
