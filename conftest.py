@@ -200,9 +200,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     notebooks: dict[Path, Any] = {}
     for item in items:
         if hasattr(item, "cell"):
-            item.output_timeout = OUTPUT_TIMEOUT  # type: ignore[attr-defined]
+            item.output_timeout = OUTPUT_TIMEOUT
             tolerance(item)
-            notebooks[item.path] = item.parent.nb  # type: ignore[union-attr]
+            notebooks[item.path] = item.parent.nb
     for path, notebook in notebooks.items():
         ran = [cell for cell in notebook.cells if cell.cell_type == "code" and cell.source.strip()]
         for expected, cell in enumerate(ran, start=1):

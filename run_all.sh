@@ -17,7 +17,7 @@ usage() {
 Usage: ./run_all.sh [VERB] [OPTIONS]
 
   ./run_all.sh                 every notebook in order, figures/, HTML report and summary (profile: demo)
-  ./run_all.sh test [ARGS]     unit, property and fault tests, then the notebooks against their stored outputs;
+  ./run_all.sh test [ARGS]     ruff and mypy, unit, property and fault tests, the notebooks against their stored outputs;
                                ARGS go to pytest, paths among them replace the default `tests notebooks`
   ./run_all.sh lab             JupyterLab at the first notebook
   ./run_all.sh table 1|2|3     one table of the paper              (--csv, --json, --seeds N)
@@ -283,7 +283,18 @@ writable_home() {
     export XDG_CACHE_HOME=$HOME/.cache XDG_CONFIG_HOME=$HOME/.config XDG_DATA_HOME=$HOME/.local/share
 }
 
-# run_tests ARGS: pytest over tests and notebooks in one session, so that one line holds the totals.
+# check_code: the checks of .pre-commit-config.yaml; all of them run before one that found something ends the run.
+check_code() {
+    local check failed=''
+    for check in 'ruff check .' 'ruff format --check .' 'mypy'; do
+        # shellcheck disable=SC2086
+        "$python" -m $check >&2 || failed="$failed${failed:+, }$check"
+    done
+    [ -z "$failed" ] || fail "no test was run, because the code did not pass: $failed; what they found stands above."
+}
+
+# run_tests ARGS: pytest over tests and notebooks in one session, so that one line holds the totals; the code is checked
+# first, unless ARGS choose paths.
 run_tests() {
     local argument paths='' notebooks=''
     for argument; do
@@ -296,6 +307,7 @@ run_tests() {
     if [ -z "$paths" ]; then
         set -- tests notebooks "$@"
         notebooks=given
+        check_code
     fi
     [ -z "$notebooks" ] || "$python" -m paperlib prepare --profile demo
     exec "$python" -m pytest --nbval --nbval-current-env "$@"

@@ -20,7 +20,7 @@ from paperlib.errors import PaperlibError
 
 if TYPE_CHECKING:
     from paperlib.profiles import Profile
-    from paperlib.show.report import Run
+    from paperlib.show.run import Run
 
 _FIGURES_OF = {"01": (1,), "03a": (1,), "03b": (2,)}
 _TABLES_OF = {"03a": (1,), "03c": (2,), "03d": (3,)}
@@ -295,7 +295,8 @@ def _run(options: argparse.Namespace) -> Outcome:
             values[path]["profile"] = profile.name
 
     from paperlib.engine.progress import say
-    from paperlib.show.report import Run, write_report
+    from paperlib.show.report import write_report
+    from paperlib.show.run import Run
     from paperlib.show.summary import text_summary
 
     run = Run(profile.name, profile.evidence, settings=tuple(options.set), values=names(profile))

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from operator import itemgetter
 
 from paperlib.coding.x264 import BITS_PER_QP, CRF_RANGE, CodedPicture, StillEncoder
 
@@ -65,13 +66,12 @@ def search_crf(
     error_low: float | None = None
     error_high: float | None = None
     crf = min(max(_START_CRF, low), high)
-    best: tuple[float, float, float] | None = None
+    tried: list[tuple[float, float, float]] = []
     side = 0
-    for encodes in range(1, max_encodes + 1):
+    while len(tried) < max_encodes:
         bpp = bpp_at(crf)
         error = math.log(bpp / target)
-        if best is None or abs(error) < abs(best[0]):
-            best = (error, crf, bpp)
+        tried.append((abs(error), crf, bpp))
         if abs(bpp / target - 1) <= tolerance:
             break
         if error > 0:
@@ -82,18 +82,14 @@ def search_crf(
             high, error_high = crf, error
         if high - low < 1e-3 or crf == limits[error > 0]:
             break
-        crf = _next_crf(low, error_low, high, error_high, abs(side) > 2)
-    return CrfSearch(best[1], best[2], abs(best[2] / target - 1) <= tolerance, encodes)
-
-
-def _next_crf(low: float, error_low: float | None, high: float, error_high: float | None, halve: bool) -> float:
-    if error_low is not None and error_high is not None:
-        if halve:
-            return 0.5 * (low + high)
-        return low + (high - low) * error_low / (error_low - error_high)
-    if error_low is not None:
-        return min(high, low - 1.1 * error_low / _LOG_BITS_PER_CRF)
-    return max(low, high - 1.1 * error_high / _LOG_BITS_PER_CRF)
+        if error_low is None or error_high is None:
+            crf = min(max(crf - 1.1 * error / _LOG_BITS_PER_CRF, low), high)
+        elif abs(side) > 2:
+            crf = 0.5 * (low + high)
+        else:
+            crf = low + (high - low) * error_low / (error_low - error_high)
+    _, crf, bpp = min(tried, key=itemgetter(0))
+    return CrfSearch(crf, bpp, abs(bpp / target - 1) <= tolerance, len(tried))
 
 
 def encode_at_rate(encoder: StillEncoder, target_bpp: float, tolerance: float = 0.01) -> RateResult:

@@ -183,9 +183,10 @@ def raw_qp(image: NDArray[np.uint8], settings: EncoderSettings = EncoderSettings
         (H/16, W/16) float64. x264 keeps the QP of the macroblock before where the new one is one step away.
     """
     height, width = image.shape[:2]
-    planes = av.VideoFrame.from_ndarray(np.ascontiguousarray(image), format="rgb24").to_ndarray(format="yuv420p")
-    chroma = planes[height:].reshape(2, height // 2, width // 2)
-    energy = _energy(planes[:height], MACROBLOCK) + sum(_energy(plane, MACROBLOCK // 2) for plane in chroma)
+    frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(image), format="rgb24")
+    planes = np.asarray(frame.to_ndarray(format="yuv420p"), np.uint8)
+    blue, red = planes[height:].reshape(2, height // 2, width // 2)
+    energy = _energy(planes[:height], MACROBLOCK) + _energy(blue, MACROBLOCK // 2) + _energy(red, MACROBLOCK // 2)
     adaptive = settings.aq_strength * _AQ_SCALE * (np.log2(np.maximum(energy, 1)) - _AQ_MIDDLE)
     return adaptive - 6 * math.log2(_INTRA_FACTOR)
 

@@ -377,7 +377,20 @@ def bradley_terry(
     _check_connected(wins * apart, virtual_wins)
     wins = (wins + virtual_wins) * apart
     trials, won = wins + wins.transpose(0, 2, 1), wins @ np.ones(size)
-    scores = np.log(won / (trials @ np.ones(size) - won))
+    scores, information, steps = _newton(trials, won, tolerance, max_iterations)
+    covariance = np.linalg.inv(information)
+    worst = scores.argmin(axis=1)
+    groups = np.arange(len(scores))
+    variance = np.diagonal(covariance, axis1=1, axis2=2)
+    squared = variance + variance[groups, worst][:, None] - 2 * covariance[groups, worst]
+    return BradleyTerry(scores - scores[groups, worst][:, None], np.sqrt(np.maximum(squared, 0)), steps)
+
+
+def _newton(
+    trials: np.ndarray, won: np.ndarray, tolerance: float, max_iterations: int
+) -> tuple[np.ndarray, np.ndarray, int]:
+    """Scores of the greatest likelihood, the information before the last step, and the number of steps."""
+    scores = np.log(won / (trials @ np.ones(trials.shape[1]) - won))
     for iteration in range(1, max_iterations + 1):
         expected, information = _moments(scores, trials)
         step = np.linalg.solve(information, (won - expected)[..., None])[..., 0]
@@ -386,15 +399,8 @@ def bradley_terry(
             step /= np.maximum(1.0, np.abs(step).max(axis=1, keepdims=True) / _LONGEST_STEP)
         scores += step
         if longest**2 <= tolerance:
-            break
-    else:
-        raise ValueError(f"no convergence in {max_iterations} Newton steps; raise virtual_wins or max_iterations")
-    covariance = np.linalg.inv(information)
-    worst = scores.argmin(axis=1)
-    groups = np.arange(len(scores))
-    variance = np.diagonal(covariance, axis1=1, axis2=2)
-    squared = variance + variance[groups, worst][:, None] - 2 * covariance[groups, worst]
-    return BradleyTerry(scores - scores[groups, worst][:, None], np.sqrt(np.maximum(squared, 0)), iteration)
+            return scores, information, iteration
+    raise ValueError(f"no convergence in {max_iterations} Newton steps; raise virtual_wins or max_iterations")
 
 
 def _moments(scores: np.ndarray, trials: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -14,9 +14,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from itertools import pairwise
+from typing import cast
 
 import av
 import numpy as np
+from av.sidedata.encparams import VideoEncParams
 
 MACROBLOCK = 16
 QP_MIN, QP_MAX = 0, 51
@@ -332,8 +334,8 @@ def _attach_offsets(frame: av.VideoFrame, offsets: np.ndarray) -> av.VideoFrame:
     node.link_to(graph.add("buffersink"))
     graph.configure()
     frame.pts = 0
-    graph.push(frame)
-    marked = graph.pull()
+    graph.vpush(frame)
+    marked = graph.vpull()
     if np.any(offsets) and marked.side_data.get("REGIONS_OF_INTEREST") is None:
         raise RuntimeError("FFmpeg's filter addroi attached no regions of interest; this PyAV build cannot be used")
     return marked
@@ -392,8 +394,8 @@ def decode(stream: bytes) -> tuple[np.ndarray, np.ndarray]:
     if not frames:
         raise ValueError(f"expected an H.264 Annex B stream with one picture, got {len(stream)} bytes that hold none")
     frame = frames[0]
-    qp = frame.side_data.get("VIDEO_ENC_PARAMS").qp_map()
-    return frame.to_ndarray(format="rgb24"), np.asarray(qp, dtype=np.int32)
+    parameters = cast(VideoEncParams, frame.side_data.get("VIDEO_ENC_PARAMS"))
+    return frame.to_ndarray(format="rgb24"), np.asarray(parameters.qp_map(), dtype=np.int32)
 
 
 def count_bytes(stream: bytes) -> int:

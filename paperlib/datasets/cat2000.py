@@ -8,8 +8,7 @@ Ground truth exists for the training set alone (2,000 pictures). Numbers within 
 and test set share 001 to 200: folders are listed, never counted. `allFixData.mat` is not read. EXIF rotations are
 ignored: at least one picture carries a wrong one.
 
-The pictures were fitted into 1920x1080 and the rest was filled with grey bars, on which nobody has a reason to look:
-`content_box` finds them and `Cat2000Record.load_content_mask` leaves them out.
+The pictures were fitted into 1920x1080 and the rest was filled with grey bars, on which nobody has a reason to look.
 """
 
 from collections.abc import Sequence
@@ -65,9 +64,6 @@ CATEGORIES = (
 _PARTS = {"picture": "Stimuli", "fixations": "FIXATIONLOCS", "density map": "FIXATIONMAPS"}
 _SUFFIXES = {"picture": (".jpg", ".jpeg"), "fixations": (".mat",), "density map": IMAGE_SUFFIXES}
 _FIXATION_NAMES = ("fixLocs", "fixations")
-_BAR_GREY = (64, 192)
-_BAR_TOLERANCE = 8
-_JPEG_BLOCK = 16
 
 
 @dataclass(frozen=True)
@@ -101,17 +97,6 @@ class Cat2000Record(GazeRecord):
             )
         rows, columns = np.nonzero(locations > 0)
         return Gaze(np.stack([rows, columns], axis=1).astype(np.int64), 0, None)
-
-    def load_content_mask(self) -> NDArray[np.bool_]:
-        """(h, w) bool, False on the grey bars around the picture.
-
-        Raises:
-            UnusableFile: as `load_image`.
-        """
-        top, bottom, left, right = content_box(self.load_image())
-        mask = np.zeros(self.size, bool)
-        mask[top:bottom, left:right] = True
-        return mask
 
 
 def open_cat2000(root: str | Path, categories: Sequence[str] | None = None, allow_missing: bool = False) -> GazeSet:
@@ -196,51 +181,3 @@ def _records(keys: list[str], parts: dict[str, dict[str, Path]]) -> tuple[Cat200
             records.append(Cat2000Record(key, picture, SIZE, sizes, fixations, density))
     problems.raise_if_any(3 * len(keys), "restore them from trainSet.zip")
     return tuple(records)
-
-
-# ---- the grey bars --------------------------------------------------------------------------------------------------
-def content_box(image: NDArray[np.uint8]) -> tuple[int, int, int, int]:
-    """Where the picture lies between uniform grey bars.
-
-    A row belongs to a bar when all its pixels are within 8 grey levels of one medium grey (64 to 192), the same at both
-    ends; columns likewise, between the rows that are left. Bars come in pairs of about the same width, because
-    pictures were centred, so a plain sky or a white margin is not taken for one. JPEG smears the border: a bar may end
-    up to 8 pixels early.
-
-    Args:
-        image: (h, w, 3) uint8.
-
-    Returns:
-        (top, bottom, left, right), so that `image[top:bottom, left:right]` is the picture; the whole image where there
-        are no bars.
-
-    Raises:
-        ValueError: not an (h, w, 3) uint8 picture.
-    """
-    if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8:
-        raise ValueError(f"image must be (h, w, 3) uint8, got {image.dtype} {image.shape}")
-    top, bottom = _between_bars(image[[0, -1]], image.min(axis=1).min(axis=1), image.max(axis=1).max(axis=1))
-    rest = image[top:bottom]
-    left, right = _between_bars(rest[:, [0, -1]].swapaxes(0, 1), rest.min(axis=0).min(axis=1), rest.max(axis=0).max(axis=1))
-    return top, bottom, left, right
-
-
-def _between_bars(ends: NDArray[np.uint8], low: NDArray[np.uint8], high: NDArray[np.uint8]) -> tuple[int, int]:
-    """First line (row or column) of the picture and the first one after it.
-
-    Args:
-        ends: (2, length, 3), the outermost lines.
-        low, high: smallest and largest value of each line.
-    """
-    lines = len(low)
-    colours = np.median(ends, axis=1)
-    grey = float(colours.mean())
-    if not _BAR_GREY[0] <= grey <= _BAR_GREY[1] or abs(colours - grey).max() > _BAR_TOLERANCE:
-        return 0, lines
-    picture = np.flatnonzero((low < grey - _BAR_TOLERANCE) | (high > grey + _BAR_TOLERANCE))
-    if not len(picture):
-        return 0, lines
-    before, behind = int(picture[0]), lines - 1 - int(picture[-1])
-    if not before or not behind or abs(before - behind) > _JPEG_BLOCK:
-        return 0, lines
-    return before, lines - behind

@@ -2,7 +2,7 @@
 
 A scene of occluding leaves, out of focus; one subject in focus (or two); one distortion whose level differs between the
 subject and its surround; observers whose gaze has a known density; and mean opinion scores pooled from the damage where
-the observers looked. It is a simulation: it tests the pipeline and teaches the mechanism, and it is no evidence about people.
+the observers looked. It is a simulation: it tests the pipeline and teaches the mechanism; it is no evidence about people.
 
 The story, number by number:
 
@@ -261,7 +261,9 @@ def _subjects(
     phase, depth = rng.uniform(0, 2 * np.pi, n), rng.uniform(0.7, 1.0, n)
     light, dark = _two_colours(rng, n)
 
-    column = lambda values: values[:, None, None].astype(np.float32)
+    def column(values: np.ndarray) -> np.ndarray:
+        return values[:, None, None].astype(np.float32)
+
     rows, columns = np.mgrid[0:height, 0:width].astype(np.float32)
     dx, dy = columns - column(x), rows - column(y)
     cos, sin = column(np.cos(angle)), column(np.sin(angle))

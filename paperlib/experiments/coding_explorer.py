@@ -73,7 +73,7 @@ class Coded:
 
 @dataclass(frozen=True)
 class View:
-    """What the explorer shows of a choice: original, the map that the encoder was given, the plain version and the chosen."""
+    """What the explorer shows of a choice: original, the map that the encoder was given, plain version and chosen one."""
 
     choice: CodingChoice
     photograph: Photograph

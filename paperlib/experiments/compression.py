@@ -32,7 +32,7 @@ def table(rows: pd.DataFrame, profile: "Profile") -> TableData:
 
 
 def claim_parts(rows: pd.DataFrame) -> dict[str, pd.Series]:
-    """C4: gains of the eye-tracking weighted metrics over the plain ones, over repeats or, where people were asked, over photographs."""
+    """C4: gains of the eye-tracking weighted metrics over the plain ones, over repeats (photographs, where people voted)."""
     return (photo_compression if _is_voted(rows) else world_compression).claim_parts(rows)
 
 

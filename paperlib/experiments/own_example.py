@@ -387,7 +387,8 @@ For Table I and Figure 2
   fixations.csv     image, subject, x, y; pixels of the picture, counted from 0; {SUBJECTS} subjects,
                     {FIXATIONS} fixations each
   mos.csv           image, mos; 1 to 5, higher is better:
-                    {BEST:g} - {PER_BLUR:g} * blur - {PER_QUALITY:g} * ({GOOD_QUALITY} - quality) + noise of standard deviation {MOS_SD:g}
+                    {BEST:g} - {PER_BLUR:g} * blur - {PER_QUALITY:g} * ({GOOD_QUALITY} - quality) + \
+noise of standard deviation {MOS_SD:g}
   my_model.py       a small IQA network; --model {MODEL} runs the function `sharpness` in it
 
 For Table III

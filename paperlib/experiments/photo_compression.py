@@ -36,7 +36,7 @@ from paperlib.experiments.sacid_rehearsal import write_sacid_standins
 from paperlib.experiments.world_compression import METRICS, preset_order
 from paperlib.maps.transform import to_levels
 from paperlib.metrics.agreement import per_image, rank_intervals, summarise
-from paperlib.metrics.inference import compare_with
+from paperlib.metrics.resampling import compare_with
 from paperlib.models.iqa_methods import SIZE_MODES, describe
 from paperlib.models.official import OfficialFile, find_official, official_path
 from paperlib.models.quality import expected_files
@@ -509,7 +509,7 @@ def comparisons(rows: pd.DataFrame, metric: str, reference: str = "") -> pd.Data
 
     Returns:
         Columns `method`, `reference`, and `images`, `difference` (the method's mean minus the reference's), `low`,
-        `high` (95 %, uncorrected), `p`, `p_holm`, `survives` of `paperlib.metrics.inference.compare_with`.
+        `high` (95 %, uncorrected), `p`, `p_holm`, `survives` of `paperlib.metrics.resampling.compare_with`.
     """
     values = per_photograph(rows, metric)
     known = subjects(values.index)
@@ -680,8 +680,8 @@ def _caption(rows: pd.DataFrame, profile: "Profile") -> str:
 NOTES = (
     (
         "SROCC and PLCC over all versions of a photograph, absolute value, mean over photographs, no logistic mapping. "
-        "FracCP over the pairs of presets at one photograph and bit-rate; chance is .5, and bit-rate alone cannot order such "
-        "a pair."
+        "FracCP over the pairs of presets at one photograph and bit-rate; chance is .5, and bit-rate alone cannot order "
+        "such a pair."
     ),
     (
         f"† Not told apart from bit-rate alone (SROCC, PLCC) or from a fixed order of the presets (FracCP): p > {ALPHA} in "

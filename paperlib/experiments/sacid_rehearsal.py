@@ -20,9 +20,9 @@ SIZE = (224, 288)
 
 
 def write_sacid_standins(data: Path, weights: Path, methods: Iterable[str]) -> None:
-    """Write what is missing: the folders `data/sacid` and `data/clic2021`, and in `weights` the files of `methods`, which are those of
-    `paperlib.models.iqa_methods`.
+    """Write what is missing: the folders `data/sacid` and `data/clic2021`, and in `weights` the files of `methods`.
 
+    `methods` are those of `paperlib.models.iqa_methods`.
     Files that are there are left alone: other methods may load them too.
     """
     write_sacid(data / "sacid", SEQUENCES, SEED, SIZE, without_reference=WITHOUT_REFERENCE)

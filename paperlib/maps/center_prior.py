@@ -1,9 +1,8 @@
 """The centre prior: where people look before knowing the image.
 
 "A Gaussian distribution that approximates the saliency averaged over the dataset" (section III-A) is
-`gaussian_center_prior`; the mean density itself, which the public benchmark of the paper's laboratory uses, is
-`mean_density`. Both see every image once, so a data set may be streamed. With `leave_one_out` no image contributes to
-the prior that it is judged with.
+`gaussian_center_prior`. It sees every image once, so a data set may be streamed. With `leave_one_out` no image
+contributes to the prior that it is judged with.
 
 Where pictures differ in size, `GaussianPrior` holds the same Gaussian in shares of height and width: made of densities
 of any size, added over parts of a data set (the prior of a fold is the sum of the other folds' priors) and rendered at
@@ -92,31 +91,10 @@ class GaussianPrior:
         return np.exp(exponent, out=exponent).astype(np.float32)
 
 
-def mean_density(densities: Iterable[ArrayLike], leave_one_out: bool = False) -> NDArray[np.float32]:
-    """Mean of the density maps, each divided by its sum first, so that every image counts the same.
-
-    Args:
-        densities: (N, H, W), or any iterable of (H, W) maps (read once); >= 0, none all zero.
-        leave_one_out: give one prior per image, made of the other images; needs an array and N >= 2.
-
-    Returns:
-        (H, W), or (N, H, W) with `leave_one_out`; scaled to a maximum of 1.
-
-    Raises:
-        ValueError: no map, shapes that differ, negative, all-zero or non-finite maps.
-    """
-    if not leave_one_out:
-        return _scaled_to_one(_sum_of_distributions(densities))
-    stack = _stack_for_leaving_out(densities)
-    total = _sum_of_distributions(stack)
-    others = np.empty(stack.shape, np.float32)
-    for index, density in enumerate(stack):
-        others[index] = _scaled_to_one(np.maximum(total - _distribution(density, index), 0))
-    return others
-
-
 def gaussian_center_prior(densities: Iterable[ArrayLike], leave_one_out: bool = False) -> NDArray[np.float32]:
     """Anisotropic Gaussian with the mean and the covariance of the mean density, in pixels.
+
+    Each map is divided by its sum first, so that every image counts the same.
 
     Args:
         densities: (N, H, W), or any iterable of (H, W) maps (read once); >= 0, none all zero.
@@ -147,22 +125,6 @@ def _priors_of_one_shape(densities: Iterable[ArrayLike]) -> tuple[list[GaussianP
     return priors, shape
 
 
-def _sum_of_distributions(densities: Iterable[ArrayLike]) -> NDArray[np.float64]:
-    total = None
-    for index, density in enumerate(densities):
-        distribution = _distribution(density, index)
-        _same_shape(distribution, None if total is None else total.shape, index)
-        total = distribution if total is None else total + distribution
-    if total is None:
-        raise ValueError("expected at least one density map, got none")
-    return total
-
-
-def _distribution(density: ArrayLike, index: int) -> NDArray[np.float64]:
-    array, total = _checked_density(density, index)
-    return array / total
-
-
 def _checked_density(density: ArrayLike, index: int) -> tuple[NDArray[np.float64], float]:
     """The map in float64 and its sum."""
     array = np.asarray(density, np.float64)
@@ -185,7 +147,3 @@ def _stack_for_leaving_out(densities: Iterable[ArrayLike]) -> NDArray:
     if stack.ndim != 3 or len(stack) < 2:
         raise ValueError(f"leave_one_out: expected an array (N, H, W) with N >= 2, got shape {stack.shape}")
     return stack
-
-
-def _scaled_to_one(image: NDArray[np.float64]) -> NDArray[np.float32]:
-    return (image / image.max()).astype(np.float32)

@@ -12,7 +12,7 @@ pixel. Cells are squares only where the picture's proportions are those of the g
 
 **Curves.** Cells are masked whole: at k of 12 cells (fraction k / 12) the k least or most important ones, equal ones in
 reading order. Quantiles of pixels would cut through a cell instead, since all its pixels are equal. For a comparison on
-equal terms saliency maps are brought to the same grid (`pool_to_grid`), and random and central cells are the controls.
+equal terms saliency maps are brought to the same grid (`pool_to_grid`).
 
 `score` is any function from uint8 pictures (m, h, w, 3), a tensor on `device`, to m scores.
 """
@@ -83,16 +83,6 @@ class Halves:
     kept: NDArray[np.bool_]
     scores: NDArray[np.float64]
     whole: NDArray[np.float64]
-
-    @property
-    def closest(self) -> NDArray[np.bool_]:
-        """(n, rows, columns): the half that leaves the score nearest to that of the whole; of equals the first."""
-        return self.kept[np.abs(self.scores - self.whole[:, None]).argmin(1)]
-
-    @property
-    def farthest(self) -> NDArray[np.bool_]:
-        """(n, rows, columns): the half that moves the score most; of equals the first."""
-        return self.kept[np.abs(self.scores - self.whole[:, None]).argmax(1)]
 
 
 def exhaustive_halves(
@@ -199,20 +189,6 @@ def cell_masks(importance: ArrayLike, height: int, width: int, counts: Iterable[
     values = np.asarray(importance)
     masks = quantile_masks(values, _fractions(values, range(1, values[0].size) if counts is None else counts))
     return replace(masks, bands=on_pixels(masks.bands, height, width))
-
-
-def random_importance(n: int, rng: np.random.Generator, grid: tuple[int, int] = GRID) -> NDArray[np.float64]:
-    """Control: cells in random order, (n, rows, columns); every half is as likely as any other."""
-    return rng.permuted(np.tile(np.arange(grid[0] * grid[1], dtype=float), (n, 1)), axis=1).reshape(n, *grid)
-
-
-def center_importance(n: int, grid: tuple[int, int] = GRID) -> NDArray[np.float64]:
-    """Control: the nearer a cell to the middle the more important, (n, rows, columns); distances in cells.
-
-    The central half of 3 x 4 cells are the two columns in the middle.
-    """
-    y, x = (np.arange(parts) - (parts - 1) / 2 for parts in grid)
-    return np.tile(-np.hypot(y[:, None], x), (n, 1, 1))
 
 
 def _scores_without(

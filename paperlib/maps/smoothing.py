@@ -132,5 +132,11 @@ class Average:
         self.weight = weight if self.weight is None else self.weight + weight
 
     def maps(self) -> Tensor:
-        """The mean (n, h, w)."""
+        """The mean (n, h, w).
+
+        Raises:
+            ValueError: nothing was added.
+        """
+        if self.total is None or self.weight is None:
+            raise ValueError("expected the maps of at least one pass, got none; call add first")
         return self.total / self.weight

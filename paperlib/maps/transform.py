@@ -19,7 +19,7 @@ the fit sees of any other map is `to_levels` of it, so storing that in 8 bits lo
 
 import threading
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal, get_args
 
 import numpy as np
@@ -85,6 +85,7 @@ class MapTransform:
     curve: NDArray[np.float64]
     beta: float
     center_prior: NDArray[np.float32] | PriorOfSize
+    _priors: "_Priors" = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "_priors", _Priors(self.center_prior))

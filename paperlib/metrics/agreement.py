@@ -2,7 +2,6 @@
 
     found = per_image(scores, subjective, bpps)            # scores (methods, images, versions)
     summarise(names, found.srocc)                          # mean, sd, bootstrap interval, number of images
-    compare_pairs(names, found.fraccp)                     # paired tests of all pairs, Holm's correction
     rank_intervals(found.fraccp)                           # how sure the order of the methods is
 
 The image is the unit: subjective scores have one scale per image, so every statistic is taken inside an image first,
@@ -18,9 +17,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from paperlib.metrics.correlation import fraccp, plcc, ranks, srocc
-from paperlib.metrics.inference import bootstrap_mean, holm, paired_p
+from paperlib.metrics.resampling import bootstrap_mean
 
-_PAIRS_AT_ONCE = 256
 _TIE = 1e-12
 
 
@@ -55,20 +53,6 @@ class Summary(TypedDict):
     low: float
     high: float
     n: int
-
-
-class PairComparison(TypedDict):
-    """Two methods on the images that both have; `difference` is the first's mean minus the second's there."""
-
-    first: str
-    second: str
-    n: int
-    difference: float
-    low: float
-    high: float
-    p: float
-    p_holm: float
-    survives: bool
 
 
 @dataclass(frozen=True, eq=False)
@@ -117,7 +101,7 @@ def per_image(scores: ArrayLike, subjective: ArrayLike, rates: ArrayLike, drop_s
     distinct, sizes = np.unique(labels, return_counts=True)
     if sizes.min(initial=2) < 2:
         raise ValueError(f"rates: expected at least two versions of every bit-rate, got {distinct[sizes < 2]} once")
-    missing = np.isnan(values).any(axis=-1)
+    missing = np.asarray(np.isnan(values).any(axis=-1))
     filled = np.where(missing[..., None], 0.0, values)
 
     def known(measured: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -139,7 +123,7 @@ def per_image(scores: ArrayLike, subjective: ArrayLike, rates: ArrayLike, drop_s
 def summarise(
     names: Sequence[str], values: ArrayLike, n_resamples: int = 2000, confidence: float = 0.95, seed: int = 0
 ) -> list[Summary]:
-    """Mean over images with its bootstrap interval (`paperlib.metrics.inference.bootstrap_mean`) for every method.
+    """Mean over images with its bootstrap interval (`paperlib.metrics.resampling.bootstrap_mean`) for every method.
 
     Args:
         names: of the K methods.
@@ -161,55 +145,6 @@ def summarise(
     return [
         Summary(name=name, value=float(mean[k]), sd=float(spread[k]), low=float(low[k]), high=float(high[k]), n=int(n[k]))
         for k, name in enumerate(names)
-    ]
-
-
-def compare_pairs(
-    names: Sequence[str], values: ArrayLike, alpha: float = 0.05, n_resamples: int | None = None, seed: int = 0
-) -> list[PairComparison]:
-    """Paired tests of every method against every other, with Holm's correction over all K (K - 1) / 2 pairs.
-
-    Tests are `paperlib.metrics.inference.paired_p`, intervals `bootstrap_mean` with confidence 1 - alpha, uncorrected.
-    `paperlib.metrics.inference.compare_with` compares all methods with one.
-
-    Args:
-        names: of the K >= 2 methods, unique.
-        values: (K, N) one value per method and image; a pair is compared on the images that both have.
-        alpha: chance of any false rejection among all pairs.
-        n_resamples: random sign patterns of the tests. The smallest p is 1 / (n_resamples + 1), and Holm multiplies it
-            by the number of pairs: None takes enough for it to reach alpha / 4, at least 10,000.
-        seed: of tests and intervals.
-
-    Returns:
-        One record per pair, (first, second), (first, third), ... in the order of the names.
-
-    Raises:
-        ValueError: other shapes, fewer than two methods, infinite values, alpha outside (0, 1), n_resamples < 1.
-    """
-    rows = _table(names, values)
-    if len(rows) < 2 or not 0 < alpha < 1:
-        raise ValueError(f"expected at least 2 methods and alpha inside (0, 1), got {len(rows)} and {alpha}")
-    first, second = np.triu_indices(len(rows), 1)
-    patterns = max(10_000, int(np.ceil(4 * len(first) / alpha))) if n_resamples is None else n_resamples
-    differences = rows[first] - rows[second]
-    n, mean = _means(differences)
-    low, high = bootstrap_mean(differences, confidence=1 - alpha, seed=seed)
-    blocks = range(0, len(differences), _PAIRS_AT_ONCE)  # the seed gives every block the same patterns
-    p = np.concatenate([paired_p(differences[at : at + _PAIRS_AT_ONCE], patterns, seed) for at in blocks])
-    adjusted = holm(p)
-    return [
-        PairComparison(
-            first=names[first[k]],
-            second=names[second[k]],
-            n=int(n[k]),
-            difference=float(mean[k]),
-            low=float(low[k]),
-            high=float(high[k]),
-            p=float(p[k]),
-            p_holm=float(adjusted[k]),
-            survives=bool(adjusted[k] <= alpha),
-        )
-        for k in range(len(first))
     ]
 
 
@@ -250,8 +185,14 @@ def rank_intervals(values: ArrayLike, n_resamples: int = 2000, confidence: float
         result[..., ranked] = found
         return result
 
-    rank = _ranks_of_means(chosen.mean(axis=1))
-    return RankIntervals(*map(spread_out, (rank, *tails, best.mean(axis=0), resampled)), images)
+    return RankIntervals(
+        rank=spread_out(_ranks_of_means(chosen.mean(axis=1))),
+        low=spread_out(tails[0]),
+        high=spread_out(tails[1]),
+        first=spread_out(best.mean(axis=0)),
+        resampled=spread_out(resampled),
+        images=images,
+    )
 
 
 def _ranks_of_means(means: NDArray[np.float64]) -> NDArray[np.float64]:

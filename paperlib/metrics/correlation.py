@@ -112,7 +112,7 @@ def group_means(values: ArrayLike, groups: ArrayLike) -> tuple[NDArray, NDArray[
     array = _finite(values, "values")
     labels, index = np.unique(_labels(groups, array.shape[-1]), return_inverse=True)
     sums = np.zeros((*array.shape[:-1], labels.size))
-    np.add.at(sums, (..., index), array)
+    np.add.at(np.moveaxis(sums, -1, 0), index, np.moveaxis(array, -1, 0))
     return labels, sums / np.bincount(index)
 
 

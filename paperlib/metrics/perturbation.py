@@ -3,7 +3,7 @@
 A curve gives a value y for every fraction of masked pixels: the score of one image, or the SROCC over all of them
 (Figure 2). Curves run along the last axis and everything broadcasts over the others.
 
-Where y is a score per image, `aopc` and `area_between` give one number per image, and `paperlib.metrics.inference` has
+Where y is a score per image, `aopc` and `area_between` give one number per image, and `paperlib.metrics.resampling` has
 the intervals and tests. Where y is a SROCC there is one number for all images, and the images have to be drawn again:
 `srocc_curve_bootstrap` draws them for all curves at once, so that whatever is computed from several curves is paired.
 """
@@ -60,7 +60,7 @@ def area_between(lerf: ArrayLike, morf: ArrayLike, fractions: ArrayLike) -> Any:
     """
     at = np.asarray(fractions, np.float64)
     if at.ndim != 1 or at.size == 0 or (np.diff(at) <= 0).any() or not (at[0] >= 0 and at[-1] <= 1):
-        raise ValueError(f"fractions: expected ascending shares from 0 to 1, got {fractions}")
+        raise ValueError(f"fractions: expected ascending shares from 0 to 1, got {fractions!r}")
     least, most = _curves(lerf, "lerf"), _curves(morf, "morf")
     if least.shape[-1] != at.size or most.shape[-1] != at.size:
         raise ValueError(f"lerf {least.shape}, morf {most.shape}: expected (..., {at.size}) for {at.size} fractions")

@@ -18,7 +18,7 @@ negative (except where the convention shifts it), and a map without mass counts 
 
 import math
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -294,7 +294,7 @@ class _FastKernel:
 
     def _sums(self, s: NDArray, d: NDArray, f: NDArray | None) -> dict[str, float]:
         """Extremes, sums, variances and covariance of both maps; sums at fixations of counts and of s above its origin."""
-        sums = dict(zip(("s", "d"), self.loops.sums(s, d), strict=True))
+        sums: dict[str, Any] = dict(zip(("s", "d"), self.loops.sums(s, d), strict=True))
         origins = [np.float32(sums[name] / self.pixels) for name in ("s", "d")]
         u, v, uu, vv, uv = (total / self.pixels for total in self.loops.moments(s, d, *origins))
         sums |= {
@@ -352,7 +352,7 @@ class _FastKernel:
         divergence = 0.0
         for part in self.blocks:
             q, quotients = d[part], self.quotients[: d[part].size]
-            self.loops.quotients(s[part], q, *scalars, quotients)
+            self.loops.quotients(s[part], q, quotients, *scalars)
             self.log(quotients, dst=quotients)
             divergence += self.loops.dot(q, quotients)
         return divergence / total

@@ -111,19 +111,19 @@ def _channel_sum(image: NDArray) -> NDArray[np.float32]:
     import cv2
 
     scale = 255 if image.dtype == np.uint8 else 1
-    return cv2.transform(image.astype(np.float32), (_LUMA / scale)[None])
+    return np.asarray(cv2.transform(image.astype(np.float32), (_LUMA / scale)[None]), np.float32)
 
 
 def _luma_difference(x: NDArray, y: NDArray) -> NDArray[np.float32]:
     """Difference of unrounded luma on a scale of 255; luma is linear, so channels are subtracted first."""
     import cv2
 
-    difference = cv2.subtract(x, y, dtype=cv2.CV_32F)
+    difference = np.asarray(cv2.subtract(x, y, dtype=cv2.CV_32F), np.float32)
     if x.dtype == np.uint8:
         difference *= np.float32(1 / 255)
     if x.ndim == 2:
         return difference * np.float32(255)
-    return cv2.transform(difference, _LUMA[None])
+    return np.asarray(cv2.transform(difference, _LUMA[None]), np.float32)
 
 
 def _rounded_luma(image: NDArray) -> NDArray[np.float32]:
@@ -137,7 +137,7 @@ def _rounded_luma(image: NDArray) -> NDArray[np.float32]:
     return np.rint(values, out=values)
 
 
-def _ssim_map(x: NDArray[np.float32], y: NDArray[np.float32]) -> NDArray[np.float32]:
+def _ssim_map(x: NDArray[np.float32], y: NDArray[np.float32]) -> NDArray[np.floating]:
     """SSIM at every valid position, from four blurs: of s = x + y, d = x - y and their squares.
 
     4 mean(x) mean(y) = mean(s)^2 - mean(d)^2, and likewise for the covariances. s is taken about mid-grey, which leaves
@@ -161,7 +161,8 @@ def _blur(image: NDArray[np.float32]) -> NDArray[np.float32]:
     import cv2
 
     margin = WINDOW // 2
-    return cv2.GaussianBlur(image, (WINDOW, WINDOW), SIGMA)[margin:-margin, margin:-margin]
+    blurred = np.asarray(cv2.GaussianBlur(image, (WINDOW, WINDOW), SIGMA), np.float32)
+    return blurred[margin:-margin, margin:-margin]
 
 
 # ---- checks ---------------------------------------------------------------------------------------------------------

@@ -241,10 +241,7 @@ def _all(message: memoryview, number: int) -> Iterator[memoryview]:
 
 def _last(message: memoryview, number: int) -> memoryview:
     """The last of the fields `number`, as protocol buffers want it; empty where there is none."""
-    value = memoryview(b"")
-    for value in _all(message, number):
-        pass
-    return value
+    return [memoryview(b""), *_all(message, number)][-1]
 
 
 def _number(message: memoryview, number: int) -> int:

@@ -35,7 +35,8 @@ def study_text(study: OwnStudy) -> str:
         "\n".join(
             [
                 *lines,
-                f"Next: let people fill the column choice of {study.pairs} (left, right or tie; take lines without an answer",
+                f"Next: let people fill the column choice of {study.pairs} "
+                "(left, right or tie; take lines without an answer",
                 "out), then",
                 f"  python -m paperlib votes {pairs} --moses {table}",
                 f"  python -m paperlib table 3 --profile own --data-root {folder}",

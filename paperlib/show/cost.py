@@ -51,8 +51,8 @@ def how(cost: Cost) -> list[str]:
     side = f"{cost.workers} units side by side with one thread each" if cost.workers > 1 else "one unit after the other"
     return [
         f"Measured now, on generated pictures with random weights: {sample.pictures} picture(s) and {sample.passes} view(s) "
-        f"for maps, {sample.batch} of the {cost.batch} pictures of a training step, {sample.masked} masked pictures at once; "
-        f"the median of up to {sample.repetitions} repetitions.",
+        f"for maps, {sample.batch} of the {cost.batch} pictures of a training step, {sample.masked} masked pictures at "
+        f"once; the median of up to {sample.repetitions} repetitions.",
         f"Extrapolated in proportion to views, pictures (megapixels of a map for measuring) and steps, for {side}. "
         f"Precision: {cost.precision}.",
         *([how_judged(sample.coded, sample.crops)] if any(table.name == "Table III" for table in cost.tables) else []),

@@ -7,7 +7,7 @@ nothing has to be closed. Functions for one pair of axes take it and return it; 
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import wraps
 from io import BytesIO
 from pathlib import Path
@@ -18,6 +18,7 @@ import pandas as pd
 from matplotlib import rcParams
 from matplotlib.colors import to_hex, to_rgb
 from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.patheffects import withStroke
 
 from paperlib.paper import DATASETS, look
@@ -27,6 +28,7 @@ from paperlib.vocabulary import STRATEGIES
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.typing import ColorType
 
     from paperlib.datasets.records import ImageSet
     from paperlib.experiments.artefacts import Figure1Data, Figure2Data
@@ -61,7 +63,7 @@ class PaperFigure(Figure):
         display({f"image/{kind}": content, "text/plain": repr(self)}, raw=True)
 
 
-def _drawn(build: Callable[..., PaperFigure]) -> Callable[..., PaperFigure]:
+def drawn(build: Callable[..., PaperFigure]) -> Callable[..., PaperFigure]:
     """Draw in the paper's style and settle the layout once, so that every later save gives the same bytes."""
 
     @wraps(build)
@@ -75,7 +77,7 @@ def _drawn(build: Callable[..., PaperFigure]) -> Callable[..., PaperFigure]:
     return drawing
 
 
-@_drawn
+@drawn
 def figure1(data: Figure1Data, width: float = style.FULL_WIDTH) -> PaperFigure:
     """Figure 1: the images, and below them one row of overlaid maps per kind, with one colour bar for all maps: beside
     them, or below them where the figure is narrow.
@@ -103,7 +105,7 @@ def figure1(data: Figure1Data, width: float = style.FULL_WIDTH) -> PaperFigure:
     below = len(labels) * (height + GAP)
     used = max(sum(aspects[index] * height + GAP for index in band) for band in bands)
     under = 0 if beside or not data.rows else BAR
-    page = _Page(left + used + right, sum(above) + len(bands) * below + GAP + under)
+    page = Page(left + used + right, sum(above) + len(bands) * below + GAP + under)
     shown = None
     top = 0.0
     for band, head in zip(bands, above, strict=True):
@@ -170,7 +172,7 @@ def _bands(aspects: Sequence[float], width: float) -> tuple[list[list[int]], flo
     return bands, min(height, highest)
 
 
-class _Page:
+class Page:
     """A figure on which axes are placed in inches from its upper left corner."""
 
     def __init__(self, width: float, height: float) -> None:
@@ -184,7 +186,7 @@ class _Page:
         )
 
 
-@_drawn
+@drawn
 def explored(view: View) -> PaperFigure:
     """One state of the saliency explorer: image, where people look, map of the network, and how well the two agree."""
     labels = [view.caption, "Gaze density", f"{view.choice.network}, {view.choice.sign} evidence"]
@@ -198,7 +200,7 @@ def explored(view: View) -> PaperFigure:
     return page.figure
 
 
-@_drawn
+@drawn
 def masked(view: MaskView) -> PaperFigure:
     """One state of the masking explorer: image, map and masked image, with the network's scores below the images."""
     choice = view.choice
@@ -217,7 +219,7 @@ def masked(view: MaskView) -> PaperFigure:
     return page.figure
 
 
-@_drawn
+@drawn
 def coded(view: CodingView) -> PaperFigure:
     """One state of the coding explorer: above the plain and the chosen version and what the encoder was told, below their
     errors and the quantiser of the chosen one."""
@@ -226,7 +228,7 @@ def coded(view: CodingView) -> PaperFigure:
     panel = min((style.FULL_WIDTH - 2 * BAR - 4 * GAP) / 3, PICTURE_HEIGHT[1] * width / height)
     tall, above = panel * height / width, GAP + 3 * LINE
     below = above + tall + 2 * LINE
-    page = _Page(3 * panel + 4 * GAP + 2 * BAR, below + tall + GAP)
+    page = Page(3 * panel + 4 * GAP + 2 * BAR, below + tall + GAP)
     upper, lower = ([page.picture(GAP + x * (panel + GAP), y, panel, tall) for x in range(3)] for y in (above, below))
     for ax, one in zip(upper, (view.plain, view.chosen), strict=False):
         ax.imshow(one.picture)
@@ -256,14 +258,14 @@ def _measured(one: Coded) -> str:
     return f"{found['bpp']:.3f} bpp, PSNR {found['PSNR']:.2f}, EW-PSNR {found['EW-PSNR']:.2f} dB, score {found['score']:.2f}"
 
 
-def _three_panels(shape: Sequence[int], labels: Sequence[str]) -> tuple[_Page, list[Axes], Axes]:
+def _three_panels(shape: Sequence[int], labels: Sequence[str]) -> tuple[Page, list[Axes], Axes]:
     """Three bare panels of a picture's shape (h, w, ...) under their labels, and axes for a colour bar."""
     height, width = shape[:2]
     panel = min((style.FULL_WIDTH - BAR - 4 * GAP) / 3, PICTURE_HEIGHT[1] * width / height)
     tall = panel * height / width
     captions = [_wrapped(label, panel, NAME_INK, whole_words=False) for label in labels]
     head = GAP + LINE * (1 + max(caption.count("\n") for caption in captions))
-    page = _Page(3 * panel + 4 * GAP + BAR, head + tall + 2 * LINE)
+    page = Page(3 * panel + 4 * GAP + BAR, head + tall + 2 * LINE)
     axes = [page.picture(GAP + place * (panel + GAP), head, panel, tall) for place in range(3)]
     for ax, caption in zip(axes, captions, strict=True):
         ax.set_title(caption, fontsize=7, pad=3)
@@ -285,7 +287,7 @@ def overlay(image: np.ndarray, values: np.ndarray, ax: Axes) -> Axes:
     return _bare(ax)
 
 
-@_drawn
+@drawn
 def picture_grid(rows: Mapping[str, Sequence[np.ndarray]], captions: Sequence[str] = ()) -> PaperFigure:
     """Pictures side by side at one height, one labelled row of equally many pictures each.
 
@@ -315,7 +317,7 @@ def picture_grid(rows: Mapping[str, Sequence[np.ndarray]], captions: Sequence[st
     return figure
 
 
-@_drawn
+@drawn
 def figure2(
     data: Figure2Data, world: str | None = None, network: str | None = None, width: float = style.FULL_WIDTH
 ) -> PaperFigure:
@@ -357,7 +359,7 @@ def figure2(
     return figure
 
 
-@_drawn
+@drawn
 def figure2_extended(data: Figure2Data, world: str | None = None, network: str | None = None) -> PaperFigure:
     """Figure 2 of one network with all fills and all maps that there are, the controls among them.
 
@@ -457,11 +459,11 @@ def _curve_panels(
             ax.set_ylim(span)
             ax.tick_params(labelleft=ax is row[0], labelbottom=fill == fills[-1])
             if fill == fills[0]:
-                ax.set_title(_wrapped(known.label, inches, NAME_INK), color=_ink(known.colour), fontsize=titles)
+                ax.set_title(_wrapped(known.label, inches, NAME_INK), color=text_colour(known.colour), fontsize=titles)
         row[0].set_ylabel("SROCC,\n" + _wrapped(f"{style.fill_label(fill)} fill", inches, NAME_INK))
 
 
-def _gap_panels(gaps: pd.DataFrame, fills: Sequence[str], axes: Sequence[Axes], first: tuple[str, str]) -> None:
+def _gap_panels(gaps: pd.DataFrame, fills: Sequence[str], axes: Iterable[Axes], first: tuple[str, str]) -> None:
     """One `gap_panel` per fill."""
     for ax, fill in zip(axes, fills, strict=True):
         gap_panel(gaps[gaps["fill"] == fill], ax, first)
@@ -552,15 +554,6 @@ def _spread(count: int) -> np.ndarray:
     return DODGE / 2 * (np.arange(count) - (count - 1) / 2)
 
 
-def curve_frame(data: Figure2Data) -> pd.DataFrame:
-    """The SROCC that Figure 2 draws: a row per world, network, fill, map and strategy, a column per masked share."""
-    order = [*_SETTING, "fill", "map", "strategy"]
-    frame = data.curves.set_index([*order, "fraction"])["srocc"].unstack("fraction", sort=False)
-    frame = frame[sorted(frame.columns)].round(3)
-    frame.columns = [f"{100 * share:.0f} %" for share in frame.columns]
-    return frame
-
-
 def gap_frame(data: Figure2Data) -> pd.DataFrame:
     """Mean over the masked shares of SROCC(LeRF) - SROCC(MoRF): columns world, network, fill, map, gap."""
     order = [*_SETTING, "fill", "map"]
@@ -570,7 +563,7 @@ def gap_frame(data: Figure2Data) -> pd.DataFrame:
     return gap.rename("gap").reset_index()
 
 
-@_drawn
+@drawn
 def world_sheet(records: ImageSet, observers: str = "saliency", count: int = 12, columns: int = 6) -> PaperFigure:
     """Examples of a data set from the lowest to the highest score: image, and below it gaze density and fixations.
 
@@ -616,7 +609,7 @@ def world_sheet(records: ImageSet, observers: str = "saliency", count: int = 12,
     return figure
 
 
-@_drawn
+@drawn
 def seed_plot(rows: pd.DataFrame, metrics: Sequence[str] | None = None) -> PaperFigure:
     """One panel per data set and metric: a dot for every seed of every method, and a bar at the mean.
 
@@ -685,7 +678,7 @@ def seed_panel(rows: pd.DataFrame, ax: Axes, methods: Sequence[str] | None = Non
     return ax
 
 
-def save_figure(figure: Figure, name: str, folder: str | Path) -> tuple[Path, Path]:
+def save_figure(figure: Figure, name: str, folder: str | Path) -> tuple[Path, ...]:
     """Write `<name>.png` and `<name>.pdf` into `folder`, without time stamps, each at once or not at all.
 
     Returns:
@@ -728,8 +721,8 @@ def _render(figure: Figure, kind: str, dpi: float | None = None) -> bytes:
 def _image_grid(
     rows: int, columns: int, height: float, widths: Sequence[float] | None = None
 ) -> tuple[PaperFigure, np.ndarray]:
-    figure = PaperFigure(figsize=(style.FULL_WIDTH, height), layout="compressed")
-    figure.get_layout_engine().set(w_pad=0.02, h_pad=0.02, wspace=0, hspace=0)
+    tight = ConstrainedLayoutEngine(w_pad=0.02, h_pad=0.02, wspace=0, hspace=0, compress=True)
+    figure = PaperFigure(figsize=(style.FULL_WIDTH, height), layout=tight)
     axes = figure.subplots(rows, columns, squeeze=False, width_ratios=widths)
     for ax in axes.flat:
         _bare(ax)
@@ -748,15 +741,15 @@ def _wrapped(text: str, inches: float, ink: float = PROSE_INK, whole_words: bool
     return textwrap.fill(text, width, break_long_words=anywhere, break_on_hyphens=anywhere)
 
 
-def _ink(colour: str) -> str:
+def text_colour(colour: str) -> str:
     """The colour of a line as a colour for text: as dark as it takes to be read on white."""
-    ink = 0.75 * np.array(to_rgb(colour))
-    while contrast_on_white(ink) < READABLE_CONTRAST:
-        ink = 0.95 * ink
-    return to_hex(ink)
+    red, green, blue = (0.75 * part for part in to_rgb(colour))
+    while contrast_on_white((red, green, blue)) < READABLE_CONTRAST:
+        red, green, blue = 0.95 * red, 0.95 * green, 0.95 * blue
+    return to_hex((red, green, blue))
 
 
-def contrast_on_white(colour: np.ndarray | str) -> float:
+def contrast_on_white(colour: ColorType) -> float:
     """Contrast ratio of a colour on white, 1 to 21 (WCAG 2.2)."""
     rgb = np.array(to_rgb(colour))
     linear = np.where(rgb <= 0.04045, rgb / 12.92, ((rgb + 0.055) / 1.055) ** 2.4)
@@ -778,7 +771,7 @@ def _name_strategies(lerf: pd.Series, morf: pd.Series, ax: Axes, colour: str) ->
             fontsize=7,
             ha="left" if above else "right",
             va="bottom" if above else "top",
-            color=_ink(colour),
+            color=text_colour(colour),
             path_effects=[withStroke(linewidth=2, foreground="white")],
         ).set_in_layout(False)
 

@@ -6,7 +6,7 @@ import os
 import re
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -16,8 +16,8 @@ from tempfile import TemporaryDirectory
 from typing import IO, Any
 
 import nbformat
-from jupyter_client import AsyncKernelManager
 from jupyter_client.kernelspec import KernelSpec
+from jupyter_client.manager import AsyncKernelManager
 from nbformat import NotebookNode
 
 from paperlib.errors import PaperlibError
@@ -234,7 +234,7 @@ def _valid_parameters(known: Mapping[Path, Mapping[str, Any]]) -> str:
 def _fitting_value(name: str, text: str, default: Any, notebook: str) -> Any:
     """`text` as a value of the default's type."""
     try:
-        value = {"true": True, "false": False}.get(text.lower(), ...)
+        value: Any = {"true": True, "false": False}.get(text.lower(), ...)
         value = ast.literal_eval(text) if value is ... else value
     except (SyntaxError, ValueError):
         value = text
@@ -251,7 +251,7 @@ def _fitting_value(name: str, text: str, default: Any, notebook: str) -> Any:
 
 
 @contextmanager
-def _writable_jupyter_folders():
+def _writable_jupyter_folders() -> Iterator[None]:
     """Give Jupyter and IPython folders of their own where none are set, so that the home folder is never written."""
     names = ("JUPYTER_RUNTIME_DIR", "IPYTHONDIR")
     missing = [name for name in names if not os.environ.get(name)]
@@ -288,7 +288,9 @@ class _Kernels:
             def kernel_spec(self) -> KernelSpec:
                 return spec
 
-            async def start_kernel(self, **options: Any) -> None:
+            async def start_kernel(  # type: ignore[override]  # its own base class is not asynchronous either
+                self, **options: Any
+            ) -> None:
                 await super().start_kernel(stderr=messages, cwd=str(folder), **options)
                 started.append(self)
 

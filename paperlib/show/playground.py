@@ -12,7 +12,7 @@ from paperlib.experiments.metric_playground import PREDICTION, PRIOR, TRANSFORME
 from paperlib.experiments.training_explorer import FilmChoice, watch
 from paperlib.paper import look
 from paperlib.show import style
-from paperlib.show.figures import GAP, INK, LINE, PaperFigure, _drawn, _ink, _Page, overlay
+from paperlib.show.figures import GAP, INK, LINE, Page, PaperFigure, drawn, overlay, text_colour
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -34,7 +34,7 @@ _NAMES, _NUMBERS, _TRANSFORM = 1.3, 0.35, 1.75  # inches: names of the maps, num
 _HEAD, _PLOT, _FOOT = 0.35, 1.1, 0.45  # inches: above, of and below the plots
 
 
-@_drawn
+@drawn
 def playground(view: "View") -> PaperFigure:
     """One state of the playground: above gaze, the prediction, the prediction after the map transform and the centre
     prior on the picture; below what the metrics say of them, a dot for this picture and a bar for the mean over all
@@ -42,11 +42,11 @@ def playground(view: "View") -> PaperFigure:
     height, width = view.image.shape[:2]
     panel = (style.FULL_WIDTH - 5 * GAP) / 4
     tall = panel * height / width
-    page = _Page(style.FULL_WIDTH, LINE + 2 * GAP + tall + _HEAD + _PLOT + _FOOT)
+    page = Page(style.FULL_WIDTH, LINE + 2 * GAP + tall + _HEAD + _PLOT + _FOOT)
     for place, name in enumerate((TRUTH, PREDICTION, TRANSFORMED, PRIOR)):
         ax = page.picture(GAP + place * (panel + GAP), LINE + GAP, panel, tall)
         overlay(view.image, view.maps[name], ax)
-        ax.set_title(name, color=_ink(COLOURS[name]), fontsize=8, pad=3)
+        ax.set_title(name, color=text_colour(COLOURS[name]), fontsize=8, pad=3)
         if name == TRUTH:
             ax.plot(view.fixations[:, 1], view.fixations[:, 0], ".", color="white", markersize=2, markeredgewidth=0)
     top = LINE + 2 * GAP + tall + _HEAD
@@ -60,7 +60,7 @@ def playground(view: "View") -> PaperFigure:
     return page.figure
 
 
-def _plot(page: _Page, x: float, y: float, width: float, height: float) -> "Axes":
+def _plot(page: Page, x: float, y: float, width: float, height: float) -> "Axes":
     """Axes whose upper left corner lies at (x, y), in inches."""
     return page.figure.add_axes((x / page.width, 1 - (y + height) / page.height, width / page.width, height / page.height))
 
@@ -84,7 +84,7 @@ def _compare(view: "View", metric: str, ax: "Axes") -> None:
         )
     ax.set_yticks(range(len(names)), names)
     for label, name in zip(ax.get_yticklabels(), names, strict=True):
-        label.set_color(_ink(COLOURS[name]))
+        label.set_color(text_colour(COLOURS[name]))
     ax.set_ylim(len(names) - 0.5, -0.8)
     ax.margins(x=0.25)
     ax.locator_params(axis="x", nbins=3)
@@ -113,7 +113,7 @@ def _transform(view: "View", ax: "Axes") -> None:
     ax.set(xlim=(0, 1), ylim=(low - 0.05, top + 0.2 * (top - low)), xlabel="brightness of the map")
     ax.set_xticks([0, 1], ["0", "1"])
     ax.yaxis.tick_right()
-    ax.set_title("map transform: curve", fontsize=8, color=_ink(COLOURS[TRANSFORMED]))
+    ax.set_title("map transform: curve", fontsize=8, color=text_colour(COLOURS[TRANSFORMED]))
 
 
 # --------------------------------------------------------------------------------------------------- the training film
@@ -121,7 +121,7 @@ def _transform(view: "View", ax: "Axes") -> None:
 _CURVES = 1.5  # inches: height of the lower half
 
 
-@_drawn
+@drawn
 def film(material: "Film", image: int = 0) -> PaperFigure:
     """The maps of one picture by epoch, a row per network, beside the picture and where people look; below them how
     well maps and scores of many test pictures agree with people.
@@ -135,7 +135,7 @@ def film(material: "Film", image: int = 0) -> PaperFigure:
     panel = (style.FULL_WIDTH - (columns + 1) * GAP) / columns
     tall = panel * first.image.shape[0] / first.image.shape[1]
     band = tall + 2 * LINE + 2 * GAP
-    page = _Page(style.FULL_WIDTH, LINE + len(frames) * band + _CURVES)
+    page = Page(style.FULL_WIDTH, LINE + len(frames) * band + _CURVES)
     for row, views in enumerate(frames):
         top = LINE + row * band
         for column, view in enumerate(views, start=1):
@@ -157,7 +157,7 @@ def film(material: "Film", image: int = 0) -> PaperFigure:
             _name(views[0]),
             fontsize=7,
             va="baseline",
-            color=_ink(look(views[0].choice.variant).colour),
+            color=text_colour(look(views[0].choice.variant).colour),
         )
         _reference(first, row, page.picture(GAP, top + LINE + GAP, panel, tall))
     _agreement(material.curves, page, page.height - _CURVES)
@@ -178,14 +178,14 @@ def _reference(view: "FilmView", row: int, ax: "Axes") -> None:
         ax.set_xlabel("gaze density", fontsize=6.5, labelpad=2)
 
 
-@_drawn
+@drawn
 def watched(view: "FilmView") -> PaperFigure:
     """One state of the training explorer: picture, where people look and the network's map after so many epochs; below
     them the course of the training, with a line at this epoch."""
     height, width = view.image.shape[:2]
     panel = (style.FULL_WIDTH - 4 * GAP) / 3
     tall = panel * height / width
-    page = _Page(style.FULL_WIDTH, 2 * LINE + tall + LINE + _CURVES)
+    page = Page(style.FULL_WIDTH, 2 * LINE + tall + LINE + _CURVES)
     image, gaze, found = (page.picture(GAP + place * (panel + GAP), 1.5 * LINE, panel, tall) for place in range(3))
     image.imshow(view.image)
     overlay(view.image, view.density, gaze)
@@ -202,7 +202,7 @@ def _after(epoch: float) -> str:
     return f"epoch {epoch:g}" if epoch else "start"
 
 
-def _agreement(curves: pd.DataFrame, page: _Page, top: float, choice: FilmChoice | None = None) -> None:
+def _agreement(curves: pd.DataFrame, page: Page, top: float, choice: FilmChoice | None = None) -> None:
     """A panel per metric, a named line per network."""
     titles = {"CC": "CC of raw maps and gaze", "SROCC": "SROCC of scores and MOS"}
     inner = style.FULL_WIDTH / 2 - 1.75
@@ -219,7 +219,7 @@ def _agreement(curves: pd.DataFrame, page: _Page, top: float, choice: FilmChoice
                 textcoords="offset points",
                 va="center",
                 fontsize=6.5,
-                color=_ink(known.colour),
+                color=text_colour(known.colour),
                 annotation_clip=False,
             )
         if choice is not None:

@@ -5,14 +5,11 @@ import io
 import math
 import os
 import platform
-import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -25,10 +22,8 @@ from paperlib.paths import atomic_write
 from paperlib.profiles import Profile
 from paperlib.show import figures, style, tables
 from paperlib.show.pages import template
-from paperlib.show.summary import WARNINGS, number
-
-if TYPE_CHECKING:
-    from paperlib.show.notebooks import NotebookRun
+from paperlib.show.run import Artefact, Run
+from paperlib.show.summary import number
 
 TABLES = (1, 2, 3)
 FIGURES = (1, 2)
@@ -86,71 +81,6 @@ _GROUNDS = {
 }
 
 
-@dataclass(frozen=True)
-class Artefact:
-    """A table or figure as it was written: `name` like "table1", its files, and what the page shows of it.
-
-    `html` is the markup of a table, or of the numbers behind a figure; `alt` is a figure's description in words; `csv`
-    is the name of the file among `files` that holds the numbers.
-    """
-
-    name: str
-    title: str
-    files: tuple[Path, ...]
-    html: str = ""
-    alt: str = ""
-    csv: str = ""
-
-    @property
-    def data(self) -> Path | None:
-        """The file with the numbers."""
-        return next((file for file in self.files if file.name == self.csv), None)
-
-    @property
-    def pictures(self) -> list[tuple[Path, Path | None]]:
-        """The pictures that the page shows, each with its version for narrow screens if there is one."""
-        found = {file.stem: file for file in self.files if file.suffix == ".png"}
-        return [(file, found.get(f"{stem}_column")) for stem, file in found.items() if not stem.endswith("_column")]
-
-
-@dataclass
-class Run:
-    """All that one run made: filled step by step, read by the page and by the text summary.
-
-    `evidence` is what the numbers rest on (`paperlib.profiles.Profile.evidence`), `values` are all settings of the profile
-    (`paperlib.profiles.names`).
-    """
-
-    profile: str
-    evidence: str = "simulation"
-    artefacts: list[Artefact] = field(default_factory=list)
-    claims: list[ClaimResult] = field(default_factory=list)
-    notebooks: list["NotebookRun"] = field(default_factory=list)
-    settings: tuple[str, ...] = ()
-    values: Mapping[str, Any] = field(default_factory=dict)
-    seconds: dict[str, float] = field(default_factory=dict)
-    peak_memory: int = 0
-
-    @property
-    def warning(self) -> str:
-        """What a reader must know about the numbers; empty for real data."""
-        return WARNINGS.get(self.evidence, "")
-
-    @property
-    def failures(self) -> list[str]:
-        """One sentence per failed notebook."""
-        return [run.error for run in self.notebooks if run.error]
-
-    @contextmanager
-    def timed(self, step: str) -> Iterator[None]:
-        """Add the block's wall time to `seconds[step]`."""
-        start = time.perf_counter()
-        try:
-            yield
-        finally:
-            self.seconds[step] = self.seconds.get(step, 0.0) + time.perf_counter() - start
-
-
 def write_table(number: int, profile: Profile, folder: Path) -> Artefact:
     """Compute table `number` and write it into `folder`."""
     data = regenerate.table(number, profile)
@@ -170,7 +100,9 @@ def write_figure(number: int, profile: Profile, folder: Path) -> Artefact:
     with atomic_write(csv, "w") as file:
         file.write(figure_frame(data).to_csv(index=False, float_format="%.6f", lineterminator="\n"))
     titles = {1: "Figure 1: images and their saliency maps", 2: "Figure 2: quality prediction on masked images"}
-    return Artefact(f"fig{number}", titles[number], (*files, csv), html=_numbers(data), alt=describe(data), csv=csv.name)
+    return Artefact(
+        f"fig{number}", titles[number], (*files, csv), html=figure_numbers(data), alt=describe(data), csv=csv.name
+    )
 
 
 def _drawings(number: int) -> dict[str, Callable[[Any], figures.PaperFigure]]:
@@ -225,8 +157,8 @@ def _coarse(values: np.ndarray) -> np.ndarray:
     return np.array([[cell.mean() for cell in row] for row in parts])
 
 
-def _numbers(data: Figure1Data | Figure2Data) -> str:
-    """The numbers behind a figure as a table."""
+def figure_numbers(data: Figure1Data | Figure2Data) -> str:
+    """The numbers behind a figure as a table, in HTML."""
     return _agreement_html(data) if isinstance(data, Figure1Data) else _curves_html(data)
 
 

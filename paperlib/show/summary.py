@@ -21,18 +21,8 @@ from paperlib.paths import atomic_write
 
 if TYPE_CHECKING:
     from paperlib.experiments.artefacts import ClaimResult
-    from paperlib.show.report import Run
+    from paperlib.show.run import Run
 
-WARNINGS = {
-    "simulation": (
-        "Simulation: all numbers here come from a small generated world with simulated observers and assessors. They test "
-        "the pipeline and show the mechanism; they are no evidence about people."
-    ),
-    "stand-ins": (
-        "Rehearsal: generated pictures in the official layouts of the data sets, and networks with random weights. The "
-        "numbers mean nothing; they show that every step of the paper's run works."
-    ),
-}
 _MARKER = re.compile(r"<!-- generated:(?P<name>[\w-]+) -->\n(?P<body>.*?)<!-- /generated:(?P=name) -->", re.DOTALL)
 _CONTROL = "control"
 _UNIFORM = "control, uniform observers"
@@ -97,7 +87,7 @@ def to_json(value: Any, indent: int | None = 2) -> str:
     return json.dumps(_plain(value), indent=indent, ensure_ascii=False, allow_nan=False) + "\n"
 
 
-def claims_over_seeds(parts: Mapping[str, Mapping[str, pd.Series]]) -> pd.DataFrame:
+def claims_over_seeds(parts: Mapping[str, dict[str, pd.Series]]) -> pd.DataFrame:
     """Mean and spread over seeds of every quantity behind every claim.
 
     Args:
@@ -201,10 +191,6 @@ def _plain(value: Any) -> Any:
     if isinstance(value, float) and not math.isfinite(value):
         return None
     return value
-
-
-def _mean_sd(mean: float, sd: float) -> str:
-    return number(mean) if math.isnan(sd) else f"{number(mean)} ± {number(sd)}"
 
 
 def _claims_md(table: pd.DataFrame) -> str:

@@ -148,7 +148,7 @@ def to_frame(table: TableData, formatted: bool = True) -> pd.DataFrame:
     _validate(table)
     rows = _rows(table)
     index = pd.MultiIndex.from_tuples([(row.section, row.label) for row in rows], names=["Type", "Method"])
-    columns: dict[tuple[str, str, str], list[str] | list[float]] = {}
+    columns: dict[tuple[str, str, str], Sequence[str | float]] = {}
     for position, column in enumerate(table.columns):
         cells = [row.cells[position] for row in rows]
         name = (_dataset(column.dataset), column.heading)
@@ -334,7 +334,7 @@ def _number_notes(rows: Sequence[_Row], cells: Sequence[Cell]) -> list[str]:
     return sentences
 
 
-def save_table(table: TableData, folder: str | Path) -> tuple[Path, Path, Path]:
+def save_table(table: TableData, folder: str | Path) -> tuple[Path, ...]:
     """Write `<name>.csv`, `<name>.md` and `<name>.tex` into `folder`, each at once or not at all.
 
     Returns:
@@ -388,8 +388,8 @@ def _cells(table: TableData) -> dict[tuple[str, str, str, str], Cell]:
     keys = table.cells[_KEY].itertuples(index=False, name=None)
     alike = table.cells["alike"].astype(bool) if "alike" in table.cells else [False] * len(table.cells)
     return {
-        key: Cell(*values, int(rank), bool(same), n)
-        for key, values, rank, same, n in zip(keys, numbers, ranks, alike, counts, strict=True)
+        key: Cell(value, sd, low, high, published, int(rank), bool(same), n)
+        for key, (value, sd, low, high, published), rank, same, n in zip(keys, numbers, ranks, alike, counts, strict=True)
     }
 
 

@@ -252,7 +252,7 @@ def _get_weights(found: Found, profile: "Profile", root: Path, hosts: _Hosts) ->
         return Outcome(found, "to be trained", "\n".join(instructions(item, profile)))
     dropped = _dropped(item, root)
     if dropped is not None:
-        target = Path(profile.weights_root, item.file.name)  # type: ignore[union-attr]
+        target = Path(profile.weights_root, dropped.name)
         _move(dropped, target)
         return _checked(item, profile, "picked up")
     if item.source is None:

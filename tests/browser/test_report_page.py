@@ -15,6 +15,7 @@ from paperlib.experiments.artefacts import Column, TableData
 from paperlib.profiles import Profile
 from paperlib.show import report
 from paperlib.show.notebooks import NotebookRun
+from paperlib.show.run import Run
 from tests.browser.conftest import LAPTOP, PHONE
 from tests.unit import cli_samples
 
@@ -58,7 +59,7 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> str:
     """Where the page of a whole run lies; one notebook of it failed."""
     root = tmp_path_factory.mktemp("report")
     profile = profiles.load()
-    run = report.Run("demo", seconds={"computing": 61.0}, peak_memory=2**30, values=profiles.names(profile))
+    run = Run("demo", seconds={"computing": 61.0}, peak_memory=2**30, values=profiles.names(profile))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(experiments, "table", table)
         patch.setattr(experiments, "figure", cli_samples.figure)

@@ -38,6 +38,9 @@ case "$1 ${2:-}" in
     [ "${FAKE_UV:-0}" = 0 ] || exit "$FAKE_UV"
     sleep "${FAKE_SECONDS:-0}"
     touch "$here/installed" ;;
+"-m ruff" | "-m mypy")
+    echo "${*:2}" >>"$FAKE_LOG"
+    [ "${*:2}" != "${FAKE_FINDING:-}" ] || exit 1 ;;
 "-m paperlib" | "-m pytest")
     echo "$2" >>"$FAKE_LOG"
     echo "$2: ${*:3}"
@@ -151,6 +154,7 @@ def told(run: "subprocess.CompletedProcess[str]", *parts: str) -> None:
 
 
 MADE = ["venv", "pip --version", "pip install uv", "uv"]
+CHECKS = ["ruff check .", "ruff format --check .", "mypy"]
 
 
 # ---------------------------------------------------------------------------------------------- the usual starts
@@ -212,20 +216,23 @@ def test_a_link_to_the_script_finds_the_repository(machine: Machine) -> None:
 
 
 @pytest.mark.parametrize(
-    ("arguments", "prepared", "pytest_arguments"),
+    ("arguments", "first", "pytest_arguments"),
     [
-        ([], True, "tests notebooks"),
-        (["-x", "-q"], True, "tests notebooks -x -q"),
-        (["tests/unit", "-k", "ssim"], False, "tests/unit -k ssim"),
-        (["tests/notebooks/test_tolerance.py"], False, "tests/notebooks/test_tolerance.py"),
-        (["notebooks/00_start_here.ipynb"], True, "notebooks/00_start_here.ipynb"),
-        (["tests/unit", "notebooks"], True, "tests/unit notebooks"),
+        ([], [*CHECKS, "paperlib"], "tests notebooks"),
+        (["-x", "-q"], [*CHECKS, "paperlib"], "tests notebooks -x -q"),
+        (["tests/unit", "-k", "ssim"], [], "tests/unit -k ssim"),
+        (["tests/notebooks/test_tolerance.py"], [], "tests/notebooks/test_tolerance.py"),
+        (["notebooks/00_start_here.ipynb"], ["paperlib"], "notebooks/00_start_here.ipynb"),
+        (["tests/unit", "notebooks"], ["paperlib"], "tests/unit notebooks"),
     ],
 )
-def test_tests_are_one_pytest_session(machine: Machine, arguments: list[str], prepared: bool, pytest_arguments: str) -> None:
+def test_tests_are_one_pytest_session(
+    machine: Machine, arguments: list[str], first: list[str], pytest_arguments: str
+) -> None:
     machine.environment(machine.root / ".venv")
     run = machine.run("test", *arguments)
-    assert machine.called() == ["paperlib", "pytest"][not prepared :]
+    assert machine.called() == [*first, "pytest"]
+    prepared = "paperlib" in first
     assert ("paperlib: prepare --profile demo" in run.stdout) == prepared
     assert f"pytest: --nbval --nbval-current-env {pytest_arguments}\n" in run.stdout
     assert run.stdout.count(f"cwd: {machine.root}\n") == 1 + prepared
@@ -236,7 +243,15 @@ def test_failed_tests_and_failed_preparation_give_their_status(machine: Machine)
     assert machine.run("test", "tests", FAKE_STATUS="1").returncode == 1
     machine.called()
     assert machine.run("test", FAKE_STATUS="2").returncode == 2
-    assert machine.called() == ["paperlib"]
+    assert machine.called() == [*CHECKS, "paperlib"]
+
+
+@pytest.mark.parametrize("check", CHECKS)
+def test_a_finding_in_the_code_is_told_and_no_test_is_run(machine: Machine, check: str) -> None:
+    machine.environment(machine.root / ".venv")
+    told(machine.run("test", FAKE_FINDING=check), f"no test was run, because the code did not pass: {check};")
+    assert machine.called() == CHECKS
+    assert machine.run("test", "tests", FAKE_FINDING=check).returncode == 0
 
 
 @pytest.mark.parametrize("closed", ["<&-", "<&- 2>&-", "<&- >&-"])

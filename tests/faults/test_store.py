@@ -103,6 +103,12 @@ def wait_for(condition: Callable[[], bool]) -> None:
         time.sleep(0.002)
 
 
+def wait_for_steps(steps: int, diary: Path, process: BaseProcess) -> None:
+    """Until so many more steps are in the diary, or the process has ended."""
+    target = len(lines(diary)) + steps
+    wait_for(lambda: len(lines(diary)) >= target or not process.is_alive())
+
+
 def outcome(results: dict[str, Result]) -> pd.DataFrame:
     """All rows, but for the time that they took."""
     return pd.concat([result.rows for result in results.values()], ignore_index=True).drop(columns="seconds")
@@ -135,8 +141,7 @@ def test_a_killed_run_ends_with_the_rows_of_an_undisturbed_one(
     hits = 0
     for _ in range(kills):
         process = start(units, root, workers)
-        target = len(lines(diary)) + moments.randint(0, STEPS)
-        wait_for(lambda: len(lines(diary)) >= target or not process.is_alive())
+        wait_for_steps(moments.randint(0, STEPS), diary, process)
         time.sleep(moments.uniform(0.0, 0.03))
         hits += process.is_alive()
         process.kill()

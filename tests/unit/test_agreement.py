@@ -7,8 +7,7 @@ import numpy as np
 import pytest
 from scipy.stats import kendalltau, pearsonr, rankdata, spearmanr
 
-from paperlib.metrics.agreement import Agreement, compare_pairs, per_image, rank_intervals, summarise
-from paperlib.metrics.inference import holm, paired_p
+from paperlib.metrics.agreement import Agreement, per_image, rank_intervals, summarise
 
 RATES = np.repeat([0.08, 0.12, 0.16], 4)
 METHODS, IMAGES = 5, 7
@@ -138,36 +137,6 @@ def test_a_method_without_images_or_with_one() -> None:
     assert single["n"] == 1 and single["value"] == 0.5 and np.isnan([single["sd"], single["low"]]).all()
 
 
-def test_pairs_are_tested_as_one_by_one(found: Agreement) -> None:
-    names = list("abcde")
-    rows = compare_pairs(names, found.srocc, n_resamples=500, seed=3)
-    assert [(row["first"], row["second"]) for row in rows] == list(combinations(names, 2))
-    p = []
-    for row in rows:
-        difference = found.srocc[names.index(row["first"])] - found.srocc[names.index(row["second"])]
-        p.append(paired_p(difference, 500, 3))
-        assert row["difference"] == pytest.approx(difference.mean())
-        assert row["low"] <= row["difference"] <= row["high"]
-    np.testing.assert_array_equal([row["p"] for row in rows], p)
-    np.testing.assert_array_equal([row["p_holm"] for row in rows], holm(p))
-    assert [row["survives"] for row in rows] == [value <= 0.05 for value in holm(p)]
-
-
-def test_pairs_are_compared_on_common_images() -> None:
-    values = np.array([[1.0, 2, 3, np.nan], [0, np.nan, 1, 5], [np.nan, np.nan, np.nan, 4]])
-    rows = compare_pairs(list("abc"), values, n_resamples=10)
-    assert [row["n"] for row in rows] == [2, 0, 1]
-    assert rows[0]["difference"] == 1.5 and np.isnan(rows[1]["p"]) and not rows[1]["survives"]
-
-
-def test_a_clear_difference_can_survive_among_the_pairs_of_fifty_methods() -> None:
-    values = np.random.default_rng(0).normal(size=(50, 20))
-    values[0] += 100
-    rows = compare_pairs([str(k) for k in range(50)], values)
-    assert len(rows) == 1225
-    assert all(row["survives"] for row in rows[:49]) and np.mean([row["survives"] for row in rows[49:]]) < 0.01
-
-
 # ---- ranks ----------------------------------------------------------------------------------------------------------
 def test_ranks_beside_a_loop(found: Agreement) -> None:
     seed, n = 5, 300
@@ -206,11 +175,8 @@ def test_what_cannot_be_ranked_or_compared() -> None:
         lambda: rank_intervals(np.ones((2, 3)), 0),
         lambda: rank_intervals(np.ones((2, 3)), confidence=1),
         lambda: rank_intervals(np.full((2, 3), np.inf)),
-        lambda: compare_pairs(["a"], [[1.0, 2]]),
-        lambda: compare_pairs(["a", "a"], values),
-        lambda: compare_pairs(["a", "b"], values, alpha=0),
-        lambda: compare_pairs(["a", "b"], values, n_resamples=0),
         lambda: summarise(["a"], values),
+        lambda: summarise(["a", "a"], values),
     ):
         with pytest.raises(ValueError, match="expected"):
             attempt()

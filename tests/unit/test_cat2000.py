@@ -1,17 +1,16 @@
-"""CAT2000: the official layout, what must be skipped, and the grey bars."""
+"""CAT2000: the official layout, and what must be skipped."""
 
 import shutil
 from collections.abc import Callable
 from pathlib import Path
 
-import cv2
 import numpy as np
 import pytest
 from PIL import Image
 from scipy import ndimage
 from scipy.io import loadmat, savemat
 
-from paperlib.datasets.cat2000 import CATEGORIES, Cat2000Record, content_box, open_cat2000
+from paperlib.datasets.cat2000 import CATEGORIES, Cat2000Record, open_cat2000
 from paperlib.datasets.files import UnusableFile, has_rotation
 from paperlib.datasets.gaze import check, fixation_map, open_gaze
 from paperlib.datasets.standins import write_cat2000
@@ -158,49 +157,3 @@ def test_pictures_of_another_size(root: Path) -> None:
     Image.new("RGB", (960, 540)).save(root / "trainSet" / "Stimuli" / "Action" / "001.jpg")
     with pytest.raises(PaperlibError, match=r"1 of 18 CAT2000 files .* Action/001.jpg \(960x540 pixels, expected 1920"):
         open_cat2000(root)
-
-
-# ---- the grey bars --------------------------------------------------------------------------------------------------
-def framed(box: tuple[int, int, int, int], grey: int = 126, quality: int = 85) -> np.ndarray:
-    """Noise inside `box`, grey around it, as read from a JPEG."""
-    rng = np.random.default_rng(0)
-    frame = np.full((270, 480, 3), grey, np.uint8)
-    top, bottom, left, right = box
-    frame[top:bottom, left:right] = rng.integers(0, 256, (bottom - top, right - left, 3))
-    return cv2.imdecode(cv2.imencode(".jpg", frame, [cv2.IMWRITE_JPEG_QUALITY, quality])[1], cv2.IMREAD_COLOR)
-
-
-@pytest.mark.parametrize(
-    "box", [(0, 270, 0, 480), (0, 270, 60, 420), (0, 270, 61, 418), (32, 238, 0, 480), (35, 236, 47, 434)]
-)
-def test_content_box_finds_bars_to_within_a_jpeg_block(box: tuple[int, int, int, int]) -> None:
-    found = np.array(content_box(framed(box)))
-    assert abs(found - box).max() <= 15
-    assert (found[[0, 2]] <= np.array(box)[[0, 2]]).all() and (found[[1, 3]] >= np.array(box)[[1, 3]]).all()
-
-
-@pytest.mark.parametrize(
-    ("image", "why"),
-    [
-        (framed((0, 270, 60, 420), grey=255), "a white margin is a drawing's"),
-        (framed((0, 270, 60, 420), grey=10), "a black margin is the night"),
-        (framed((40, 270, 0, 480)), "one bar alone is the sky"),
-        (framed((20, 170, 0, 480)), "bars are centred"),
-        (np.full((90, 160, 3), 126, np.uint8), "a uniform picture has no bars"),
-    ],
-)
-def test_what_is_no_bar(image: np.ndarray, why: str) -> None:
-    assert content_box(image) == (0, image.shape[0], 0, image.shape[1]), why
-
-
-def test_content_box_refuses_other_arrays() -> None:
-    with pytest.raises(ValueError, match=r"\(h, w, 3\) uint8"):
-        content_box(np.zeros((4, 4), np.uint8))
-
-
-def test_content_masks_of_the_stand_ins(official: Path) -> None:
-    shares = [record.load_content_mask().mean() for record in open_cat2000(official, categories=["Action"]).records]
-    np.testing.assert_allclose(shares, [1, 1440 / 1920, (1080 - 256) / 1080], atol=0.03)
-    for record in open_cat2000(official).records:
-        mask, points = record.load_content_mask(), record.load_fixations()
-        assert mask[points[:, 0], points[:, 1]].all()

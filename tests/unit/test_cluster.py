@@ -183,7 +183,7 @@ def test_other_code_on_a_worker_is_refused(nodes: Any, toys: str, results: Resul
     module = folder_of(toys) / "toys_edited.py"
     module.write_text(TOY)
     unit = unit_maker("toys_edited", tmp_path)("a")
-    unit.key
+    assert unit.key
     module.write_text(TOY + "\nX = 1\n")
     with pytest.raises(ComputationError, match=r"another version of toys_edited than .* PAPERLIB_RAY_SHIP_CODE=1"):
         run([unit], results, title="t")

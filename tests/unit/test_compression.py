@@ -14,7 +14,7 @@ from paperlib.engine.units import Result
 from paperlib.experiments import compression as door
 from paperlib.experiments import world_compression as compression
 from paperlib.experiments.world_compression import block_gaze, claim_parts, preset_order, table, weight_maps
-from paperlib.profiles import load
+from paperlib.profiles import Profile, load
 
 
 @pytest.fixture(scope="module")
@@ -50,7 +50,10 @@ def test_units_are_named_and_shared(profile, monkeypatch):
     assert {f"agreement/{kind}/seed{seed}" for kind in ("saliency", "uniform") for seed in (0, 1)} <= set(names)
     again = compression.units(load("demo", seeds=2))
     assert [unit.identity for unit in again] == [unit.identity for unit in units]
-    coding = lambda changed: compression.units(changed)[-1].identity
+
+    def coding(changed: Profile) -> str:
+        return compression.units(changed)[-1].identity
+
     assert coding(load("demo", bpps=(0.3, 0.4, 0.5))) != coding(profile)
     assert coding(load("demo", assessors=100)) == coding(profile)
     uniform = compression.units(load("demo", seeds=1, observers="uniform"))

@@ -127,13 +127,17 @@ def test_bootstrap_takes_any_statistic_and_repeats_with_its_seed() -> None:
     assert bootstrap_interval([3.0, 3.0, 3.0], 0) == (3.0, 3.0)
 
 
-def test_bootstrap_in_chunks_has_as_many_draws(monkeypatch: pytest.MonkeyPatch) -> None:
-    from paperlib.metrics import correlation
+def test_bootstrap_in_chunks_has_as_many_draws() -> None:
+    draws = []
 
-    monkeypatch.setattr(correlation, "_CHUNK_VALUES", 70)
-    draws = [len(rows) for rows in correlation._resamples(10, 25, 0)]
-    assert draws == [7, 7, 7, 4]
-    assert bootstrap_interval(np.arange(10.0), 0, n_boot=25)[0] < 4.5
+    def counted(resamples: np.ndarray, axis: int) -> np.ndarray:
+        draws.append(len(resamples))
+        return resamples.mean(axis)
+
+    values = np.arange(30_000.0)
+    low, high = bootstrap_interval(values, 0, statistic=counted, n_boot=150)
+    assert sum(draws) == 150 and len(draws) > 1, "all at once would be 4.5 million values"
+    assert low < values.mean() < high
 
 
 def test_srocc_interval_equals_ranking_every_resample() -> None:

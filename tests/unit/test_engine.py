@@ -156,7 +156,7 @@ def test_parameters_may_have_any_name() -> None:
 
 def test_pickled_unit_is_equal_and_looks_at_the_code_itself(make: Callable[..., Unit]) -> None:
     unit = make("b", needs=[make("a")], cost=3.0)
-    unit.key
+    assert unit.key
     copy = pickle.loads(pickle.dumps(unit))
     assert copy == unit
     assert copy.cost == unit.cost
@@ -325,7 +325,7 @@ def test_messages_and_bars_are_in_no_key() -> None:
 
 def test_missing_module_is_named() -> None:
     with pytest.raises(PaperlibError, match="no_such_module"):
-        Unit.of("toys", "a", "no_such_module:f").key
+        _ = Unit.of("toys", "a", "no_such_module:f").key
 
 
 # --------------------------------------------------------------------------------------------------------------- run
@@ -471,7 +471,7 @@ def test_a_new_version_replaces_the_old_one_when_it_is_there(
 
 def test_code_edited_during_a_run_is_not_stored(make: Callable[..., Unit], results: ResultStore, tmp_path: Path) -> None:
     unit = make("a")
-    unit.key
+    assert unit.key
     module = tmp_path / f"toy_{tmp_path.name}.py"
     module.write_text(module.read_text() + "\nX = 1\n")
     with pytest.raises(PaperlibError, match=f"{module.stem} changed on disk"):

@@ -69,11 +69,10 @@ def test_exhaustive_halves_find_the_heaviest_and_the_lightest(images):
     np.testing.assert_allclose(halves.whole, (levels * WEIGHTS).sum((1, 2)))
     np.testing.assert_allclose(halves.scores, np.einsum("mrc,nrc->nm", halves.kept, levels * WEIGHTS))
     heaviest = half_image.masked_cells(levels * WEIGHTS, 6, "MoRF")
-    np.testing.assert_array_equal(halves.closest, heaviest)
-    lost = np.abs(halves.scores - halves.whole[:, None]).max(1)
-    kept = (levels * WEIGHTS * halves.farthest).sum((1, 2))
-    np.testing.assert_allclose(halves.whole - kept, lost)
-    assert not halves.farthest[:, 1, 1].any() and not halves.farthest[:, 2, 1].any()
+    lost = np.abs(halves.scores - halves.whole[:, None])
+    np.testing.assert_array_equal(halves.kept[lost.argmin(1)], heaviest)
+    lightest = halves.kept[lost.argmax(1)]
+    assert not lightest[:, 1, 1].any() and not lightest[:, 2, 1].any()
 
 
 def test_pooling_by_hand():
@@ -111,16 +110,6 @@ def test_masked_cells_by_hand():
         [0, 0, 0, 1],
         [0, 0, 0, 0],
     ], "equal ones in reading order"
-
-
-def test_controls():
-    central = half_image.masked_cells(half_image.center_importance(2), 6, "LeRF")
-    assert (~central).astype(int).tolist() == [[[0, 1, 1, 0]] * 3] * 2, "the two columns in the middle stay"
-    random = half_image.random_importance(4000, np.random.default_rng(0))
-    assert random.shape == (4000, 3, 4)
-    kept = ~half_image.masked_cells(random, 6, "LeRF")
-    np.testing.assert_allclose(kept.mean(0), 0.5, atol=0.04)
-    np.testing.assert_array_equal(random[:2], half_image.random_importance(4000, np.random.default_rng(0))[:2])
 
 
 PICTURES = np.zeros((1, 6, 8, 3), np.uint8)

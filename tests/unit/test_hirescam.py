@@ -379,6 +379,8 @@ def test_every_place_has_a_value_also_where_no_view_sees_it(network, images):
     for one in views:
         average.add(one, 1 - middle)
     assert (average.maps()[0, [0, 0, -1, -1], [0, -1, 0, -1]] > 0.99).all()
+    with pytest.raises(ValueError, match="at least one pass"):
+        smoothing.Average((48, 64)).maps()
 
 
 @pytest.mark.parametrize("name", ["test_resnet", "mobilenetv3_small_050"])

@@ -51,10 +51,7 @@ def statistics_of(maps, densities, prior: GaussianPrior) -> TransformStatistics:
 
 @pytest.fixture(scope="module")
 def by_quadprog() -> Callable[[np.ndarray, np.ndarray], np.ndarray]:
-    try:
-        import quadprog  # noqa: F401
-    except ImportError:
-        pytest.skip("quadprog is not installed")
+    pytest.importorskip("quadprog", reason="quadprog is not installed")
     from tests.benchmarks import bench_map_transform
 
     return bench_map_transform.by_quadprog

@@ -32,11 +32,14 @@ def parameters_cell(source: str = PARAMETERS) -> nbformat.NotebookNode:
     return new_code_cell(source, metadata={"tags": ["parameters"]})
 
 
+def shown(out: nbformat.NotebookNode) -> str:
+    return out.get("text", out.get("data", {}).get("text/plain", ""))
+
+
 def texts(path: Path) -> list[str]:
     """What each code cell printed or showed."""
     cells = [cell for cell in nbformat.read(path, 4).cells if cell.cell_type == "code"]
-    text = lambda out: out.get("text", out.get("data", {}).get("text/plain", ""))
-    return ["".join(map(text, cell.outputs)) for cell in cells]
+    return ["".join(map(shown, cell.outputs)) for cell in cells]
 
 
 @pytest.fixture

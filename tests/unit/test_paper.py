@@ -85,9 +85,9 @@ def test_section_is_the_papers_type_of_that_table() -> None:
 
 def test_the_published_tables_cannot_be_changed() -> None:
     with pytest.raises(TypeError):
-        paper.TABLE1[0].values["salicon", "NSS"] = 1.0  # type: ignore[index]
+        paper.TABLE1[0].values["salicon", "NSS"] = 1.0
     with pytest.raises(TypeError):
-        paper.METHODS["mine"] = paper.look("mine")  # type: ignore[index]
+        paper.METHODS["mine"] = paper.look("mine")
 
 
 def test_every_method_of_the_tables_has_one_look() -> None:

@@ -17,8 +17,10 @@ from PIL import Image
 
 from paperlib import experiments, paths, profiles
 from paperlib.errors import PaperlibError
+from paperlib.experiments.artefacts import Figure1Data
 from paperlib.show import report, summary, tables
 from paperlib.show.notebooks import NotebookRun
+from paperlib.show.run import WARNINGS, Artefact, Run
 
 VOID = {"meta", "link", "img", "br", "hr", "input", "col", "source"}
 
@@ -51,13 +53,11 @@ class Page(HTMLParser):
 
 
 @pytest.fixture(scope="module")
-def written(tmp_path_factory: pytest.TempPathFactory) -> tuple[report.Run, Path]:
+def written(tmp_path_factory: pytest.TempPathFactory) -> tuple[Run, Path]:
     """A whole run with made-up results, one notebook of it failed, and its page."""
     root = tmp_path_factory.mktemp("root")
     profile = profiles.load()
-    run = report.Run(
-        "demo", seconds={"computing": 1.25, "notebooks": 61.0}, peak_memory=3 * 2**29, values=profiles.names(profile)
-    )
+    run = Run("demo", seconds={"computing": 1.25, "notebooks": 61.0}, peak_memory=3 * 2**29, values=profiles.names(profile))
     with pytest.MonkeyPatch.context() as patch:
         for name in ("table", "figure"):
             patch.setattr(experiments, name, getattr(cli_samples, name), raising=False)
@@ -75,7 +75,7 @@ def written(tmp_path_factory: pytest.TempPathFactory) -> tuple[report.Run, Path]
 
 
 @pytest.fixture(scope="module")
-def page(written: tuple[report.Run, Path]) -> Page:
+def page(written: tuple[Run, Path]) -> Page:
     return Page(written[1].read_text("utf-8"))
 
 
@@ -84,7 +84,7 @@ def content(uri: str) -> bytes:
     return base64.b64decode(uri.partition(";base64,")[2], validate=True)
 
 
-def test_the_page_loads_nothing_from_outside(written: tuple[report.Run, Path], page: Page) -> None:
+def test_the_page_loads_nothing_from_outside(written: tuple[Run, Path], page: Page) -> None:
     assert not page.all("link", "iframe", "object", "embed", "base")
     assert all("src" not in script for script in page.all("script"))
     for attributes in page.all("img", "source", "video", "audio"):
@@ -97,7 +97,7 @@ def test_the_page_loads_nothing_from_outside(written: tuple[report.Run, Path], p
     assert written[1].stat().st_size < 3_000_000
 
 
-def test_every_picture_says_what_it_shows_and_is_the_file(written: tuple[report.Run, Path], page: Page) -> None:
+def test_every_picture_says_what_it_shows_and_is_the_file(written: tuple[Run, Path], page: Page) -> None:
     pictures, narrow = page.all("img"), page.all("source")
     assert len(pictures) == 3 and len(narrow) == 2
     assert pictures[0]["alt"].endswith('one row per kind: Ground truth, GradCAM "quoted".')
@@ -118,13 +118,15 @@ def test_a_heavy_picture_is_held_as_jpeg(tmp_path: Path) -> None:
     noisy = ramps + np.random.default_rng(0).normal(0, 4, (400, 600, 3)) + 20
     Image.fromarray(noisy.clip(0, 255).astype(np.uint8)).save(tmp_path / "heavy.png")
     assert (tmp_path / "heavy.png").stat().st_size > report.HEAVY_PICTURE
-    uri = report._picture_uri(tmp_path / "heavy.png")
+    run = Run("demo", artefacts=[Artefact("fig1", "Figure 1: noise", (tmp_path / "heavy.png",), alt="noise")])
+    page = Page(report.write_report(run, tmp_path / "report").read_text("utf-8"))
+    (uri,) = [picture["src"] for picture in page.all("img")]
     assert uri.startswith("data:image/jpeg") and len(content(uri)) < report.HEAVY_PICTURE
     with Image.open(io.BytesIO(content(uri))) as picture:
         assert np.abs(np.asarray(picture, float) - noisy).mean() < 4
 
 
-def test_figures_come_with_their_versions_and_data(written: tuple[report.Run, Path], page: Page) -> None:
+def test_figures_come_with_their_versions_and_data(written: tuple[Run, Path], page: Page) -> None:
     first, second = written[0].artefacts[3:]
     names = ["fig2", "fig2_column", "fig2_extended"]
     files = [f"{name}.{kind}" for name in names for kind in ("png", "pdf")] + ["fig2.csv"]
@@ -135,7 +137,7 @@ def test_figures_come_with_their_versions_and_data(written: tuple[report.Run, Pa
     assert first.data.name == "fig1.csv" and second.data.name == "fig2.csv"
 
 
-def test_data_are_in_the_page_and_beside_it(written: tuple[report.Run, Path], page: Page) -> None:
+def test_data_are_in_the_page_and_beside_it(written: tuple[Run, Path], page: Page) -> None:
     kept = {link["download"]: content(link["href"]) for link in page.all("a") if "download" in link}
     assert list(kept) == ["fig1.csv", "fig2.csv", "table1.csv", "table2.csv", "table3.csv"]
     for artefact in written[0].artefacts:
@@ -161,11 +163,13 @@ def test_the_data_of_figure_1_are_means_over_a_grid() -> None:
     )
     np.testing.assert_allclose(one, data.rows["Ground truth"][1])
     large = np.arange(24 * 48, dtype=float).reshape(24, 48)
-    np.testing.assert_allclose(report._coarse(large), large.reshape(6, 4, 12, 4).mean((1, 3)))
-    assert report._coarse(np.ones((1, 500))).shape == (1, 12)
+    images = [np.zeros((*shape, 3), np.uint8) for shape in ((24, 48), (1, 500))]
+    coarse = report.figure_frame(Figure1Data(images, {"Ground truth": [large, np.ones((1, 500))]}, ()))
+    np.testing.assert_allclose(coarse["value"][:72], large.reshape(6, 4, 12, 4).mean((1, 3)).ravel())
+    assert len(coarse) == 6 * 12 + 1 * 12
 
 
-def test_links_lead_to_files_that_are_there(written: tuple[report.Run, Path], page: Page) -> None:
+def test_links_lead_to_files_that_are_there(written: tuple[Run, Path], page: Page) -> None:
     anchors = {attributes["id"] for _, attributes in page.tags if "id" in attributes}
     links = [link["href"] for link in page.all("a")]
     assert "../notebooks/03a_extracting.html" in links
@@ -187,7 +191,7 @@ def test_the_page_is_well_formed_and_has_one_outline(page: Page) -> None:
 
 def test_the_page_tells_what_is_simulated_what_holds_and_what_failed(page: Page) -> None:
     words = " ".join(" ".join(page.words).split())
-    assert report.WARNINGS["simulation"] in words
+    assert WARNINGS["simulation"] in words
     assert words.index("Simulation:") < words.index("Claims of the paper")
     assert "Words of the <paper>." in words
     assert "✓ holds" in words
@@ -196,7 +200,7 @@ def test_the_page_tells_what_is_simulated_what_holds_and_what_failed(page: Page)
     assert "0.541" in words, "the paper's number stands beside ours"
 
 
-def test_print_and_dark_screens_are_thought_of(written: tuple[report.Run, Path]) -> None:
+def test_print_and_dark_screens_are_thought_of(written: tuple[Run, Path]) -> None:
     text = written[1].read_text("utf-8")
     assert "@media print" in text and "@page wide" in text
     assert "prefers-color-scheme: dark" in text
@@ -215,7 +219,7 @@ def luminance(colour: str) -> float:
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
-def test_text_stands_out_from_its_ground(written: tuple[report.Run, Path], theme: str) -> None:
+def test_text_stands_out_from_its_ground(written: tuple[Run, Path], theme: str) -> None:
     colours = themes(written[1].read_text("utf-8"))[theme]
     pairs = [(ink, ground) for ink in ("ink", "soft", "link", "yes", "no") for ground in ("paper", "tint")]
     for ink, ground in [*pairs, ("ink", "note")]:
@@ -268,7 +272,7 @@ def test_every_number_has_interval_and_n_or_a_reason(page: Page) -> None:
 def test_curves_with_intervals_show_them() -> None:
     data = cli_samples.figure(2, profiles.load())
     bands = data.curves.assign(low=data.curves["srocc"] - 0.1, high=data.curves["srocc"] + 0.1)
-    html = report._numbers(type(data)(bands, data.unmasked))
+    html = report.figure_numbers(type(data)(bands, data.unmasked))
     (value,) = set(re.findall(r'data-value="([\d.]+)">0.840<small>\[0.740, 0.940\]</small></td>', html))
     assert float(value) == pytest.approx(0.84)
     assert "95 % bootstrap interval over pictures" in html and "No intervals" not in html
@@ -278,7 +282,7 @@ def test_agreement_of_maps_is_their_correlation() -> None:
     data = cli_samples.figure(1, profiles.load())
     one, other = (maps[0].ravel() for maps in data.rows.values())
     expected = pd.Series(one).corr(pd.Series(other))
-    value = float(re.findall(r'data-value="([^"]+)"', report._numbers(data))[0])
+    value = float(re.findall(r'data-value="([^"]+)"', report.figure_numbers(data))[0])
     assert value == pytest.approx(expected)
 
 
@@ -293,14 +297,12 @@ def test_the_page_tells_what_the_numbers_rest_on_and_how_they_were_made(page: Pa
 
 @pytest.mark.parametrize(("evidence", "words"), [("stand-ins", "random weights"), ("data", "as the data sets publish them")])
 def test_other_evidence_is_named(tmp_path: Path, evidence: str, words: str) -> None:
-    text = report.write_report(report.Run("other", evidence), tmp_path).read_text("utf-8")
+    text = report.write_report(Run("other", evidence), tmp_path).read_text("utf-8")
     assert words in text and "simulated" not in text
     assert not Page(text).open
 
 
-def test_summary_names_every_file_verdict_and_time(
-    written: tuple[report.Run, Path], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_summary_names_every_file_verdict_and_time(written: tuple[Run, Path], monkeypatch: pytest.MonkeyPatch) -> None:
     run, path = written
     monkeypatch.chdir(path.parents[2])
     text = summary.text_summary(run, path)

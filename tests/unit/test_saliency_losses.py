@@ -32,7 +32,9 @@ def by_definition(name: str, p: np.ndarray, q: np.ndarray) -> float:
 @pytest.mark.parametrize("name", sorted(SALIENCY_LOSSES))
 def test_equal_their_definitions(name: str, maps_and_density) -> None:
     maps, density = maps_and_density
-    expected = np.mean([by_definition(name, *pair) for pair in zip(maps.double().numpy(), density.double().numpy())])
+    expected = np.mean(
+        [by_definition(name, *pair) for pair in zip(maps.double().numpy(), density.double().numpy(), strict=True)]
+    )
     assert SALIENCY_LOSSES[name](maps, density).item() == pytest.approx(expected, abs=2e-5)
 
 

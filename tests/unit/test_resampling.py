@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from paperlib.metrics import inference
-from paperlib.metrics.inference import bootstrap_mean, compare_with, holm, paired_p
+from paperlib.metrics import resampling
+from paperlib.metrics.resampling import bootstrap_mean, compare_with, holm, paired_p
 
 
 def values(images: int = 40, seed: int = 0) -> np.ndarray:
@@ -87,7 +87,7 @@ def test_many_images_are_tested_as_by_scipy(shift: float) -> None:
 def test_the_exact_and_the_random_way_agree(monkeypatch: pytest.MonkeyPatch) -> None:
     sample = values(12) + 0.4
     exact = paired_p(sample)
-    monkeypatch.setattr(inference, "_EXACT_IMAGES", 0)
+    monkeypatch.setattr(resampling, "_EXACT_IMAGES", 0)
     assert 0.01 < exact < 0.6
     assert paired_p(sample, 40_000) == pytest.approx(exact, abs=4 * math.sqrt(exact / 40_000))
 
@@ -115,7 +115,7 @@ def test_results_do_not_depend_on_the_chunks_and_memory_stays_bounded(monkeypatc
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak < 40e6  # all resamples at once would be 40 MB each for draws and counts
-    monkeypatch.setattr(inference, "_CHUNK_VALUES", 70_001)
+    monkeypatch.setattr(resampling, "_CHUNK_VALUES", 70_001)
     np.testing.assert_allclose(bootstrap_mean(table, 1000), interval, rtol=0, atol=1e-15)
     np.testing.assert_array_equal(paired_p(table, 1000), p)
 

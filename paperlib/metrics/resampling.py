@@ -192,13 +192,13 @@ def _resampled_means(rows: NDArray[np.float64], n_resamples: int, seed: int) -> 
     return means / images + offset.T
 
 
-def _all_signs(images: int) -> Iterator[NDArray[np.float64]]:
+def _all_signs(images: int) -> Iterator[NDArray[np.floating]]:
     """All sign patterns with the last sign positive: the other half mirrors them and has the same |mean|."""
     numbers = np.arange(2 ** (images - 1))[:, None]
     yield 1.0 - 2.0 * (numbers >> np.arange(images) & 1)
 
 
-def _random_signs(images: int, n_resamples: int, seed: int) -> Iterator[NDArray[np.float64]]:
+def _random_signs(images: int, n_resamples: int, seed: int) -> Iterator[NDArray[np.floating]]:
     """Chunks of random sign patterns, together (n_resamples, images), the same for every size of chunk."""
     rng = np.random.default_rng(seed)
     words = -(-images // 64)

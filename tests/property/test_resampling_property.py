@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from paperlib.metrics.inference import bootstrap_mean, holm, paired_p
+from paperlib.metrics.resampling import bootstrap_mean, holm, paired_p
 
 TENTHS = st.integers(-100, 100).map(lambda value: value / 10)
 SAMPLES = st.integers(2, 20).flatmap(lambda count: arrays(np.float64, count, elements=TENTHS))
