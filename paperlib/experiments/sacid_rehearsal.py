@@ -12,7 +12,8 @@ from paperlib.datasets.clic_standins import write_clic
 from paperlib.datasets.sacid_standins import write_sacid
 from paperlib.engine.progress import say
 from paperlib.experiments.rehearsal import SEED
-from paperlib.models.iqa_methods import describe, random_files
+from paperlib.models.quality.methods import describe
+from paperlib.models.stand_ins.quality import random_files
 
 SEQUENCES, WITHOUT_REFERENCE = 3, 1
 """Twelve pictures each, seconds a picture for AHIQ and MANIQA; one published copy of SACID lacks 18 of 60 references."""
@@ -21,7 +22,7 @@ SIZE = (224, 288)
 
 def write_sacid_standins(data: Path, weights: Path, methods: Iterable[str]) -> None:
     """Write what is missing: the folders `data/sacid` and `data/clic2021`, and in `weights` the files of `methods`, which are those of
-    `paperlib.models.iqa_methods`.
+    `paperlib.models.quality.methods`.
 
     Files that are there are left alone: other methods may load them too.
     """

@@ -16,8 +16,6 @@ from torch import nn
 
 from paperlib.errors import PaperlibError
 from paperlib.models import msinet, transalnet
-from paperlib.models.tf_graph import write_constants
-from paperlib.paths import atomic_write
 
 SaliencyName = Literal["transalnet_res", "transalnet_dense", "msinet"]
 Recipe = Literal["github", "hugging_face"]
@@ -89,6 +87,7 @@ def load_saliency_network(
     _check_name(name)
     if recipe not in get_args(Recipe) or (recipe == "hugging_face" and name != "msinet"):
         raise ValueError(f"recipe must be github, or hugging_face for msinet; got {recipe!r} for {name}")
+    network: nn.Module
     if name == "msinet":
         network = msinet.load_msinet(file)
         prepare, restore = _MSINET_RECIPES[recipe]
@@ -96,31 +95,6 @@ def load_saliency_network(
         network = _load_transalnet(name, Path(file))
         prepare, restore = _prepare_transalnet, transalnet.restore
     return SaliencyNetwork(name, network.to(device), prepare, restore)
-
-
-def random_checkpoint(name: SaliencyName, folder: Path, seed: int) -> Path:
-    """Write a file in the official format, under the official name, with random weights; for rehearsals.
-
-    Args:
-        name: "transalnet_res", "transalnet_dense" or "msinet".
-        folder: where to write; made when missing.
-        seed: of all weights.
-
-    Returns:
-        The file, 100 MB (MSI-Net) or about 300 MB (TranSalNet).
-
-    Raises:
-        ValueError: unknown name.
-        OSError: the folder cannot be written or the disk is full.
-    """
-    _check_name(name)
-    file = Path(folder) / OFFICIAL_FILES[name]
-    if name == "msinet":
-        write_constants(msinet.random_constants(seed), file)
-    else:
-        with atomic_write(file) as stream:
-            torch.save(transalnet.random_state_dict(_variant(name), seed), stream)
-    return file
 
 
 def _check_name(name: str) -> None:
@@ -143,7 +117,7 @@ def _load_transalnet(name: SaliencyName, file: Path) -> transalnet.TranSalNet:
 
 
 def _prepare_transalnet(image: NDArray[np.uint8]) -> NDArray[np.float32]:
-    return transalnet.prepare(image) / np.float32(255)
+    return np.divide(transalnet.prepare(image), np.float32(255), dtype=np.float32)
 
 
 def _restore_card(saliency: NDArray[np.float32], size: tuple[int, int], quantise: bool) -> NDArray[np.float32]:

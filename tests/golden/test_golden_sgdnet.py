@@ -14,7 +14,7 @@ from test_golden_saliency_networks import Activation, base_image, check_weights,
 from torch import Tensor
 
 from paperlib.models import sgdnet
-from paperlib.models.inference import prepare as prepare_for_inference
+from paperlib.models.folding import prepare as prepare_for_inference
 from paperlib.models.sgdnet import SGDNet, load_sgdnet, sgdnet_from_weights
 
 TOLERANCE = {  # of the recipe that came with the golden outputs

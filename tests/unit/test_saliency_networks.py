@@ -15,7 +15,8 @@ from torch.nn import functional
 from paperlib.errors import PaperlibError
 from paperlib.models import msinet, saliency, tf_resize, transalnet
 from paperlib.models.msinet import MSINet, load_msinet
-from paperlib.models.saliency import SaliencyNetwork, load_saliency_network, random_checkpoint
+from paperlib.models.saliency import SaliencyNetwork, load_saliency_network
+from paperlib.models.stand_ins.saliency import random_checkpoint, random_constants
 from paperlib.models.tf_graph import write_constants
 from paperlib.models.transalnet import TranSalNet, load_transalnet
 
@@ -210,7 +211,7 @@ def test_a_gpu_gives_the_map_of_the_cpu(rehearsed: SaliencyNetwork) -> None:
 
 
 def test_random_weights_follow_the_seed() -> None:
-    one, same, other = (msinet.random_constants(seed) for seed in (1, 1, 2))
+    one, same, other = (random_constants(seed) for seed in (1, 1, 2))
     assert all(np.array_equal(one[name], same[name]) for name in one)
     assert not any(np.array_equal(one[name], other[name]) for name in one)
 
@@ -275,7 +276,7 @@ def test_half_precision_weights_become_single(tmp_path: Path, small_transalnet: 
 
 @pytest.fixture(scope="module")
 def constants() -> dict[str, np.ndarray]:
-    return msinet.random_constants(3)
+    return random_constants(3)
 
 
 @pytest.fixture

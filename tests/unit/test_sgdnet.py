@@ -12,8 +12,9 @@ from torch.nn import functional
 
 from paperlib.errors import PaperlibError
 from paperlib.models import sgdnet
-from paperlib.models.inference import prepare as prepare_for_inference
-from paperlib.models.sgdnet import SGDNet, load_sgdnet, random_weights, sgdnet_from_weights, weight_shapes
+from paperlib.models.folding import prepare as prepare_for_inference
+from paperlib.models.sgdnet import SGDNet, load_sgdnet, sgdnet_from_weights, weight_shapes
+from paperlib.models.stand_ins.sgdnet import random_checkpoint, random_weights
 
 SIGNATURE = b"\x89HDF\r\n\x1a\n"
 
@@ -362,7 +363,7 @@ def shaped(tmp_path: Path) -> Callable[..., Path]:
 
 @pytest.mark.parametrize("variant", ["none", "output"])
 def test_a_random_checkpoint_is_read_again(variant: sgdnet.Variant, weights: dict[str, np.ndarray], tmp_path: Path) -> None:
-    file = sgdnet.random_checkpoint(variant, tmp_path / "weights", seed=1)
+    file = random_checkpoint(variant, tmp_path / "weights", seed=1)
     assert file.name == sgdnet.OFFICIAL_FILES[variant] and file.read_bytes()[:8] == SIGNATURE
     with h5py.File(file, "r") as opened:
         layers = [name.decode() for name in opened["model_weights"].attrs["layer_names"]]
