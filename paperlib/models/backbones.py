@@ -120,7 +120,8 @@ def load_weights(module: nn.Module, file: Path) -> None:
 def create_tiny_backbone(pretrained: bool = True) -> Backbone:
     """The demo's backbone: timm's `test_resnet` up to stride 8 (48 channels), channels last.
 
-    Its weights come from naming the subjects of the micro-world, the analogue of ImageNet (`paperlib.experiments.pretraining`).
+    Its weights come from naming the subjects of the micro-world, the analogue of ImageNet
+    (`paperlib.experiments.pretraining`).
     """
     backbone = create_backbone(TINY, out_index=TINY_OUT_INDEX, weights=TINY_WEIGHTS if pretrained else None)
     return backbone.to(memory_format=torch.channels_last)

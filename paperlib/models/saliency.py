@@ -7,7 +7,7 @@ Preparation of the picture and restoration of the map are those of each network'
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Literal
 
 import numpy as np
 import torch
@@ -19,6 +19,8 @@ from paperlib.models import msinet, transalnet
 
 SaliencyName = Literal["transalnet_res", "transalnet_dense", "msinet"]
 Recipe = Literal["github", "hugging_face"]
+Prepare = Callable[[NDArray[np.uint8]], NDArray[np.float32]]
+Restore = Callable[[NDArray[np.float32], tuple[int, int], bool], NDArray[np.float32]]
 
 OFFICIAL_FILES: dict[SaliencyName, str] = {
     "transalnet_res": transalnet.OFFICIAL_FILES["res"],
@@ -40,8 +42,8 @@ class SaliencyNetwork:
 
     name: SaliencyName
     network: nn.Module
-    prepare: Callable[[NDArray[np.uint8]], NDArray[np.float32]]
-    restore: Callable[[NDArray[np.float32], tuple[int, int], bool], NDArray[np.float32]]
+    prepare: Prepare
+    restore: Restore
 
     @property
     def device(self) -> torch.device:
@@ -84,22 +86,12 @@ def load_saliency_network(
         PaperlibError: no such file, a damaged one, or weights of another network.
         ValueError: unknown name, or a recipe that this network has not.
     """
-    _check_name(name)
-    if recipe not in get_args(Recipe) or (recipe == "hugging_face" and name != "msinet"):
-        raise ValueError(f"recipe must be github, or hugging_face for msinet; got {recipe!r} for {name}")
-    network: nn.Module
-    if name == "msinet":
-        network = msinet.load_msinet(file)
-        prepare, restore = _MSINET_RECIPES[recipe]
-    else:
-        network = _load_transalnet(name, Path(file))
-        prepare, restore = _prepare_transalnet, transalnet.restore
-    return SaliencyNetwork(name, network.to(device), prepare, restore)
-
-
-def _check_name(name: str) -> None:
     if name not in OFFICIAL_FILES:
         raise ValueError(f"saliency networks are {', '.join(OFFICIAL_FILES)}; got {name!r}")
+    if (name, recipe) not in RECIPES:
+        raise ValueError(f"recipe must be github, or hugging_face for msinet; got {recipe!r} for {name}")
+    network = msinet.load_msinet(file) if name == "msinet" else _load_transalnet(name, Path(file))
+    return SaliencyNetwork(name, network.to(device), *RECIPES[name, recipe])
 
 
 def _variant(name: SaliencyName) -> transalnet.Variant:
@@ -124,7 +116,10 @@ def _restore_card(saliency: NDArray[np.float32], size: tuple[int, int], quantise
     return msinet.restore_hugging_face(saliency, size)
 
 
-_MSINET_RECIPES = {
-    "github": (msinet.prepare_github, msinet.restore_github),
-    "hugging_face": (msinet.prepare_hugging_face, _restore_card),
+RECIPES: dict[tuple[SaliencyName, Recipe], tuple[Prepare, Restore]] = {
+    ("transalnet_res", "github"): (_prepare_transalnet, transalnet.restore),
+    ("transalnet_dense", "github"): (_prepare_transalnet, transalnet.restore),
+    ("msinet", "github"): (msinet.prepare_github, msinet.restore_github),
+    ("msinet", "hugging_face"): (msinet.prepare_hugging_face, _restore_card),
 }
+"""What comes before and after a network, see `SaliencyNetwork`."""

@@ -255,14 +255,6 @@ def test_missing_files_are_named_at_once_with_their_folder(name: str, tmp_path: 
         assert all(file.name in str(told.value) for file in describe(name).files)
 
 
-def test_files_of_torch_hubs_cache_are_found(tmp_path: Path) -> None:
-    cache = tmp_path / "torch_home" / "hub" / "pyiqa"
-    cache.mkdir(parents=True)
-    random_files("brisque", cache, seed=2)
-    distorted, _ = pair(64, 64)
-    assert open_method("brisque").score(distorted) == open_method("brisque", cache).score(distorted)
-
-
 def test_the_seed_alone_determines_random_files(tmp_path: Path) -> None:
     contents = []
     for folder, seed in (("a", 1), ("b", 1), ("c", 2)):
