@@ -139,7 +139,7 @@ class CompressionSettings:
     Attributes:
         compression_set: `"sacid"` or `"own"`; empty for the study with simulated assessors.
         scored_methods: rows of Table III that are computed, besides its controls; further metrics of pyiqa by name.
-        size_mode: one of `paperlib.models.iqa_methods.SIZE_MODES`.
+        size_mode: one of `paperlib.models.quality.sizes.SIZE_MODES`.
         n_sequences: photographs, drawn at random; 0 for all.
         sequence_shard: photographs whose pictures are scored together.
         crops: of each picture, for methods that look at crops; 0 for their official numbers.

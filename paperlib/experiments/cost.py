@@ -40,8 +40,10 @@ from paperlib.maps.masking import quantile_masks
 from paperlib.models.backbones import create_backbone
 from paperlib.models.baseline import Baseline
 from paperlib.models.dual_task import DualTask
-from paperlib.models.iqa_methods import Method, describe, method_of_network, open_method, random_files, resized
-from paperlib.models.quality import load_quality_model
+from paperlib.models.quality.methods import Method, describe, method_of_network, open_method
+from paperlib.models.quality.model import load_quality_model
+from paperlib.models.quality.sizes import resized
+from paperlib.models.stand_ins.quality import random_files
 
 if TYPE_CHECKING:
     from paperlib.profiles import Profile

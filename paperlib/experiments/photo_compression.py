@@ -37,9 +37,10 @@ from paperlib.experiments.world_compression import METRICS, preset_order
 from paperlib.maps.transform import to_levels
 from paperlib.metrics.agreement import per_image, rank_intervals, summarise
 from paperlib.metrics.resampling import compare_with
-from paperlib.models.iqa_methods import SIZE_MODES, describe
 from paperlib.models.official import OfficialFile, find_official, official_path
-from paperlib.models.quality import expected_files
+from paperlib.models.quality.methods import describe
+from paperlib.models.quality.model import expected_files
+from paperlib.models.quality.sizes import SIZE_MODES
 
 if TYPE_CHECKING:
     from paperlib.profiles import Profile
@@ -151,7 +152,7 @@ class Line:
 
     Attributes:
         method: its key, or its label where `paperlib.paper.METHODS` has none.
-        judge: the method of `paperlib.models.iqa_methods` that scores, or a Baseline, or the user's network.
+        judge: the method of `paperlib.models.quality.methods` that scores, or a Baseline, or the user's network.
         weights: what EW metrics weigh with (`paperlib.experiments.picture_scores`).
         origin: of the user's network; None for the other methods.
     """
@@ -680,8 +681,8 @@ def _caption(rows: pd.DataFrame, profile: "Profile") -> str:
 NOTES = (
     (
         "SROCC and PLCC over all versions of a photograph, absolute value, mean over photographs, no logistic mapping. "
-        "FracCP over the pairs of presets at one photograph and bit-rate; chance is .5, and bit-rate alone cannot order "
-        "such a pair."
+        "FracCP over the pairs of presets at one photograph and bit-rate; chance is .5, and bit-rate alone cannot order such "
+        "a pair."
     ),
     (
         f"† Not told apart from bit-rate alone (SROCC, PLCC) or from a fixed order of the presets (FracCP): p > {ALPHA} in "

@@ -20,10 +20,10 @@ from paperlib.maps.controls import center_only, edge_energy_maps
 from paperlib.maps.hirescam import extract
 from paperlib.models.backbones import create_backbone, imagenet_file, load_weights
 from paperlib.models.baseline import Baseline, to_unit_range
-from paperlib.models.inference import prepare
+from paperlib.models.folding import prepare
 from paperlib.models.layers import find_layer
 from paperlib.models.official import OfficialFile, find_official, of_timm, official_path
-from paperlib.models.quality import expected_files, load_quality_model
+from paperlib.models.quality.model import expected_files, load_quality_model
 from paperlib.models.saliency import OFFICIAL_FILES, load_saliency_network
 
 if TYPE_CHECKING:

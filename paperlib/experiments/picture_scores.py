@@ -26,8 +26,9 @@ from paperlib.engine.units import Inputs, Result, code_version
 from paperlib.maps.controls import center_only
 from paperlib.models.backbones import create_backbone
 from paperlib.models.baseline import Baseline
-from paperlib.models.iqa_methods import Method, Traits, describe, method_of_network, open_method, resized
-from paperlib.models.quality import QualityModel, load_quality_model
+from paperlib.models.quality.methods import Method, Traits, describe, method_of_network, open_method
+from paperlib.models.quality.model import QualityModel, load_quality_model
+from paperlib.models.quality.sizes import resized
 
 SAMPLE_SEED = 0
 """Of the sequences that a profile with `n_sequences` looks at."""
@@ -109,7 +110,7 @@ class _Scorer:
         self.traits = self._traits()
         code = sorted(
             (
-                code_version("paperlib.models.iqa_methods:open_method")
+                code_version("paperlib.models.quality.methods:open_method")
                 | (code_version("paperlib.models.baseline:Baseline") if trained else {})
             ).items()
         )

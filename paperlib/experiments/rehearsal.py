@@ -15,8 +15,8 @@ from paperlib.engine.progress import say
 from paperlib.experiments.photo_sources import ORIGINS, Origin, baseline_file, needed_files
 from paperlib.models.backbones import create_backbone, imagenet_file
 from paperlib.models.baseline import Baseline
-from paperlib.models.quality import random_checkpoints
-from paperlib.models.saliency import random_checkpoint
+from paperlib.models.stand_ins.quality import random_files
+from paperlib.models.stand_ins.saliency import random_checkpoint
 from paperlib.paths import atomic_write
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ def write_checkpoint(origin: Origin, folder: Path) -> None:
     if origin.kind == "network":
         random_checkpoint(origin.model, folder, SEED)
     elif origin.kind == "quality":
-        random_checkpoints(origin.model, folder, SEED)
+        random_files(origin.model, folder, SEED)
     elif origin.kind == "baseline":
         _save(Baseline(create_backbone(origin.model)), folder / baseline_file(origin.model))
     else:

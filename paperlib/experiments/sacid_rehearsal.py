@@ -12,7 +12,8 @@ from paperlib.datasets.clic_standins import write_clic
 from paperlib.datasets.sacid_standins import write_sacid
 from paperlib.engine.progress import say
 from paperlib.experiments.rehearsal import SEED
-from paperlib.models.iqa_methods import describe, random_files
+from paperlib.models.quality.methods import describe
+from paperlib.models.stand_ins.quality import random_files
 
 SEQUENCES, WITHOUT_REFERENCE = 3, 1
 """Twelve pictures each, seconds a picture for AHIQ and MANIQA; one published copy of SACID lacks 18 of 60 references."""
@@ -20,9 +21,9 @@ SIZE = (224, 288)
 
 
 def write_sacid_standins(data: Path, weights: Path, methods: Iterable[str]) -> None:
-    """Write what is missing: the folders `data/sacid` and `data/clic2021`, and in `weights` the files of `methods`.
+    """Write what is missing: the folders `data/sacid` and `data/clic2021`, and in `weights` the files of `methods`, which are those of
+    `paperlib.models.quality.methods`.
 
-    `methods` are those of `paperlib.models.iqa_methods`.
     Files that are there are left alone: other methods may load them too.
     """
     write_sacid(data / "sacid", SEQUENCES, SEED, SIZE, without_reference=WITHOUT_REFERENCE)

@@ -76,7 +76,7 @@ class Kind:
         what: `"map"` (the map of a picture by `origin`), `"score"` (of a masked picture by `origin`), `"step"` (of
             training `origin`'s backbone as `variant`), `"measuring"` (transforms and metrics of a map), `"judge"` (the
             score of a coded picture by `origin`: a Baseline, the user's network, or of kind `METHOD` one of
-            `paperlib.models.iqa_methods`).
+            `paperlib.models.quality.methods`).
     """
 
     what: str

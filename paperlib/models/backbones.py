@@ -80,7 +80,7 @@ def _pooled(name: str, pretrained: bool, overlay: dict[str, Any]) -> Backbone | 
     """The whole network without pooling and classifier; None where that gives no map of its features."""
     import timm
 
-    network = timm.create_model(name, pretrained=pretrained, num_classes=0, global_pool="", **overlay)
+    network: Any = timm.create_model(name, pretrained=pretrained, num_classes=0, global_pool="", **overlay)
     channels, size = network.num_features, network.default_cfg["input_size"]
     with torch.no_grad():
         shape = network.eval()(torch.zeros(1, *size)).shape
@@ -92,7 +92,7 @@ def _pooled(name: str, pretrained: bool, overlay: dict[str, Any]) -> Backbone | 
 def _stage(name: str, index: int, pretrained: bool, overlay: dict[str, Any]) -> Backbone:
     import timm
 
-    network = timm.create_model(name, pretrained=pretrained, features_only=True, out_indices=(index,), **overlay)
+    network: Any = timm.create_model(name, pretrained=pretrained, features_only=True, out_indices=(index,), **overlay)
     return Backbone(network, network.feature_info.channels()[-1], network.feature_info.reduction()[-1])
 
 

@@ -33,6 +33,9 @@ class Baseline(nn.Module):
         decoder: add the 1x1 convolution and sigmoid of Baseline-Sal-Loss (section III-C).
     """
 
+    mean: Tensor
+    sd: Tensor
+
     def __init__(
         self, backbone: Backbone, hidden: tuple[int, ...] = PAPER_HEAD, dropout: float = 0.1, decoder: bool = False
     ):

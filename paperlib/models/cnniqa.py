@@ -24,6 +24,8 @@ class PatchCNNIQA(nn.Module):
     count.
     """
 
+    grey: Tensor
+
     def __init__(self) -> None:
         super().__init__()
         self.conv1 = nn.Conv2d(1, 50, 7)

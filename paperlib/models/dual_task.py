@@ -13,14 +13,17 @@ the gradients that weigh GradCAM's channels are too small for float16.
 """
 
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from paperlib.datasets.training_pairs import PairBatch
 from paperlib.models.baseline import CHANNELS, Baseline, gradcam_map, to_unit_range
 from paperlib.models.saliency_losses import SALIENCY_LOSSES
+
+if TYPE_CHECKING:
+    from paperlib.datasets.training_pairs import PairBatch
 
 VARIANTS = ("baseline", "sal_loss", "gradcam_loss", "saliency")
 WITH_DECODER = ("sal_loss", "saliency")
@@ -104,7 +107,7 @@ class DualTask(nn.Module):
     def _saliency_loss(self, maps: Tensor, saliency: Tensor | None) -> Tensor:
         if saliency is None:
             raise ValueError(f"variant {self.variant!r} needs proxy saliency beside images and scores, got None")
-        target = F.adaptive_avg_pool2d(saliency[:, None].to(maps.dtype), maps.shape[1:])[:, 0]
+        target = F.adaptive_avg_pool2d(saliency[:, None].to(maps.dtype), (maps.shape[1], maps.shape[2]))[:, 0]
         return self._compare(maps, target)
 
     def saliency_maps(self, features: Tensor, scores: Tensor) -> Tensor:
@@ -124,9 +127,9 @@ class DualTask(nn.Module):
         return self._decoded(features)
 
     def _decoded(self, features: Tensor) -> Tensor:
-        return self._activate(self.network.decoder(features)[:, 0])
+        return self._activate(self.network.get_submodule("decoder")(features)[:, 0])
 
-    def batch_loss(self, batch: PairBatch) -> Tensor:
+    def batch_loss(self, batch: "PairBatch") -> Tensor:
         """Loss of a batch of `paperlib.datasets.training_pairs`, brought to the network's device."""
         device = self.network.mean.device
         images, mos = (torch.from_numpy(array).to(device) for array in (batch.images, batch.mos))

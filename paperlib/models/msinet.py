@@ -43,6 +43,8 @@ def _convolution(channels: int, outputs: int, kernel: int = 3, dilation: int = 1
 class MSINet(nn.Module):
     """MSI-Net. Layer `conv1/conv1_1` of the original is the module `conv1.conv1_1`; 24,934,209 parameters."""
 
+    means: Tensor
+
     def __init__(self) -> None:
         super().__init__()
         channels = 3
@@ -226,22 +228,6 @@ def _some(names: list[str], most: int = 3) -> str:
     return ", ".join(names[:most]) + rest
 
 
-def random_constants(seed: int) -> dict[str, NDArray[np.float32]]:
-    """Random weights under the names of the original, for rehearsals: He's scale, so that maps are not flat.
-
-    Args:
-        seed: of all values.
-    """
-    rng = np.random.default_rng(seed)
-    constants = {}
-    for name, shape in constant_shapes().items():
-        scale = math.sqrt(2 / math.prod(shape[:-1])) if len(shape) == 4 else 0.1
-        if name == "conv1/conv1_1/kernel":
-            scale /= 64  # the input is about +-128
-        constants[name] = rng.standard_normal(shape, np.float32) * np.float32(scale)
-    return constants
-
-
 # ---- pictures in, maps out ------------------------------------------------------------------------------------------
 def prepare_github(image: NDArray[np.uint8], size: tuple[int, int] = SALICON_SIZE) -> NDArray[np.float32]:
     """The input as in the authors' repository: fitted into `size`, the aspect ratio kept, the rest grey.
@@ -253,7 +239,7 @@ def prepare_github(image: NDArray[np.uint8], size: tuple[int, int] = SALICON_SIZ
     Returns:
         (height, width, 3) in 0..255.
     """
-    inner = _fitted(image.shape[:2], size, min)
+    inner = _fitted(image.shape[:2], size, inside=True)
     resized = np.clip(resize_area_or_bicubic(image, inner), 0, 255)
     return _padded(resized, size, _PADDING_GREY)
 
@@ -269,11 +255,11 @@ def restore_github(saliency: NDArray[np.float32], size: tuple[int, int], quantis
     Returns:
         (h, w) in [0, 1].
     """
-    covering = _fitted(saliency.shape, size, max)
+    covering = _fitted(saliency.shape, size, inside=False)
     large = np.clip(resize_area_or_bicubic(saliency * np.float32(255), covering), 0, 255)
     top, left = ((outer - inner) // 2 for outer, inner in zip(covering, size, strict=True))
     cropped = large[top : top + size[0], left : left + size[1]]
-    return (np.rint(cropped) if quantise else cropped) / np.float32(255)
+    return np.divide(np.rint(cropped) if quantise else cropped, np.float32(255), dtype=np.float32)
 
 
 def prepare_hugging_face(image: NDArray[np.uint8]) -> NDArray[np.float32]:
@@ -304,9 +290,9 @@ def restore_hugging_face(saliency: NDArray[np.float32], size: tuple[int, int]) -
     return resize_bilinear(saliency[top : top + height, left : left + width], size)
 
 
-def _fitted(size: tuple[int, int], frame: tuple[int, int], rule: type[min] | type[max]) -> tuple[int, int]:
-    """`size` scaled to touch `frame` from inside (`min`) or outside (`max`), rounded half to even."""
-    ratio = rule(frame[0] / size[0], frame[1] / size[1])
+def _fitted(size: tuple[int, int], frame: tuple[int, int], inside: bool) -> tuple[int, int]:
+    """`size` scaled to touch `frame` from inside or outside, rounded half to even."""
+    ratio = (min if inside else max)(frame[0] / size[0], frame[1] / size[1])
     return max(1, round(size[0] * ratio)), max(1, round(size[1] * ratio))
 
 

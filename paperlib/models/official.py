@@ -13,9 +13,12 @@ from urllib.parse import quote
 
 import torch
 
+from paperlib.errors import PaperlibError
+
 TIMM = "timm"
 HUB_FILE = "model.safetensors"
 """Name of timm's weights in their repositories."""
+PYIQA = "https://huggingface.co/chaofengc/IQA-PyTorch-Weights"
 
 _HASH = re.compile(r"-[0-9a-f]{8}$")
 
@@ -46,6 +49,16 @@ class OfficialFile:
 def of_timm(stem: str) -> OfficialFile:
     """The weights `<architecture>.<tag>` of timm."""
     return OfficialFile(f"{stem}.safetensors", TIMM, f"{HUB_FILE} of timm/{stem} on the Hugging Face hub")
+
+
+def of_torchvision(name: str) -> OfficialFile:
+    """A file of weights of torchvision."""
+    return OfficialFile(name, "checkpoints", f"https://download.pytorch.org/models/{name}")
+
+
+def of_pyiqa(name: str) -> OfficialFile:
+    """A file of weights of pyiqa."""
+    return OfficialFile(name, "pyiqa", PYIQA)
 
 
 def places(file: OfficialFile, root: Path | None = None, beside: Path | None = None) -> list[Path]:
@@ -88,6 +101,25 @@ def find_official(file: OfficialFile, root: Path | None = None, beside: Path | N
         if found is not None:
             return found
     return None
+
+
+def located(files: Iterable[OfficialFile], root: Path | None, name: str, beside: Path | None = None) -> list[Path]:
+    """Where all of the files lie that `name` is loaded from.
+
+    Raises:
+        PaperlibError: some lie nowhere; they are named together.
+    """
+    found = {file: find_official(file, root, beside) for file in files}
+    missing = [file for file, path in found.items() if path is None]
+    if missing:
+        wanted = "; ".join(f"{file.name} (from {file.where})" for file in missing)
+        looked = dict.fromkeys(str(folder) for file in missing for folder in places(file, root, beside))
+        raise PaperlibError(
+            f"{name}: {len(missing)} file{'s' if len(missing) > 1 else ''} of weights missing in {', '.join(looked)}: "
+            f"{wanted}; `python -m paperlib data fetch {' '.join(file.short for file in missing)}` gets it or says how, "
+            f"or put it there under this name, or give the folder or file that you have"
+        )
+    return [path for path in found.values() if path is not None]
 
 
 def official_path(file: OfficialFile, root: Path) -> Path:

@@ -7,7 +7,7 @@ Preparation of the picture and restoration of the map are those of each network'
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Literal
 
 import numpy as np
 import torch
@@ -16,11 +16,11 @@ from torch import nn
 
 from paperlib.errors import PaperlibError
 from paperlib.models import msinet, transalnet
-from paperlib.models.tf_graph import write_constants
-from paperlib.paths import atomic_write
 
 SaliencyName = Literal["transalnet_res", "transalnet_dense", "msinet"]
 Recipe = Literal["github", "hugging_face"]
+Prepare = Callable[[NDArray[np.uint8]], NDArray[np.float32]]
+Restore = Callable[[NDArray[np.float32], tuple[int, int], bool], NDArray[np.float32]]
 
 OFFICIAL_FILES: dict[SaliencyName, str] = {
     "transalnet_res": transalnet.OFFICIAL_FILES["res"],
@@ -42,8 +42,8 @@ class SaliencyNetwork:
 
     name: SaliencyName
     network: nn.Module
-    prepare: Callable[[NDArray[np.uint8]], NDArray[np.float32]]
-    restore: Callable[[NDArray[np.float32], tuple[int, int], bool], NDArray[np.float32]]
+    prepare: Prepare
+    restore: Restore
 
     @property
     def device(self) -> torch.device:
@@ -86,46 +86,12 @@ def load_saliency_network(
         PaperlibError: no such file, a damaged one, or weights of another network.
         ValueError: unknown name, or a recipe that this network has not.
     """
-    _check_name(name)
-    if recipe not in get_args(Recipe) or (recipe == "hugging_face" and name != "msinet"):
-        raise ValueError(f"recipe must be github, or hugging_face for msinet; got {recipe!r} for {name}")
-    if name == "msinet":
-        network = msinet.load_msinet(file)
-        prepare, restore = _MSINET_RECIPES[recipe]
-    else:
-        network = _load_transalnet(name, Path(file))
-        prepare, restore = _prepare_transalnet, transalnet.restore
-    return SaliencyNetwork(name, network.to(device), prepare, restore)
-
-
-def random_checkpoint(name: SaliencyName, folder: Path, seed: int) -> Path:
-    """Write a file in the official format, under the official name, with random weights; for rehearsals.
-
-    Args:
-        name: "transalnet_res", "transalnet_dense" or "msinet".
-        folder: where to write; made when missing.
-        seed: of all weights.
-
-    Returns:
-        The file, 100 MB (MSI-Net) or about 300 MB (TranSalNet).
-
-    Raises:
-        ValueError: unknown name.
-        OSError: the folder cannot be written or the disk is full.
-    """
-    _check_name(name)
-    file = Path(folder) / OFFICIAL_FILES[name]
-    if name == "msinet":
-        write_constants(msinet.random_constants(seed), file)
-    else:
-        with atomic_write(file) as stream:
-            torch.save(transalnet.random_state_dict(_variant(name), seed), stream)
-    return file
-
-
-def _check_name(name: str) -> None:
     if name not in OFFICIAL_FILES:
         raise ValueError(f"saliency networks are {', '.join(OFFICIAL_FILES)}; got {name!r}")
+    if (name, recipe) not in RECIPES:
+        raise ValueError(f"recipe must be github, or hugging_face for msinet; got {recipe!r} for {name}")
+    network = msinet.load_msinet(file) if name == "msinet" else _load_transalnet(name, Path(file))
+    return SaliencyNetwork(name, network.to(device), *RECIPES[name, recipe])
 
 
 def _variant(name: SaliencyName) -> transalnet.Variant:
@@ -143,14 +109,17 @@ def _load_transalnet(name: SaliencyName, file: Path) -> transalnet.TranSalNet:
 
 
 def _prepare_transalnet(image: NDArray[np.uint8]) -> NDArray[np.float32]:
-    return transalnet.prepare(image) / np.float32(255)
+    return np.divide(transalnet.prepare(image), np.float32(255), dtype=np.float32)
 
 
 def _restore_card(saliency: NDArray[np.float32], size: tuple[int, int], quantise: bool) -> NDArray[np.float32]:
     return msinet.restore_hugging_face(saliency, size)
 
 
-_MSINET_RECIPES = {
-    "github": (msinet.prepare_github, msinet.restore_github),
-    "hugging_face": (msinet.prepare_hugging_face, _restore_card),
+RECIPES: dict[tuple[SaliencyName, Recipe], tuple[Prepare, Restore]] = {
+    ("transalnet_res", "github"): (_prepare_transalnet, transalnet.restore),
+    ("transalnet_dense", "github"): (_prepare_transalnet, transalnet.restore),
+    ("msinet", "github"): (msinet.prepare_github, msinet.restore_github),
+    ("msinet", "hugging_face"): (msinet.prepare_hugging_face, _restore_card),
 }
+"""What comes before and after a network, see `SaliencyNetwork`."""

@@ -8,8 +8,6 @@ the first 1x1 convolution of a block, every convolution of the backbone has a bi
 the variance, the picture is brought to 384 x 512 whatever its aspect ratio, and the colour means are taken off B, G, R.
 """
 
-import io
-import math
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -23,7 +21,6 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from paperlib.errors import PaperlibError
-from paperlib.paths import atomic_write
 
 Variant = Literal["none", "output"]
 OFFICIAL_FILES: dict[Variant, str] = {  # Keras HDF5 in spite of their ending
@@ -36,7 +33,7 @@ LAST_FEATURES = "res5c"
 _COLOUR_MEANS = (103.939, 116.779, 123.68)  # of B, G, R
 _STAGES = ((2, 3, 64), (3, 4, 128), (4, 6, 256), (5, 3, 512))  # stage, blocks, width
 _EXPANSION = 4
-_CHANNELS = 512
+CHANNELS = 512
 _SQUEEZED = 128
 _DENSE_WIDTHS = (1024, 512)  # of the command line and the released file, and of the authors' function
 _BATCH_NORM_EPS = 1e-3
@@ -72,6 +69,7 @@ class SGDNet(nn.Module):
     """
 
     higher_is_better = True
+    means: Tensor
 
     def __init__(self, variant: Variant, width: int = _DENSE_WIDTHS[0]) -> None:
         super().__init__()
@@ -89,11 +87,11 @@ class SGDNet(nn.Module):
                 self.add_module(f"res{name}", _Bottleneck(name, channels, inner, stride))
                 self.blocks.append(f"res{name}")
                 channels = _EXPANSION * inner
-        self.conv2d_1 = nn.Conv2d(channels, _CHANNELS, 1, bias=False)
-        self.dense_1 = nn.Linear(_CHANNELS, _SQUEEZED)
-        self.dense_2 = nn.Linear(_SQUEEZED, _CHANNELS)
-        self.saliency = nn.Conv2d(_CHANNELS, 1, 1, bias=False) if variant == "output" else None
-        self.fc1 = nn.Linear(_CHANNELS, width)
+        self.conv2d_1 = nn.Conv2d(channels, CHANNELS, 1, bias=False)
+        self.dense_1 = nn.Linear(CHANNELS, _SQUEEZED)
+        self.dense_2 = nn.Linear(_SQUEEZED, CHANNELS)
+        self.saliency = nn.Conv2d(CHANNELS, 1, 1, bias=False) if variant == "output" else None
+        self.fc1 = nn.Linear(CHANNELS, width)
         self.dropout = nn.Dropout(_DROPOUT)
         self.fc2 = nn.Linear(width, width)
         self.predictions = nn.Linear(width, 1)
@@ -403,68 +401,3 @@ def _arrays(opened: Any, file_name: str) -> dict[str, Any]:
             f"{file_name}: expected the weights of SGDNet, but {twice[0]} is in it twice; get the file again"
         )
     return arrays
-
-
-# ---- rehearsal ------------------------------------------------------------------------------------------------------
-def random_checkpoint(variant: Variant, folder: Path, seed: int) -> Path:
-    """Write a file in the official format, under the official name, with random weights; for rehearsals.
-
-    Args:
-        variant: "none" or "output".
-        folder: where to write; made when missing.
-        seed: of all weights.
-
-    Returns:
-        The file, 105 MB.
-
-    Raises:
-        ValueError: another variant.
-        OSError: the folder cannot be written or the disk is full.
-    """
-    weights = random_weights(variant, seed)
-    layers: dict[str, list[str]] = {}
-    for name in weights:
-        layers.setdefault(name.split("/")[0], []).append(f"{name}:0")
-    content = io.BytesIO()
-    with h5py.File(content, "w") as opened:
-        root = opened.create_group("model_weights")
-        root.attrs["layer_names"] = np.array(list(layers), "S")
-        for layer, names in layers.items():
-            group = root.create_group(layer)
-            group.attrs["weight_names"] = np.array(names, "S")
-            for name in names:
-                group.create_dataset(name, data=weights[name.removesuffix(":0")])
-    file = Path(folder) / OFFICIAL_FILES[variant]
-    with atomic_write(file) as stream:
-        stream.write(content.getbuffer())
-    return file
-
-
-def random_weights(variant: Variant, seed: int) -> dict[str, NDArray[np.float32]]:
-    """Random weights under the names and in the layout of Keras: He's scale, so that neither gates nor maps are flat.
-
-    Args:
-        variant: "none" or "output".
-        seed: of all values.
-
-    Raises:
-        ValueError: another variant.
-    """
-    rng = np.random.default_rng(seed)
-    return {name: _random_array(name, shape, rng) for name, shape in weight_shapes(variant).items()}
-
-
-def _random_array(name: str, shape: tuple[int, ...], rng: np.random.Generator) -> NDArray[np.float32]:
-    noise = rng.standard_normal(shape, np.float32)
-    layer, leaf = name.split("/")
-    if layer == "saliency":
-        return np.abs(noise) / np.float32(_CHANNELS)  # a map of both signs may be cut to nothing, and the score with it
-    if leaf == "kernel":
-        return noise * np.float32(math.sqrt(2 / math.prod(shape[:-1])))
-    if leaf == "moving_variance":
-        values = 1 + np.float32(0.1) * np.abs(noise)
-        return values * np.float32(4096) if layer == "bn_conv1" else values  # the input is about +-128
-    if leaf == "gamma":
-        values = 1 + np.float32(0.1) * noise
-        return values / 4 if layer.endswith("_branch2c") else values  # keeps the residual stream small
-    return noise * np.float32(0.01 if leaf == "bias" else 0.1)

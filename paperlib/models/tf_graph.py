@@ -1,36 +1,50 @@
 """The weights inside a frozen TensorFlow graph, read and written without TensorFlow.
 
 A frozen graph (`.pb`) is one protocol buffer message, `GraphDef`, in which every trained variable has become a node of
-the kind `Const`. The few messages needed are walked here by hand; the numbers of their fields come from TensorFlow's
+the kind `Const`. The few messages and fields needed are declared here, with the numbers that they have in TensorFlow's
 `graph.proto`, `node_def.proto`, `attr_value.proto`, `tensor.proto`, `tensor_shape.proto`, `function.proto`,
-`meta_graph.proto` and `saved_model.proto`. Fields that nobody asks for are passed over.
+`meta_graph.proto` and `saved_model.proto`; protobuf passes over all others.
 """
 
 import math
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
+from functools import cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from google.protobuf.descriptor_pb2 import FieldDescriptorProto, FileDescriptorProto
+from google.protobuf.descriptor_pool import DescriptorPool
+from google.protobuf.message import DecodeError
+from google.protobuf.message_factory import GetMessageClassesForFiles
 from numpy.typing import NDArray
 
 from paperlib.errors import PaperlibError
 from paperlib.paths import atomic_write
 
-VARINT, FIXED64, BYTES, FIXED32 = 0, 1, 2, 5
-
-_SAVED_MODEL_VERSION, _SAVED_MODEL_META_GRAPHS = 1, 2
-_META_GRAPH_GRAPH = 2
-_GRAPH_NODE, _GRAPH_LIBRARY, _LIBRARY_FUNCTION, _FUNCTION_NODE = 1, 2, 1, 3
-_NODE_NAME, _NODE_OP, _NODE_ATTRIBUTE = 1, 2, 5
-_ENTRY_KEY, _ENTRY_VALUE = 1, 2
-_VALUE_TYPE, _VALUE_TENSOR = 6, 8
-_TENSOR_TYPE, _TENSOR_SHAPE, _TENSOR_CONTENT = 1, 2, 4
-_SHAPE_DIMENSION, _DIMENSION_SIZE = 2, 1
-
-_FLOAT, _DOUBLE, _HALF = 1, 2, 19
-_DTYPES = {_FLOAT: np.dtype("<f4"), _DOUBLE: np.dtype("<f8"), _HALF: np.dtype("<f2")}
-_VALUE_FIELDS = {_FLOAT: (5, FIXED32), _DOUBLE: (6, FIXED64), _HALF: (13, VARINT)}
+_DTYPES: dict[int, np.dtype] = {1: np.dtype("<f4"), 2: np.dtype("<f8"), 19: np.dtype("<f2")}
 _MOST_ELEMENTS = 2**31  # a message ends at 2 GiB
+_SCHEMA = {
+    "SavedModel": {"version": ("int64", 1), "meta_graphs": ("MetaGraph*", 2)},
+    "MetaGraph": {"graph": ("Graph", 2)},
+    "Graph": {"node": ("Node*", 1), "library": ("Library", 2)},
+    "Library": {"function": ("Function*", 1)},
+    "Function": {"node": ("Node*", 3)},
+    "Node": {"name": ("string", 1), "op": ("string", 2), "attribute": ("Attribute*", 5)},
+    "Attribute": {"key": ("string", 1), "value": ("Value", 2)},
+    "Value": {"type": ("int32", 6), "tensor": ("Tensor", 8)},
+    "Tensor": {
+        "dtype": ("int32", 1),
+        "shape": ("Shape", 2),
+        "content": ("bytes", 4),
+        "floats": ("float*", 5),
+        "doubles": ("double*", 6),
+        "halves": ("int32*", 13),
+    },
+    "Shape": {"dimension": ("Dimension*", 2)},
+    "Dimension": {"size": ("int64", 1)},
+}
+"""Message -> field -> (type, number); a star marks fields that may come again."""
 
 
 def read_constants(file: Path) -> dict[str, NDArray]:
@@ -54,11 +68,11 @@ def read_constants(file: Path) -> dict[str, NDArray]:
             f"{file.name}: expected a frozen TensorFlow graph, but it cannot be read ({error.strerror})"
         ) from None
     try:
-        constants = _collect(memoryview(content))
-    except ValueError as error:
+        constants = _collect(_graphs(content))
+    except (DecodeError, ValueError) as error:
         raise PaperlibError(
-            f"{file.name}: expected a frozen TensorFlow graph, but it is damaged or something else ({error}); "
-            "get the file again"
+            f"{file.name}: expected a frozen TensorFlow graph, but it is damaged or something else "
+            f"({str(error).splitlines()[0]}); get the file again"
         ) from None
     if not constants:
         raise PaperlibError(f"{file.name}: expected a frozen TensorFlow graph, but it holds no floating-point constant")
@@ -78,23 +92,49 @@ def write_constants(constants: Mapping[str, NDArray], file: Path) -> None:
     """
     with atomic_write(file) as stream:
         for name, array in constants.items():
-            stream.write(_message(_GRAPH_NODE, _const_node(name, np.asarray(array))))
+            graph = _messages()["Graph"]()
+            _add_constant(graph, name, np.asarray(array))
+            stream.write(graph.SerializeToString())
+
+
+@cache
+def _messages() -> dict[str, Any]:
+    """The classes of `_SCHEMA` by name."""
+    declared = FileDescriptorProto(name="tf_graph.proto", package="paperlib", syntax="proto3")
+    for name, fields in _SCHEMA.items():
+        message = declared.message_type.add(name=name)
+        for field, (kind, number) in fields.items():
+            single = kind.removesuffix("*")
+            label = FieldDescriptorProto.LABEL_OPTIONAL if single == kind else FieldDescriptorProto.LABEL_REPEATED
+            added = message.field.add(name=field, number=number, label=label)
+            if single in _SCHEMA:
+                added.type, added.type_name = FieldDescriptorProto.TYPE_MESSAGE, f".paperlib.{single}"
+            else:
+                added.type = FieldDescriptorProto.Type.Value(f"TYPE_{single.upper()}")
+    pool = DescriptorPool()
+    pool.Add(declared)
+    classes = GetMessageClassesForFiles([declared.name], pool)
+    return {name.rpartition(".")[2]: made for name, made in classes.items()}
 
 
 # ---- reading --------------------------------------------------------------------------------------------------------
-def _collect(content: memoryview) -> dict[str, NDArray]:
+def _graphs(content: bytes) -> list[Any]:
+    """The graphs of a file; the first field of a `SavedModel` is a number, of a `GraphDef` a message."""
+    if content[:1] == b"\x08":
+        return [meta_graph.graph for meta_graph in _messages()["SavedModel"].FromString(content).meta_graphs]
+    return [_messages()["Graph"].FromString(content)]
+
+
+def _collect(graphs: list[Any]) -> dict[str, NDArray]:
     constants: dict[str, NDArray] = {}
-    for node in _nodes(content):
-        if _text(node, _NODE_OP) != "Const":
-            continue
-        array = _tensor(node)
+    for node in (node for graph in graphs for node in _nodes(graph) if node.op == "Const"):
+        array = _array(node)
         if array is None:
             continue
-        name = first = _text(node, _NODE_NAME)
-        count = 1
+        name, count = node.name, 1
         while name in constants and not _same(constants[name], array):
             count += 1
-            name = f"{first}#{count}"
+            name = f"{node.name}#{count}"
         constants.setdefault(name, array)
     return constants
 
@@ -103,199 +143,64 @@ def _same(one: NDArray, other: NDArray) -> bool:
     return one.dtype == other.dtype and one.shape == other.shape and one.tobytes() == other.tobytes()
 
 
-def _nodes(content: memoryview) -> Iterator[memoryview]:
-    """The nodes of all graphs in a file; the first field of a `SavedModel` is a number, of a `GraphDef` a message."""
-    if any(number == _SAVED_MODEL_VERSION and kind == VARINT for number, kind, _ in _fields(content)):
-        for meta_graph in _all(content, _SAVED_MODEL_META_GRAPHS):
-            for graph in _all(meta_graph, _META_GRAPH_GRAPH):
-                yield from _nodes_of_graph(graph)
-    else:
-        yield from _nodes_of_graph(content)
+def _nodes(graph: Any) -> Iterator[Any]:
+    yield from graph.node
+    for function in graph.library.function:
+        yield from function.node
 
 
-def _nodes_of_graph(graph: memoryview) -> Iterator[memoryview]:
-    yield from _all(graph, _GRAPH_NODE)
-    for library in _all(graph, _GRAPH_LIBRARY):
-        for function in _all(library, _LIBRARY_FUNCTION):
-            yield from _all(function, _FUNCTION_NODE)
-
-
-def _tensor(node: memoryview) -> NDArray | None:
+def _array(node: Any) -> NDArray | None:
     """The array of a `Const` node; None where its elements are no floating-point numbers."""
-    for entry in _all(node, _NODE_ATTRIBUTE):
-        if _text(entry, _ENTRY_KEY) == "value":
-            tensor = _last(_last(entry, _ENTRY_VALUE), _VALUE_TENSOR)
-            return _array(tensor, _number(tensor, _TENSOR_TYPE))
-    return None
-
-
-def _array(tensor: memoryview, element: int) -> NDArray | None:
-    if element not in _DTYPES:
+    tensor = next((attribute.value.tensor for attribute in node.attribute if attribute.key == "value"), None)
+    if tensor is None or tensor.dtype not in _DTYPES:
         return None
-    dtype, shape = _DTYPES[element], _shape(tensor)
-    content = _last(tensor, _TENSOR_CONTENT)
-    if len(content):
-        values = np.frombuffer(_whole(content, dtype.itemsize), dtype)
-        if values.size != math.prod(shape):
-            raise ValueError(f"{values.size} elements where the shape {shape} asks for {math.prod(shape)}")
-        return values.reshape(shape)
-    return _repeated(_listed_values(tensor, element), shape)
-
-
-def _shape(tensor: memoryview) -> tuple[int, ...]:
-    message = _last(tensor, _TENSOR_SHAPE)
-    shape = tuple(_number(dimension, _DIMENSION_SIZE) for dimension in _all(message, _SHAPE_DIMENSION))
-    if math.prod(max(size, 1) for size in shape) > _MOST_ELEMENTS or len(shape) > 32:
+    shape = tuple(dimension.size for dimension in tensor.shape.dimension)
+    if min(shape, default=0) < 0 or len(shape) > 32 or math.prod(max(size, 1) for size in shape) > _MOST_ELEMENTS:
         raise ValueError(f"no array has the shape {shape[:32]}")
-    return shape
+    values, size = _values(tensor, _DTYPES[tensor.dtype]), math.prod(shape)
+    if values.size > size or (tensor.content and values.size < size):
+        raise ValueError(f"{values.size} elements where the shape {shape} asks for {size}")
+    return _repeated(values, shape)
 
 
-def _listed_values(tensor: memoryview, element: int) -> NDArray:
-    """The values of `float_val`, `double_val` or `half_val`, packed into one field or one field each."""
-    number, single = _VALUE_FIELDS[element]
-    chunks = []
-    for found, kind, value in _fields(tensor):
-        if found != number:
-            continue
-        if kind not in (BYTES, single):
-            raise ValueError(f"field {number} has the wire type {kind}")
-        if single == VARINT:
-            numbers = _varints(value) if kind == BYTES else [value]
-            chunks.append(b"".join((bits & 0xFFFF).to_bytes(2, "little") for bits in numbers))
-        else:
-            chunks.append(bytes(_whole(value, _DTYPES[element].itemsize)))
-    return np.frombuffer(b"".join(chunks), _DTYPES[element])
+def _values(tensor: Any, dtype: np.dtype) -> NDArray:
+    """The elements that a tensor lists, (n,); read only."""
+    if tensor.content:
+        if len(tensor.content) % dtype.itemsize:
+            raise ValueError(f"{len(tensor.content)} bytes are no whole number of elements of {dtype.itemsize} bytes")
+        return np.frombuffer(tensor.content, dtype)
+    if dtype == np.float16:
+        values = np.array(tensor.halves, np.int64).astype("<u2").view(dtype)
+    else:
+        values = np.array(tensor.floats if dtype == np.float32 else tensor.doubles, dtype)
+    values.flags.writeable = False
+    return values
 
 
 def _repeated(values: NDArray, shape: tuple[int, ...]) -> NDArray:
-    """TensorFlow's rule for a short list: the last value stands for all that follow; no value at all means 0."""
-    size = math.prod(shape)
-    if values.size > size:
-        raise ValueError(f"{values.size} elements where the shape {shape} asks for {size}")
-    if values.size == size:
-        return values.reshape(shape)
-    if values.size <= 1:
+    """TensorFlow's rule for a short list: the last value stands for all that follow; no value at all means 0.
+
+    A constant of one repeated value takes no memory, whatever its shape.
+    """
+    missing = math.prod(shape) - values.size
+    if missing and values.size <= 1:
         return np.broadcast_to(values[0] if values.size else values.dtype.type(0), shape)
-    return np.concatenate([values, np.broadcast_to(values[-1], size - values.size)]).reshape(shape)
-
-
-def _whole(content: memoryview, size: int) -> memoryview:
-    if len(content) % size:
-        raise ValueError(f"{len(content)} bytes are no whole number of elements of {size} bytes")
-    return content
-
-
-# ---- the wire format ------------------------------------------------------------------------------------------------
-def _fields(message: memoryview) -> Iterator[tuple[int, int, int | memoryview]]:
-    """(number, wire type, value) of every field: an int for a varint, the raw bytes for the other wire types."""
-    position, end = 0, len(message)
-    while position < end:
-        key, position = _varint(message, position)
-        number, kind = key >> 3, key & 7
-        if number == 0:
-            raise ValueError("a field has the number 0")
-        if kind == VARINT:
-            value, position = _varint(message, position)
-            yield number, kind, value
-            continue
-        if kind == BYTES:
-            size, position = _varint(message, position)
-        elif kind in (FIXED32, FIXED64):
-            size = 4 if kind == FIXED32 else 8
-        else:
-            raise ValueError(f"field {number} has the wire type {kind}")
-        if size > end - position:
-            raise ValueError(f"field {number} ends {size - (end - position)} bytes after the file or its message")
-        yield number, kind, message[position : position + size]
-        position += size
-
-
-def _varint(message: memoryview, position: int) -> tuple[int, int]:
-    value = 0
-    for shift in range(0, 70, 7):
-        if position >= len(message):
-            raise ValueError("the file or a message ends inside a number")
-        byte = message[position]
-        position += 1
-        value |= (byte & 0x7F) << shift
-        if byte < 0x80:
-            return value & (2**64 - 1), position
-    raise ValueError("a number has more than ten bytes")
-
-
-def _varints(content: memoryview) -> Iterator[int]:
-    position = 0
-    while position < len(content):
-        value, position = _varint(content, position)
-        yield value
-
-
-def _all(message: memoryview, number: int) -> Iterator[memoryview]:
-    """The values of every field `number`, which must hold bytes."""
-    for found, kind, value in _fields(message):
-        if found == number:
-            if kind != BYTES:
-                raise ValueError(f"field {number} has the wire type {kind}")
-            yield value
-
-
-def _last(message: memoryview, number: int) -> memoryview:
-    """The last of the fields `number`, as protocol buffers want it; empty where there is none."""
-    return [memoryview(b""), *_all(message, number)][-1]
-
-
-def _number(message: memoryview, number: int) -> int:
-    """The last of the varint fields `number`; 0 where there is none."""
-    result = 0
-    for found, kind, value in _fields(message):
-        if found == number:
-            if kind != VARINT:
-                raise ValueError(f"field {number} has the wire type {kind}")
-            result = value
-    return result
-
-
-def _text(message: memoryview, number: int) -> str:
-    return str(_last(message, number), "utf-8")
+    if missing:
+        values = np.concatenate([values, np.broadcast_to(values[-1], missing)])
+        values.flags.writeable = False
+    return values.reshape(shape)
 
 
 # ---- writing --------------------------------------------------------------------------------------------------------
-def _const_node(name: str, array: NDArray) -> bytes:
+def _add_constant(graph: Any, name: str, array: NDArray) -> None:
     element = next((number for number, dtype in _DTYPES.items() if dtype == array.dtype), None)
     if element is None:
         raise ValueError(f"{name}: expected float16, float32 or float64, got {array.dtype}")
-    dimensions = (_message(_SHAPE_DIMENSION, _count(_DIMENSION_SIZE, size)) for size in array.shape)
-    tensor = b"".join(
-        (
-            _count(_TENSOR_TYPE, element),
-            _message(_TENSOR_SHAPE, b"".join(dimensions)),
-            _message(_TENSOR_CONTENT, array.astype(_DTYPES[element], copy=False).tobytes()),
-        )
-    )
-    attributes = (("dtype", _count(_VALUE_TYPE, element)), ("value", _message(_VALUE_TENSOR, tensor)))
-    fields: Iterable[bytes] = (
-        _message(_NODE_NAME, name.encode()),
-        _message(_NODE_OP, b"Const"),
-        *(
-            _message(_NODE_ATTRIBUTE, _message(_ENTRY_KEY, key.encode()) + _message(_ENTRY_VALUE, value))
-            for key, value in attributes
-        ),
-    )
-    return b"".join(fields)
-
-
-def _message(number: int, content: bytes) -> bytes:
-    return _encoded(number << 3 | BYTES) + _encoded(len(content)) + content
-
-
-def _count(number: int, value: int) -> bytes:
-    return _encoded(number << 3 | VARINT) + _encoded(value)
-
-
-def _encoded(value: int) -> bytes:
-    digits = bytearray()
-    while value > 0x7F:
-        digits.append(value & 0x7F | 0x80)
-        value >>= 7
-    digits.append(value)
-    return bytes(digits)
+    node = graph.node.add(name=name, op="Const")
+    node.attribute.add(key="dtype").value.type = element
+    tensor = node.attribute.add(key="value").value.tensor
+    tensor.dtype = element
+    tensor.shape.SetInParent()
+    for size in array.shape:
+        tensor.shape.dimension.add(size=size)
+    tensor.content = array.astype(_DTYPES[element], copy=False).tobytes()

@@ -7,7 +7,6 @@ are. Details that the maps depend on: the published inference feeds B, G, R in [
 deviation, frames the picture with the value 1 of 255, and cuts the map to 8 bits before it is resized.
 """
 
-import math
 from pathlib import Path
 from typing import Literal, get_args
 
@@ -117,13 +116,13 @@ class _Decoder(nn.Module):
             self.add_module(f"batchnorm{layer}", nn.BatchNorm2d(outputs))
 
     def forward(self, scales: list[Tensor]) -> Tensor:
-        features = self.TransEncoder1(scales[0])
-        features = self._block(1, features)
-        features = self._block(2, (_doubled(features) * self.TransEncoder2(scales[1])).relu())
-        features = self._block(3, (_doubled(features) * self.TransEncoder3(scales[2])).relu())
+        encode = [self.get_submodule(f"TransEncoder{scale}") for scale in (1, 2, 3)]
+        features = self._block(1, encode[0](scales[0]))
+        features = self._block(2, (_doubled(features) * encode[1](scales[1])).relu())
+        features = self._block(3, (_doubled(features) * encode[2](scales[2])).relu())
         for layer in (4, 5, 6):
             features = self._block(layer, _doubled(features))
-        return self.conv7(features).sigmoid()
+        return self.get_submodule("conv7")(features).sigmoid()
 
     def _block(self, layer: int, features: Tensor) -> Tensor:
         convolution, normalisation = getattr(self, f"conv{layer}"), getattr(self, f"batchnorm{layer}")
@@ -263,34 +262,6 @@ def _check(state: dict[str, Tensor], expected: dict[str, Tensor], file_name: str
         )
 
 
-def random_state_dict(variant: Variant, seed: int) -> dict[str, Tensor]:
-    """Random weights under the authors' names, for rehearsals: scaled so that maps are neither flat nor saturated.
-
-    Args:
-        variant: "dense" or "res".
-        seed: of all values.
-    """
-    with torch.device("meta"):
-        shapes = TranSalNet(variant).state_dict()
-    rng = np.random.default_rng(seed)
-    return {key: _random_tensor(key, value, rng) for key, value in shapes.items()}
-
-
-def _random_tensor(key: str, like: Tensor, rng: np.random.Generator) -> Tensor:
-    if not like.is_floating_point():
-        return torch.zeros(like.shape, dtype=like.dtype)
-    noise = torch.from_numpy(rng.standard_normal(tuple(like.shape), np.float32))
-    if key.endswith("position_embeddings"):
-        return 0.02 * noise
-    if like.ndim > 1:
-        return noise * math.sqrt(2 / math.prod(like.shape[1:]))
-    if key.endswith("running_var"):
-        return 1 + 0.1 * noise.abs()
-    if key.endswith("bn3.weight"):
-        return 0.25 * (1 + 0.1 * noise)  # keeps the residual stream as small as the transformers' updates
-    return 1 + 0.1 * noise if key.endswith("weight") else 0.1 * noise
-
-
 # ---- pictures in, maps out ------------------------------------------------------------------------------------------
 def prepare(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """The input as in the authors' test notebook: B, G, R, fitted into 288 x 384, the rest filled with the value 1.
@@ -335,4 +306,4 @@ def restore(saliency: NDArray[np.float32], size: tuple[int, int], quantise: bool
     large = cv2.resize(levels, outer[::-1])
     top, left = (outer[0] - height) // 2, (outer[1] - width) // 2
     cropped = large[top : top + height, left : left + width]
-    return cropped / np.float32(255) if quantise else cropped
+    return np.divide(cropped, np.float32(255 if quantise else 1), dtype=np.float32)

@@ -1,7 +1,7 @@
 """Every data set and every file of weights: what it is, who needs it, what it weighs, its terms, and how it comes.
 
 Which files of weights there are is told by the code that loads them (`paperlib.experiments.photo_sources`,
-`paperlib.models.iqa_methods`); here stands what that code need not know: sources, hashes, terms and sizes. Addresses,
+`paperlib.models.quality.methods`); here stands what that code need not know: sources, hashes, terms and sizes. Addresses,
 commits, hashes and numbers were read at the sources; sizes that are estimates say so.
 """
 
@@ -435,8 +435,9 @@ def weights() -> tuple[Item, ...]:
 
 def _official_files() -> Iterator["OfficialFile"]:
     from paperlib.experiments.photo_sources import ORIGINS, Origin, official_files
-    from paperlib.models.iqa_methods import describe
-    from paperlib.models.quality import CNNIQA_LIVE, expected_files
+    from paperlib.models.quality.files import CNNIQA_LIVE
+    from paperlib.models.quality.methods import describe
+    from paperlib.models.quality.model import expected_files
     from paperlib.profiles import PROFILES
 
     for origin in ORIGINS.values():
@@ -593,7 +594,7 @@ def _spelled(name: str) -> str:
 def _of_methods() -> dict[str, tuple[Item, ...]]:
     """Method of Table I or III -> its files."""
     from paperlib.experiments.photo_sources import ORIGINS, official_files
-    from paperlib.models.iqa_methods import describe
+    from paperlib.models.quality.methods import describe
     from paperlib.profiles import PROFILES
 
     found = {method: official_files(origin) for method, origin in ORIGINS.items()}
@@ -646,7 +647,7 @@ def _trains_for_table3(profile: "Profile") -> bool:
 def _needed_files(profile: "Profile") -> Iterator[tuple["OfficialFile", tuple[str, ...]]]:
     from paperlib.experiments.photo_sources import ORIGINS, Origin, official_files, own_origins
     from paperlib.experiments.photo_training import SUPERVISED
-    from paperlib.models.iqa_methods import describe
+    from paperlib.models.quality.methods import describe
 
     photographs, settings, compression = profile.photographs, profile.dual_task, profile.compression
     if photographs.datasets:

@@ -348,15 +348,14 @@ def _content_fault(item: Item, path: Path) -> str:
 
 def _read(item: Item, path: Path) -> None:
     """Read a file of weights as tensors, never as a program."""
-    import torch
-
     from paperlib.models import saliency, sgdnet
-    from paperlib.models.iqa_methods import _SGDNET, _numpy_scalars
+    from paperlib.models.quality.checkpoints import read_tensors
+    from paperlib.models.quality.methods import SGDNETS
 
     if item.name in saliency.OFFICIAL_FILES:
         saliency.load_saliency_network(item.name, path)
-    elif item.name in _SGDNET:
-        sgdnet.load_sgdnet(path, _SGDNET[item.name])
+    elif item.name in SGDNETS:
+        sgdnet.load_sgdnet(path, SGDNETS[item.name])
     elif path.suffix == ".safetensors":
         from safetensors import safe_open
 
@@ -368,8 +367,7 @@ def _read(item: Item, path: Path) -> None:
             if broken := archive.testzip():
                 raise PaperlibError(f"{broken} inside it is damaged")
     else:
-        with torch.serialization.safe_globals(_numpy_scalars()):
-            torch.load(path, map_location="cpu", weights_only=True)
+        read_tensors(path)
 
 
 # ---- the user's own folder ------------------------------------------------------------------------------------------

@@ -16,7 +16,7 @@ from torch import nn
 from paperlib.maps.hirescam import extract, first_principal_component
 from paperlib.models.backbones import create_backbone
 from paperlib.models.baseline import Baseline, to_unit_range
-from paperlib.models.inference import prepare
+from paperlib.models.folding import prepare
 
 from .timing import compare
 

@@ -12,8 +12,8 @@ import pytest
 import torch
 
 from paperlib.errors import PaperlibError
-from paperlib.models import quality
-from paperlib.models.quality import expected_files, load_quality_model, random_checkpoints
+from paperlib.models.quality.model import expected_files, load_quality_model
+from paperlib.models.stand_ins.quality import random_files
 
 DBCNN = "DBCNN_KonIQ10k-2de81c0a.pth"
 PROMPTS = "CLIP-IQA+_learned_prompts-603f3273.pth"
@@ -23,7 +23,7 @@ PROMPTS = "CLIP-IQA+_learned_prompts-603f3273.pth"
 def official(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """A folder with a sound DBCNN checkpoint of random weights."""
     folder = tmp_path_factory.mktemp("official")
-    random_checkpoints("dbcnn", folder, seed=0)
+    random_files("dbcnn", folder, seed=0)
     yield folder
     shutil.rmtree(folder)
 
@@ -58,8 +58,7 @@ def test_all_missing_files_are_named_before_any_work(name: str, tmp_path: Path, 
     def no_work(*_: Any, **__: Any) -> None:
         pytest.fail("a network was built although its files are missing")
 
-    monkeypatch.setattr(quality, "_skeleton", no_work)
-    monkeypatch.setattr(quality, "_built", no_work)
+    monkeypatch.setattr(torch.nn.Module, "__init__", no_work)
     message = told(name, weights_root=tmp_path)
     assert str(tmp_path) in message and "put it there" in message
     for file in expected_files(name):

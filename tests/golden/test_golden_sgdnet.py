@@ -14,7 +14,6 @@ from test_golden_saliency_networks import Activation, base_image, check_weights,
 from torch import Tensor
 
 from paperlib.models import sgdnet
-from paperlib.models.inference import prepare as prepare_for_inference
 from paperlib.models.sgdnet import SGDNet, load_sgdnet, sgdnet_from_weights
 
 TOLERANCE = {  # of the recipe that came with the golden outputs
@@ -204,15 +203,6 @@ def test_one_picture_at_the_size_of_training_gives_the_golden_score(run: SimpleN
     assert score == pytest.approx(run.golden["score_resnet_output_CA"][0], rel=0, abs=TOLERANCE["score"])
     expected = run.golden["saliency_resnet_output_CA"]
     np.testing.assert_allclose(saliency, expected, rtol=0, atol=TOLERANCE["saliency"])
-
-
-def test_the_faster_copy_keeps_the_golden_score(run: SimpleNamespace) -> None:
-    fast = prepare_for_inference(run.network, pixels(384, 512))
-    with torch.inference_mode():
-        score, saliency = fast.score_and_saliency(pixels(384, 512))
-    assert score.item() == pytest.approx(run.golden["score_resnet_output_CA"][0], rel=0, abs=TOLERANCE["score"])
-    expected = run.golden["saliency_resnet_output_CA"]
-    np.testing.assert_allclose(saliency[0, 0], expected, rtol=0, atol=TOLERANCE["saliency"])
 
 
 def test_what_the_golden_outputs_cannot_show(run: SimpleNamespace) -> None:

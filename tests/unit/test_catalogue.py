@@ -11,8 +11,8 @@ from paperlib.errors import PaperlibError
 from paperlib.experiments.photo_compression import open_source as open_sacid_source
 from paperlib.experiments.photo_sets import open_gaze_source, open_opinions_source
 from paperlib.experiments.photo_sources import ORIGINS, official_files, require_weights
-from paperlib.models.iqa_methods import describe
 from paperlib.models.official import OfficialFile, cache_folder, find_official, of_timm, official_path
+from paperlib.models.quality.methods import describe
 from paperlib.paper import TABLE3
 from paperlib.show.data_text import data_md
 from paperlib.supply import catalogue

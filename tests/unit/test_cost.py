@@ -28,8 +28,8 @@ from paperlib.experiments import (
 )
 from paperlib.experiments.photo_sources import ORIGINS, Origin, needed_files
 from paperlib.experiments.workload import METHOD, Kind, SetSize
-from paperlib.models.inference import prepare
-from paperlib.models.iqa_methods import Method, Traits, describe
+from paperlib.models.folding import prepare
+from paperlib.models.quality.methods import Method, Traits, describe
 from paperlib.paper import TABLE3
 from paperlib.show import summary
 from paperlib.show.cost import cost_text, readme_cost

@@ -385,7 +385,7 @@ def test_every_place_has_a_value_also_where_no_view_sees_it(network, images):
 
 @pytest.mark.parametrize("name", ["test_resnet", "mobilenetv3_small_050"])
 def test_folded_networks_give_the_same_maps(name, images):
-    from paperlib.models.inference import prepare
+    from paperlib.models.folding import prepare
 
     torch.manual_seed(0)
     network = Baseline(create_backbone(name), hidden=(8,)).eval()
@@ -403,7 +403,7 @@ def test_folded_networks_give_the_same_maps(name, images):
 
 
 def test_prepared_pointwise_convolutions_give_the_same_scores_gradients_and_keys(images):
-    from paperlib.models.inference import PointwiseConvolution, prepare
+    from paperlib.models.folding import PointwiseConvolution, prepare
 
     torch.manual_seed(0)
     network = Baseline(create_backbone("test_resnet"), hidden=(8,)).eval()
@@ -422,7 +422,7 @@ def test_prepared_pointwise_convolutions_give_the_same_scores_gradients_and_keys
 
 
 def test_pointwise_convolution_leaves_other_types_and_gradients_to_torch(monkeypatch):
-    from paperlib.models.inference import PointwiseConvolution
+    from paperlib.models.folding import PointwiseConvolution
 
     asked = []
     plain = torch.mkldnn_convolution
@@ -441,7 +441,7 @@ def test_pointwise_convolution_leaves_other_types_and_gradients_to_torch(monkeyp
 
 
 def test_folding_that_would_change_the_output_is_refused():
-    from paperlib.models.inference import fold_batch_norms
+    from paperlib.models.folding import fold_batch_norms
 
     class Shared(torch.nn.Module):
         def __init__(self):

@@ -14,8 +14,14 @@ from torchvision.transforms.v2 import functional as transforms
 
 from paperlib.errors import PaperlibError
 from paperlib.metrics import weighted
-from paperlib.models import iqa_methods, sgdnet
-from paperlib.models.iqa_methods import SIZE_MODES, describe, method_of_network, open_method, oriented, random_files, resized
+from paperlib.models import sgdnet
+from paperlib.models.quality.checkpoints import read_tensors
+from paperlib.models.quality.files import ALEXNET, VGG16
+from paperlib.models.quality.methods import describe, method_of_network, open_method
+from paperlib.models.quality.networks import CROPS, pieapp_by_parts
+from paperlib.models.quality.offline import survey
+from paperlib.models.quality.sizes import SIZE_MODES, resized
+from paperlib.models.stand_ins.quality import random_files
 from paperlib.paper import TABLE3
 
 TABLE_NAMES = [row.method for row in TABLE3 if not row.method.startswith("baseline")]
@@ -103,18 +109,14 @@ def pyiqa_metric(monkeypatch: pytest.MonkeyPatch) -> Callable[[str, Path], nn.Mo
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("name", NETWORKS)
 def test_networks_load_from_official_files_and_score_as_pyiqa(
-    name: str,
-    weights: Callable[[str], Path],
-    pyiqa_metric: Callable[[str, Path], nn.Module],
-    monkeypatch: pytest.MonkeyPatch,
+    name: str, weights: Callable[[str], Path], pyiqa_metric: Callable[[str, Path], nn.Module]
 ) -> None:
-    monkeypatch.setattr(iqa_methods, "_PATCHES_AT_ONCE", 7)
     root = weights(name)
     assert sorted(path.name for path in root.iterdir()) == sorted(file.name for file in describe(name).files)
     method = open_method(name, root)
     assert not any(module.training for module in method.network.modules())
     distorted, reference = pair(224, 224) if name in ("ahiq", "maniqa") else pair(104, 128)
-    crops = iqa_methods._CROPS.get(name)
+    crops = CROPS.get(name)
     networks = [method.network]
     peer = None if name in PEERS_ELSEWHERE else pyiqa_metric(name, root)
     if peer is not None:
@@ -127,6 +129,10 @@ def test_networks_load_from_official_files_and_score_as_pyiqa(
             expected = peer(tensor(distorted), *([tensor(reference)] if method.needs_reference else [])).item()
         assert score == pytest.approx(expected, rel=1e-5, abs=1e-6)
         assert method.higher_is_better is not peer.lower_better
+    if name == "pieapp":
+        with torch.no_grad():
+            by_parts = pieapp_by_parts(method.network, patches_at_once=4)(tensor(distorted), tensor(reference)).item()
+        assert by_parts == pytest.approx(score, rel=1e-5)
     if not crops:
         assert method.score(distorted, reference) == score
         assert method.score(pair(104, 128, noise=40.0)[0], reference) != score
@@ -189,7 +195,7 @@ def test_official_values_of_the_original_authors(shared) -> None:
             assert method.score(*map(np.asarray, pictures)) == pytest.approx(expected, abs=tolerance), (name, stem)
 
 
-@pytest.mark.parametrize(("name", "backbone"), [("lpips", iqa_methods._ALEXNET), ("dists", iqa_methods._VGG16)])
+@pytest.mark.parametrize(("name", "backbone"), [("lpips", ALEXNET), ("dists", VGG16)])
 def test_real_heads_fit_their_networks(name: str, backbone, shared, weights: Callable[[str], Path]) -> None:
     """The official files of LPIPS and DISTS hold tensors that then are in the network."""
     root = weights(name)
@@ -222,8 +228,7 @@ def test_any_network_enters_as_a_method() -> None:
     image = np.full((8, 12, 3), 51, np.uint8)
     assert method.score(image) == pytest.approx(0.8)
     assert (method.needs_reference, method.needs_saliency, method.files) == (False, False, ())
-    assert oriented(method, np.array([1.0, 2.0])).tolist() == [-1.0, -2.0]
-    assert oriented(describe("psnr"), np.array([1.0, 2.0])).tolist() == [1.0, 2.0]
+    assert method.higher_is_better is False
 
 
 # ------------------------------------------------------------------------------------------ names and files
@@ -238,7 +243,7 @@ def test_every_row_of_table_3_is_described() -> None:
 
 @pytest.mark.parametrize("name", ["brisque", "lpips", "ahiq", "musiq"])
 def test_listed_files_are_those_that_pyiqa_asks_for(name: str) -> None:
-    assert set(iqa_methods._survey(name).files) == set(describe(name).files)
+    assert set(survey(name).files) == set(describe(name).files)
 
 
 @pytest.mark.parametrize("name", [name for name in TABLE_NAMES if name not in FORMULAS])
@@ -248,14 +253,6 @@ def test_missing_files_are_named_at_once_with_their_folder(name: str, tmp_path: 
             open_method(name, root)
         assert str(where) in str(told.value) and "\n" not in str(told.value)
         assert all(file.name in str(told.value) for file in describe(name).files)
-
-
-def test_files_of_torch_hubs_cache_are_found(tmp_path: Path) -> None:
-    cache = tmp_path / "torch_home" / "hub" / "pyiqa"
-    cache.mkdir(parents=True)
-    random_files("brisque", cache, seed=2)
-    distorted, _ = pair(64, 64)
-    assert open_method("brisque").score(distorted) == open_method("brisque", cache).score(distorted)
 
 
 def test_the_seed_alone_determines_random_files(tmp_path: Path) -> None:
@@ -301,29 +298,7 @@ def test_numbers_of_numpy_beside_the_tensors_are_allowed(tmp_path: Path) -> None
     """Training scripts leave their loss in a checkpoint; PyTorch refuses such a file by default."""
     file = tmp_path / "with_loss.pth"
     torch.save({"loss": np.float64(0.5), "weights": torch.ones(2)}, file)
-    with iqa_methods._local_parts("brisque", tmp_path):
-        assert torch.load(file, weights_only=False)["loss"] == 0.5
-
-
-def test_loading_leaves_no_trace(weights: Callable[[str], Path]) -> None:
-    import timm.models._builder
-    from torchvision.models import VGG16_Weights, WeightsEnum
-
-    def state() -> list[object]:
-        return [
-            torch.load,
-            timm.models._builder.load_pretrained,
-            vars(WeightsEnum)["verify"],
-            vars(WeightsEnum)["get_state_dict"],
-            VGG16_Weights.verify("IMAGENET1K_V1"),
-            torch.get_rng_state().tolist(),
-        ]
-
-    root = weights("lpips")
-    before = state()
-    open_method("lpips", root)
-    describe("niqe")
-    assert state() == before
+    assert read_tensors(file)["loss"] == 0.5
 
 
 @pytest.mark.parametrize(
@@ -343,7 +318,7 @@ def test_wrong_names(name: str, told: str) -> None:
 
 def test_another_metric_of_pyiqa_lists_its_files() -> None:
     assert [file.name for file in describe("niqe").files] == ["niqe_modelparameters.mat"]
-    of_vgg = [iqa_methods._VGG16.name, "LPIPS_v0.1_vgg-a78928a0.pth"]
+    of_vgg = [VGG16.name, "LPIPS_v0.1_vgg-a78928a0.pth"]
     assert [file.name for file in describe("lpips-vgg").files] == of_vgg
     assert describe("topiq_fr-pipal").needs_reference and not describe("topiq_nr-spaq").needs_reference
 

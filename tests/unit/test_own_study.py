@@ -179,7 +179,7 @@ def test_from_folder_to_table_3(made: Path, folder: Path, capsys: Capture, share
 def code_score(weights: Path, image: np.ndarray) -> float:
     import torch
 
-    from paperlib.models.quality import load_quality_model
+    from paperlib.models.quality.model import load_quality_model
 
     model = load_quality_model("cnniqa_live", weights=weights)
     with torch.inference_mode():

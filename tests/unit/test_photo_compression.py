@@ -22,11 +22,12 @@ from paperlib.experiments import photo_compression as photo
 from paperlib.experiments import picture_scores
 from paperlib.experiments.photo_training import Network, Training
 from paperlib.metrics import weighted
-from paperlib.models import iqa_methods
 from paperlib.models.backbones import create_backbone
 from paperlib.models.baseline import Baseline, to_unit_range
-from paperlib.models.iqa_methods import Method, Traits
-from paperlib.models.quality import OfficialFile
+from paperlib.models.official import OfficialFile
+from paperlib.models.quality import methods as iqa_methods
+from paperlib.models.quality import sizes
+from paperlib.models.quality.methods import Method, Traits
 from paperlib.show import tables
 
 SEQUENCES = 5
@@ -299,7 +300,7 @@ def test_size_modes_reach_picture_reference_and_weights(data, place):
     for records in [records for records in sequences(data) if records[0].sequence in found.index]:
         made = [
             [
-                iqa_methods.resized(one, profile.compression.size_mode)
+                sizes.resized(one, profile.compression.size_mode)
                 for one in (
                     record.load_image(),
                     record.load_reference(),

@@ -15,7 +15,8 @@ from torch.nn import functional
 from paperlib.errors import PaperlibError
 from paperlib.models import msinet, saliency, tf_resize, transalnet
 from paperlib.models.msinet import MSINet, load_msinet
-from paperlib.models.saliency import SaliencyNetwork, load_saliency_network, random_checkpoint
+from paperlib.models.saliency import SaliencyNetwork, load_saliency_network
+from paperlib.models.stand_ins.saliency import random_checkpoint, random_constants
 from paperlib.models.tf_graph import write_constants
 from paperlib.models.transalnet import TranSalNet, load_transalnet
 
@@ -34,73 +35,6 @@ def picture(height: int, width: int, seed: int = 0) -> np.ndarray:
 
 
 # ---- names, shapes, sizes -------------------------------------------------------------------------------------------
-@pytest.mark.parametrize(
-    ("variant", "entries", "parameters", "facts"),
-    [
-        (
-            "dense",
-            1115,
-            76_560_065,
-            {
-                "encoder.encoder.0.weight": (96, 3, 7, 7),
-                "encoder.encoder.4.denselayer1.norm1.weight": (96,),
-                "encoder.encoder.10.denselayer24.conv2.weight": (48, 192, 3, 3),
-                "decoder.TransEncoder1.patch_embeddings.weight": (768, 2208, 1, 1),
-            },
-        ),
-        (
-            "res",
-            473,
-            72_510_977,
-            {
-                "encoder.encoder.0.weight": (64, 3, 7, 7),
-                "encoder.encoder.4.0.conv1.weight": (64, 64, 1, 1),
-                "encoder.encoder.7.2.bn3.running_var": (2048,),
-                "decoder.TransEncoder1.patch_embeddings.weight": (768, 2048, 1, 1),
-            },
-        ),
-    ],
-)
-def test_transalnet_has_the_authors_names(variant: str, entries: int, parameters: int, facts: dict) -> None:
-    with torch.device("meta"):
-        network = TranSalNet(variant)
-    state = network.state_dict()
-    assert len(state) == entries
-    assert sum(parameter.numel() for parameter in network.parameters()) == parameters
-    shared_facts = {
-        "decoder.TransEncoder3.position_embeddings": (1, 1728, 512),
-        "decoder.TransEncoder2.transformer_encoder.layer.1.ffn.fc1.weight": (3072, 768),
-        "decoder.TransEncoder3.transformer_encoder.layer.0.attn.out.bias": (512,),
-        "decoder.TransEncoder3.transformer_encoder.encoder_norm.weight": (512,),
-        "decoder.conv7.weight": (1, 32, 3, 3),
-        "decoder.batchnorm6.num_batches_tracked": (),
-    }
-    for key, shape in {**facts, **shared_facts}.items():
-        assert tuple(state[key].shape) == shape, key
-    assert {module.eps for module in network.modules() if isinstance(module, nn.LayerNorm)} == {1e-6}
-
-
-def test_msinet_has_the_authors_names() -> None:
-    shapes = msinet.constant_shapes()
-    assert len(shapes) == 46
-    assert list(shapes)[:2] == ["conv1/conv1_1/kernel", "conv1/conv1_1/bias"]
-    assert shapes["conv1/conv1_1/kernel"] == (3, 3, 3, 64)
-    assert shapes["aspp/conv1_5/kernel"] == (1, 1, 1280, 256)
-    assert shapes["decoder/conv4/bias"] == (1,)
-    with torch.device("meta"):
-        network = MSINet()
-    assert sum(parameter.numel() for parameter in network.parameters()) == 24_934_209
-    dilations = {name: module.dilation[0] for name, module in network.named_modules() if isinstance(module, nn.Conv2d)}
-    assert {name: dilation for name, dilation in dilations.items() if dilation > 1} == {
-        "conv5.conv5_1": 2,
-        "conv5.conv5_2": 2,
-        "conv5.conv5_3": 2,
-        "aspp.conv1_2": 4,
-        "aspp.conv1_3": 8,
-        "aspp.conv1_4": 12,
-    }
-
-
 def test_wrong_calls_say_what_was_expected() -> None:
     with pytest.raises(ValueError, match="dense, res, got 'vgg'"):
         TranSalNet("vgg")
@@ -209,12 +143,6 @@ def test_a_gpu_gives_the_map_of_the_cpu(rehearsed: SaliencyNetwork) -> None:
         rehearsed.network.to("cpu")
 
 
-def test_random_weights_follow_the_seed() -> None:
-    one, same, other = (msinet.random_constants(seed) for seed in (1, 1, 2))
-    assert all(np.array_equal(one[name], same[name]) for name in one)
-    assert not any(np.array_equal(one[name], other[name]) for name in one)
-
-
 @pytest.fixture
 def small_transalnet() -> dict[str, Tensor]:
     """A state dict of the names of TranSalNet-Res, without memory behind it."""
@@ -275,7 +203,7 @@ def test_half_precision_weights_become_single(tmp_path: Path, small_transalnet: 
 
 @pytest.fixture(scope="module")
 def constants() -> dict[str, np.ndarray]:
-    return msinet.random_constants(3)
+    return random_constants(3)
 
 
 @pytest.fixture
@@ -368,8 +296,8 @@ class Channel(nn.Module):
 def mirror(name: str, channel: int = 1) -> SaliencyNetwork:
     """A saliency network whose network is `Channel`, with the real preparation and restoration."""
     if name == "transalnet":
-        return SaliencyNetwork("transalnet_res", Channel(channel, 1.0), saliency._prepare_transalnet, transalnet.restore)
-    return SaliencyNetwork("msinet", Channel(channel, 255.0), *saliency._MSINET_RECIPES[name])
+        return SaliencyNetwork("transalnet_res", Channel(channel, 1.0), *saliency.RECIPES["transalnet_res", "github"])
+    return SaliencyNetwork("msinet", Channel(channel, 255.0), *saliency.RECIPES["msinet", name])
 
 
 RECIPES = ["transalnet", "github", "hugging_face"]

@@ -22,7 +22,7 @@ from paperlib.experiments.maps.compute import StoredLevels
 from paperlib.experiments.sets.opening import opened
 from paperlib.maps.center_prior import GaussianPrior
 from paperlib.maps.transform import MapTransform, TransformStatistics, to_levels
-from paperlib.metrics.inference import bootstrap_mean, compare_with
+from paperlib.metrics.resampling import bootstrap_mean, compare_with
 from paperlib.metrics.saliency import evaluate
 from paperlib.sources.maps import sized
 

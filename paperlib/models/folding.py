@@ -66,7 +66,7 @@ class PointwiseConvolution(nn.Conv2d):
 
 
 def _has_onednn() -> bool:
-    return torch.backends.mkldnn.is_available() and torch.backends.mkldnn.enabled
+    return torch.backends.mkldnn.is_available() and bool(torch.backends.mkldnn.enabled)
 
 
 def _take_onednn_for_pointwise(network: nn.Module) -> None:

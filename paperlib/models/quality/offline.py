@@ -1,0 +1,303 @@
+"""pyiqa's constructors, kept from the network.
+
+They fetch ImageNet or CLIP weights although the official checkpoint then replaces every one of them (DBCNN always,
+whatever it is told), and wait long for a network that is not there. Here a constructor runs once with random weights
+to see which files it asks for (`survey`), or with each of them read from a local one (`assembled`).
+"""
+
+import io
+import random
+import sys
+import threading
+import urllib.request
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, redirect_stderr, redirect_stdout
+from pathlib import Path
+from typing import Any, NamedTuple
+from urllib.parse import unquote, urlparse
+
+import torch
+from torch import nn
+
+from paperlib.errors import PaperlibError
+from paperlib.models.official import OfficialFile, find_official, located, of_pyiqa, of_timm, of_torchvision
+from paperlib.models.quality.checkpoints import fill, first_line, read_checkpoint, read_tensors
+from paperlib.models.quality.files import settings_of_pyiqa
+
+_BUILDING = threading.RLock()
+
+
+class Survey(NamedTuple):
+    """What a constructor of pyiqa asks for.
+
+    Attributes:
+        network: random weights in it; None where the constructor ended at a file that it reads itself and that is missing.
+        files: those that the network is loaded from, as far as the constructor came.
+        whole: the last of `files` is a checkpoint that fills all of `network`.
+        key: of the dictionary in that checkpoint, or None.
+    """
+
+    network: nn.Module | None
+    files: tuple[OfficialFile, ...]
+    whole: bool
+    key: str | None
+
+
+class _Fetch(NamedTuple):
+    """A checkpoint that a constructor wanted to load into `module`."""
+
+    module: nn.Module
+    file: OfficialFile
+    strict: bool
+    key: str | None
+
+
+class _ReadDirectly(PaperlibError):
+    """A constructor reads a file itself instead of having pyiqa load it, and it is not there."""
+
+
+def survey(metric: str, root: Path | None = None, seed: int | None = None, **options: Any) -> Survey:
+    """Build a network with random weights and note which files it wanted.
+
+    Args:
+        metric: of pyiqa.
+        root: folder of weights, looked in first for files that a constructor reads itself.
+        seed: determines the weights; random ones with None.
+        options: of the constructor, instead of pyiqa's defaults.
+
+    Raises:
+        PaperlibError: a package is missing, or pyiqa cannot build the network without what lies elsewhere.
+    """
+    fetches: list[_Fetch] = []
+    backbones: list[OfficialFile] = []
+    direct: list[OfficialFile] = []
+
+    def note(net: nn.Module, model_path: str, strict: bool = True, weight_keys: str | None = None) -> None:
+        fetches.append(_Fetch(net, of_pyiqa(_file_name(model_path)), strict, weight_keys))
+
+    def read(file: OfficialFile) -> Path:
+        direct.append(file)
+        path = find_official(file, root)
+        if path is None:
+            raise _ReadDirectly(file.name)
+        return path
+
+    network = None
+    with isolated(seed):
+        _import_architecture(metric)
+        try:
+            with _local_files_only(metric, read), _random_backbones(backbones), _in_architectures(_LOAD, note):
+                network = _construct(metric, options)
+        except _ReadDirectly:
+            pass
+    if network is not None and (whole := _whole(network, fetches)):
+        return Survey(network, (*dict.fromkeys(direct), whole.file), True, whole.key)
+    files = [*backbones, *(fetch.file for fetch in fetches), *direct]
+    return Survey(network, tuple(dict.fromkeys(files)), False, None)
+
+
+def _whole(network: nn.Module, fetches: list[_Fetch]) -> _Fetch | None:
+    """The checkpoint that fills the whole network, if pyiqa has one; it overwrites what came before."""
+    return next((fetch for fetch in reversed(fetches) if fetch.module is network and fetch.strict), None)
+
+
+def assembled(metric: str, root: Path | None, **options: Any) -> nn.Module:
+    """What pyiqa's constructor gives when each of the files that it asks for is a local one.
+
+    Args:
+        metric: of pyiqa.
+        root: folder of weights, looked in before the libraries' caches.
+        options: of the constructor, instead of pyiqa's defaults.
+
+    Raises:
+        PaperlibError: a package or a file is missing, or a file is damaged or of another network.
+    """
+
+    def path_of(file: OfficialFile) -> Path:
+        return located((file,), root, metric)[0]
+
+    def load(net: nn.Module, model_path: str, strict: bool = True, weight_keys: str | None = None) -> None:
+        fill(net, path_of(of_pyiqa(_file_name(model_path))), part=not strict)
+
+    with isolated():
+        _import_architecture(metric)
+        with _local_files_only(metric, path_of), _local_backbones(path_of), _in_architectures(_LOAD, load):
+            return _construct(metric, options)
+
+
+def _file_name(address: str) -> str:
+    return unquote(Path(urlparse(address).path).name)
+
+
+# ---- constructing ---------------------------------------------------------------------------------------------------
+def _construct(metric: str, options: dict[str, Any]) -> nn.Module:
+    from pyiqa.utils.registry import ARCH_REGISTRY
+
+    settings = {**settings_of_pyiqa()[metric]["metric_opts"], **options}
+    architecture = ARCH_REGISTRY.get(settings.pop("type"))
+    try:
+        return architecture(**settings)
+    except PaperlibError:
+        raise
+    except Exception as error:  # files of the wrong kind fail in many ways inside pyiqa
+        files = ", ".join(Path(value).name for value in options.values() if isinstance(value, str))
+        raise PaperlibError(
+            f"pyiqa cannot build {metric}{f' from {files}' if files else ''} from local files; one may be missing, "
+            f"damaged or of another model ({first_line(error)})"
+        ) from error
+
+
+def _import_architecture(metric: str) -> None:
+    """Import pyiqa's module of a metric.
+
+    Raises:
+        PaperlibError: a package that it needs is not installed.
+    """
+    from pyiqa import archs
+    from pyiqa.utils.registry import ARCH_REGISTRY
+
+    kind = settings_of_pyiqa()[metric]["metric_opts"]["type"]
+    try:
+        if kind not in ARCH_REGISTRY:
+            archs._lazy_import_arch(kind)
+    except ModuleNotFoundError as error:
+        advice = "install 'setuptools<82': later ones have no pkg_resources, which CLIP needs"
+        raise PaperlibError(
+            f"{metric} cannot be imported: {error}; "
+            + (advice if error.name == "pkg_resources" else f"install {error.name}, or choose another model")
+        ) from error
+
+
+@contextmanager
+def isolated(seed: int | None = None) -> Iterator[None]:
+    """Random numbers, warnings filters and printed lines stay as they were; one building at a time.
+
+    With a seed the random numbers inside are determined by it.
+    """
+    with _BUILDING, ExitStack() as stack:
+        stack.enter_context(redirect_stdout(io.StringIO()))
+        stack.enter_context(redirect_stderr(io.StringIO()))
+        stack.enter_context(warnings.catch_warnings())
+        warnings.simplefilter("ignore")
+        stack.enter_context(torch.random.fork_rng(devices=[]))
+        stack.callback(random.setstate, random.getstate())
+        if seed is not None:
+            torch.manual_seed(seed)
+            random.seed(seed)
+        yield
+
+
+# ---- what is replaced meanwhile -------------------------------------------------------------------------------------
+_LOAD = "load_pretrained_network"
+
+
+@contextmanager
+def _local_files_only(metric: str, path_of: Callable[[OfficialFile], Path]) -> Iterator[None]:
+    """Files that a constructor of pyiqa reads itself are those of `path_of`, and are read as tensors; none is fetched.
+
+    Replaced for the duration: pyiqa's and CLIP's look-up of a file, `torch.load`, the opening of addresses by torch.hub
+    and urllib, and the switch that keeps huggingface_hub offline. Each tells at once which file it wanted instead of
+    waiting for a network.
+    """
+    import huggingface_hub.constants
+
+    def find(address: str, *_: Any, **__: Any) -> str:
+        return str(path_of(of_pyiqa(_file_name(address))))
+
+    def find_clip(address: str, *_: Any, **__: Any) -> str:
+        return str(path_of(OfficialFile(_file_name(address), "clip", address)))
+
+    def tensors_alone(file: Any, *_: Any, **__: Any) -> Any:
+        return read_tensors(file)
+
+    def refuse(address: Any, *_: Any, **__: Any) -> None:
+        address = getattr(address, "full_url", address)
+        raise PaperlibError(
+            f"{metric}: pyiqa looked in vain for {_file_name(address)} of {address}; nothing is "
+            f"downloaded here: let pyiqa.create_metric({metric!r}) fetch its files once, then repeat"
+        )
+
+    with (
+        _replaced(huggingface_hub.constants, "HF_HUB_OFFLINE", True),
+        _replaced(torch.hub, "urlopen", refuse),
+        _replaced(urllib.request, "urlopen", refuse),
+        _replaced(torch, "load", tensors_alone),
+        _in_architectures("load_file_from_url", find),
+        _in_architectures("_download", find_clip),
+    ):
+        yield
+
+
+@contextmanager
+def _random_backbones(asked: list[OfficialFile]) -> Iterator[None]:
+    """timm and torchvision give networks with random weights, and what they were asked for is noted."""
+    import timm.models._builder
+    from torchvision.models import WeightsEnum
+
+    verify = vars(WeightsEnum)["verify"].__func__
+
+    def note_torchvision(cls: type, wanted: Any) -> None:
+        weights = verify(cls, wanted)
+        if weights is not None:
+            asked.append(_of_torchvision(weights))
+
+    def note_timm(*_: Any, pretrained_cfg: dict[str, Any], **__: Any) -> None:
+        asked.append(_of_timm(pretrained_cfg))
+
+    with (
+        _replaced(timm.models._builder, "load_pretrained", note_timm),
+        _replaced(WeightsEnum, "verify", classmethod(note_torchvision)),
+    ):
+        yield
+
+
+@contextmanager
+def _local_backbones(path_of: Callable[[OfficialFile], Path]) -> Iterator[None]:
+    """timm and torchvision take the weights that they are asked for from local files."""
+    import timm.models._builder
+    from torchvision.models import WeightsEnum
+
+    load_backbone = timm.models._builder.load_pretrained
+
+    def read_torchvision(weights: Any, *_: Any, **__: Any) -> Any:
+        return read_checkpoint(path_of(_of_torchvision(weights)))
+
+    def load_timm(model: nn.Module, pretrained_cfg: dict[str, Any], **options: Any) -> None:
+        path = path_of(_of_timm(pretrained_cfg))
+        load_backbone(model, pretrained_cfg={**pretrained_cfg, "file": str(path)}, **options)
+
+    with (
+        _replaced(WeightsEnum, "get_state_dict", read_torchvision),
+        _replaced(timm.models._builder, "load_pretrained", load_timm),
+    ):
+        yield
+
+
+def _of_torchvision(weights: Any) -> OfficialFile:
+    return of_torchvision(_file_name(weights.url))
+
+
+def _of_timm(config: dict[str, Any]) -> OfficialFile:
+    return of_timm(".".join(filter(None, (config["architecture"], config.get("tag")))))
+
+
+@contextmanager
+def _in_architectures(name: str, value: Any) -> Iterator[None]:
+    """`name` replaced in every loaded module of pyiqa's architectures (they import it by name)."""
+    with ExitStack() as stack:
+        for module_name, module in list(sys.modules.items()):
+            if module_name.startswith("pyiqa.archs.") and name in vars(module):
+                stack.enter_context(_replaced(module, name, value))
+        yield
+
+
+@contextmanager
+def _replaced(owner: Any, name: str, value: Any) -> Iterator[None]:
+    """An attribute replaced for the duration of the block, also where the block fails."""
+    original = vars(owner)[name]
+    setattr(owner, name, value)
+    try:
+        yield
+    finally:
+        setattr(owner, name, original)

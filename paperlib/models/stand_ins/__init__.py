@@ -1,0 +1,1 @@
+"""Random weights in the official formats, for rehearsals and tests; nothing that computes imports them."""
