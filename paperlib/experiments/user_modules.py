@@ -5,14 +5,11 @@ the folder of the data. These two come last, so that no file in them takes the p
 """
 
 import importlib.util
-import os
 import sys
 from pathlib import Path
 
 from paperlib.errors import PaperlibError
-
-FOLDERS = "PAPERLIB_MODEL_PATH"
-"""Environment variable with the folders, as in PYTHONPATH; the command line writes it."""
+from paperlib.settings import current
 
 
 def find_module(name: str) -> Path | None:
@@ -27,8 +24,7 @@ def find_module(name: str) -> Path | None:
     Raises:
         PaperlibError: there is no such module, or importing the package that it lies in fails.
     """
-    given = os.environ.get(FOLDERS, "").split(os.pathsep)
-    folders = [folder for folder in given if folder and Path(folder).is_dir()]
+    folders = [str(folder) for folder in current().model_path if folder.is_dir()]
     sys.path += [folder for folder in folders if folder not in sys.path]
     try:
         found = importlib.util.find_spec(name)
