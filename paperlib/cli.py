@@ -12,11 +12,13 @@ import time
 import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, redirect_stdout, suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from paperlib import paths
 from paperlib.errors import PaperlibError
+from paperlib.settings import Settings, current, in_use
 
 if TYPE_CHECKING:
     from paperlib.profiles import Profile
@@ -48,8 +50,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except SystemExit as stop:
         return int(stop.code or 0)
     try:
-        with _messages_on_stderr():
-            _set_folders(options)
+        with _messages_on_stderr(), in_use(_settings(options)):
             outcome = options.verb(options)
         _write(outcome.text)
         return outcome.code
@@ -60,7 +61,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if options.debug:
             traceback.print_exception(error)
         else:
-            print(f"paperlib: {_sentence(error)}", file=sys.stderr)
+            print(f"paperlib: {_sentence(error, options.results)}", file=sys.stderr)
         return error.exit_code if isinstance(error, PaperlibError) else 1
 
 
@@ -250,21 +251,21 @@ def _speed(text: str) -> float:
     return number
 
 
-def _set_folders(options: argparse.Namespace) -> None:
-    """Folders and models are told to this process, its workers and its kernels through the environment."""
-    if options.results:
-        os.environ["PAPERLIB_RESULTS"] = str(options.results.resolve())
-    for name, folder in (("PAPERLIB_DATA_ROOT", options.data_root), ("PAPERLIB_WEIGHTS_ROOT", options.weights)):
+def _settings(options: argparse.Namespace) -> Settings:
+    """What the environment says, and the command line instead of it."""
+    given: dict[str, Any] = {"results_root": options.results.resolve()} if options.results else {}
+    for name, folder in (("data_root", options.data_root), ("weights_root", options.weights)):
         if folder:
             if not folder.is_dir():
                 raise PaperlibError(f"there is no folder {folder}")
-            os.environ[name] = str(folder.resolve())
+            given[name] = folder.resolve()
     if options.ray_address:
-        os.environ["PAPERLIB_RAY_ADDRESS"] = options.ray_address
+        given["ray_address"] = options.ray_address
+    settings = replace(Settings.from_environment(), **given)
     if options.model:
-        os.environ["PAPERLIB_MODELS"] = "\n".join(map(_with_whole_path, options.model))
-        homes = [str(Path.cwd()), os.environ.get("PAPERLIB_DATA_ROOT", "")]
-        os.environ["PAPERLIB_MODEL_PATH"] = os.pathsep.join(filter(None, homes))  # kernels run in another folder
+        folders = tuple(filter(None, (Path.cwd(), settings.data_root)))
+        settings = replace(settings, models=tuple(map(_with_whole_path, options.model)), model_path=folders)
+    return settings
 
 
 def _with_whole_path(model: str) -> str:
@@ -307,7 +308,7 @@ def _run(options: argparse.Namespace) -> Outcome:
                 chosen,
                 root / "notebooks",
                 values,
-                {"PAPERLIB_FIGURES": str(folder)},
+                replace(current(), figures_root=folder, quiet=True).environment(),
                 on_done=lambda done: say(f"{done.name}: {done.error or 'complete'} ({done.seconds:.1f} s)"),
                 workers=2
                 if profile.evidence == "simulation" and not options.set
@@ -575,7 +576,8 @@ def _lab(options: argparse.Namespace) -> Outcome:
     command += [f"--LabApp.default_url=/lab/tree/{first.relative_to(home).as_posix()}"]
     search_path = os.pathsep.join(filter(None, (str(paths.REPOSITORY), os.environ.get("PYTHONPATH"))))
     config = os.pathsep.join(filter(None, (os.environ.get("JUPYTER_CONFIG_PATH"), str(_LAB_CONFIG))))
-    environment = os.environ | {"PYTHONPATH": search_path, "JUPYTER_PREFER_ENV_PATH": "1", "JUPYTER_CONFIG_PATH": config}
+    environment = os.environ | current().environment()
+    environment |= {"PYTHONPATH": search_path, "JUPYTER_PREFER_ENV_PATH": "1", "JUPYTER_CONFIG_PATH": config}
     os.execve(sys.executable, command, environment)
 
 
@@ -642,7 +644,7 @@ def _figures_folder(profile: "Profile", custom: bool = False) -> Path:
     """figures/ belongs to the plain demo profile; every other run writes beside its own results."""
     if custom:
         return profile.store_root / "custom" / "figures"
-    plain_demo = profile.name == "demo" or os.environ.get("PAPERLIB_FIGURES")
+    plain_demo = profile.name == "demo" or current().figures_root
     return paths.figures_root() if plain_demo else profile.store_root / "figures"
 
 
@@ -711,22 +713,22 @@ def _write(text: str) -> None:
             raise
 
 
-def _sentence(error: Exception) -> str:
+def _sentence(error: Exception, results: Path | None) -> str:
     """What the user reads of an error; one that nobody foresaw leaves its traceback in a file."""
     if isinstance(error, PaperlibError):
         return str(error)
     if isinstance(error, OSError) and error.errno == errno.ENOSPC:
         return "the disk is full; make room, then start the same command again: finished results are kept"
     reason = f"{type(error).__name__}: {error}".strip().splitlines()[0]
-    return f"stopped by an unexpected error ({reason}); the traceback is in {_save_traceback(error)}"
+    return f"stopped by an unexpected error ({reason}); the traceback is in {_save_traceback(error, results)}"
 
 
-def _save_traceback(error: Exception) -> Path | str:
+def _save_traceback(error: Exception, results: Path | None) -> Path | str:
     from tempfile import gettempdir
 
     text = "".join(traceback.format_exception(error))
     name = f"paperlib-{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}.log"
-    for folder in (paths.results_root() / "logs", Path(gettempdir())):
+    for folder in ((results or paths.results_root()).resolve() / "logs", Path(gettempdir())):
         with suppress(OSError), paths.atomic_write(folder / name, "w") as file:
             file.write(text)
             return folder / name

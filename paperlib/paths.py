@@ -7,19 +7,21 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any
 
+from paperlib.settings import current
+
 REPOSITORY = Path(__file__).resolve().parent.parent
 NOTEBOOKS = REPOSITORY / "notebooks"
 FIGURES = REPOSITORY / "figures"
 
 
 def results_root() -> Path:
-    """Folder of all computed results: `$PAPERLIB_RESULTS`, else `results/` in the repository."""
-    return Path(os.environ.get("PAPERLIB_RESULTS") or REPOSITORY / "results").resolve()
+    """Folder of all computed results: that of the settings, else `results/` in the repository."""
+    return (current().results_root or REPOSITORY / "results").resolve()
 
 
 def figures_root() -> Path:
-    """Folder of the tables and figures: `$PAPERLIB_FIGURES`, else `figures/` in the repository."""
-    return Path(os.environ.get("PAPERLIB_FIGURES") or FIGURES).resolve()
+    """Folder of the tables and figures: that of the settings, else `figures/` in the repository."""
+    return (current().figures_root or FIGURES).resolve()
 
 
 def make_writable(folder: Path) -> None:

@@ -4,7 +4,6 @@ A profile holds no data and computes nothing. `load("demo", observers="uniform")
 field names are unique over all parts of a profile, so that one flat name is enough.
 """
 
-import os
 from collections.abc import Callable
 from dataclasses import dataclass, field, fields, is_dataclass, replace
 from pathlib import Path
@@ -13,6 +12,7 @@ from typing import Any
 from paperlib import paths
 from paperlib.errors import PaperlibError
 from paperlib.paper import TABLE3
+from paperlib.settings import current
 from paperlib.vocabulary import FILLS, OBSERVERS, SMOOTHINGS
 
 
@@ -375,18 +375,16 @@ def load(name: str = "demo", **overrides: Any) -> Profile:
 
 
 def _located(profile: Profile) -> Profile:
-    """The profile with the folders and models that the environment names, where it needs some and has none."""
+    """The profile with the folders and models that the settings name, where it needs some and has none."""
     if profile.evidence == "simulation":
         return profile
     home = str(profile.store_root / "standins") if profile.evidence == "stand-ins" else ""
-    data_root = profile.data_root or home or os.environ.get("PAPERLIB_DATA_ROOT", "")
-    weights_root = (
-        profile.weights_root
-        or (os.environ.get("PAPERLIB_WEIGHTS_ROOT", "") if not home else "")
-        or str(Path(data_root, "weights"))
-    )
-    models = profile.models or tuple(filter(None, os.environ.get("PAPERLIB_MODELS", "").splitlines()))
-    folders = profile.model_folders or tuple(filter(None, os.environ.get("PAPERLIB_MODEL_PATH", "").split(os.pathsep)))
+    settings = current()
+    data_root = profile.data_root or home or str(settings.data_root or "")
+    told = None if home else settings.weights_root
+    weights_root = profile.weights_root or str(told or Path(data_root, "weights"))
+    models = profile.models or settings.models
+    folders = profile.model_folders or tuple(map(str, settings.model_path))
     return replace(profile, data_root=data_root, weights_root=weights_root, models=models, model_folders=folders)
 
 

@@ -44,7 +44,7 @@ def note(params, *words):
 def node():
     """The node of the cluster that it runs on, or "here"."""
     ray = sys.modules.get("ray")
-    return ray.get_runtime_context().get_node_id() if ray and os.environ.get("PAPERLIB_WORKERS") == "1" else "here"
+    return ray.get_runtime_context().get_node_id() if ray and ray.get_runtime_context().get_task_id() else "here"
 
 def draw(params, inputs, scratch):
     """Numbers that depend on the seed and on the inputs, which it changes in place, as it may."""
@@ -91,8 +91,9 @@ def look(params, inputs, scratch):
     """What the worker sees around it."""
     from threadpoolctl import threadpool_info
     import paperlib
+    from paperlib.settings import current
     environment = {name: np.str_(value) for name, value in os.environ.items() if name.isidentifier()}
-    around = {"scratch": scratch, "package": paperlib.__file__}
+    around = {"scratch": scratch, "package": paperlib.__file__, "settings": repr(current())}
     threads = max(library["num_threads"] for library in threadpool_info())
     return Result([{"n": threads}], environment | {name: np.str_(value) for name, value in around.items()})
 '''

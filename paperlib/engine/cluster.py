@@ -46,12 +46,13 @@ from paperlib.engine.plan import (
     reason,
     sentence,
     settle,
-    usable_workers,
+    usable_cores,
 )
 from paperlib.engine.progress import say
 from paperlib.engine.store import NUMERICAL, ResultStore, installed_versions, loaded_versions
 from paperlib.engine.units import Result, Unit
 from paperlib.errors import PaperlibError
+from paperlib.settings import Settings, current, in_use
 
 _ANSWER_WITHIN = 10.0
 """Seconds that a cluster has to answer a first call."""
@@ -69,7 +70,7 @@ _QUIET = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": 
 
 def run(
     units: Sequence[Unit], store: ResultStore, *, address: str | None = None, title: str,
-    gpu_share: float | None = None, ship_code: bool | None = None,
+    gpu_share: float = 1.0, ship_code: bool = False, workers: int | None = None,
 ) -> dict[str, Result]:  # fmt: skip
     """The results of `units` by name, from the store where they are there, else computed on Ray and stored.
 
@@ -86,38 +87,24 @@ def run(
             machine or that `$RAY_ADDRESS` names, `"local"` to start one here for this run, None for "auto" or else
             "local". A connection that the caller has made is used, whatever the address.
         title: what is being made ("table1"), for messages.
-        gpu_share: factor on the GPUs that units ask for: 0.5 lets two of them share one. By default
-            `$PAPERLIB_RAY_GPU_SHARE`, else 1.
-        ship_code: send the package `paperlib` to the workers instead of expecting it there. By default
-            `$PAPERLIB_RAY_SHIP_CODE`, else False.
+        gpu_share: factor on the GPUs that units ask for: 0.5 lets two of them share one.
+        ship_code: send the package `paperlib` to the workers instead of expecting it there.
+        workers: CPUs of a cluster that is started here; by default the usable cores.
 
     Raises:
         ValueError: two different units have the same name, or `gpu_share` is not in (0, 1].
         PaperlibError: Ray is not installed, or the cluster cannot be reached or has other versions.
         ComputationError: units failed; the others are computed and stored first.
     """
-    share = _gpu_share() if gpu_share is None else gpu_share
-    if not 0 < share <= 1:
-        raise ValueError(f"gpu_share must lie in (0, 1], got {share}")
-    shipped = os.environ.get("PAPERLIB_RAY_SHIP_CODE", "") not in ("", "0") if ship_code is None else ship_code
+    if not 0 < gpu_share <= 1:
+        raise ValueError(f"gpu_share must lie in (0, 1], got {gpu_share}")
 
     def execute(plan: Plan, bar: Any) -> None:
         with open(os.devnull, "w") as nowhere, redirect_stdout(nowhere):  # where Ray prints what befalls its nodes
-            with _connected(address, shipped) as ray:
-                _Run(ray, plan, store, bar, title, share).go()
+            with _connected(address, ship_code, workers or usable_cores()) as ray:
+                _Run(ray, plan, store, bar, title, gpu_share).go()
 
     return completed(units, store, title, execute)
-
-
-def _gpu_share() -> float:
-    text = os.environ.get("PAPERLIB_RAY_GPU_SHARE") or "1"
-    try:
-        share = float(text)
-    except ValueError:
-        share = 0.0
-    if not 0 < share <= 1:
-        raise PaperlibError(f"PAPERLIB_RAY_GPU_SHARE must be a number above 0 and at most 1, got {text!r}")
-    return share
 
 
 # ---------------------------------------------------------------------------------------------------- the connection
@@ -134,7 +121,7 @@ def _ray() -> ModuleType:
 
 
 @contextmanager
-def _connected(address: str | None, ship_code: bool) -> Iterator[ModuleType]:
+def _connected(address: str | None, ship_code: bool, cpus: int) -> Iterator[ModuleType]:
     """Ray with a connection, which is closed afterwards unless the caller had made it."""
     ray = _ray()
     if ray.is_initialized():
@@ -154,7 +141,7 @@ def _connected(address: str | None, ship_code: bool) -> Iterator[ModuleType]:
             options["runtime_env"] = {"working_dir": _packed(Path(folder))}
         found = _found(address)
         if found == "local":
-            options |= {"num_cpus": usable_workers(), "include_dashboard": False}
+            options |= {"num_cpus": cpus, "include_dashboard": False}
         try:
             ray.init(found, **options)
         except (ConnectionError, RuntimeError, ValueError) as error:
@@ -373,7 +360,7 @@ class _Run:
             "max_retries": 0, "runtime_env": {"env_vars": _worker_environment("GPU" in demand)}, "name": unit.name,
         }  # fmt: skip
         inputs = {need.name: self._hand(need) for need in unit.needs}
-        orders = _Orders(unit, unit.key, unit.modules, tuple(expected), self.store.root, self.token)
+        orders = _Orders(unit, unit.key, unit.modules, tuple(expected), self.store.root, self.token, current().for_worker())
         return self.serve.options(**options).remote(orders, inputs)
 
     def _made_by_units(self, path: str) -> bool:
@@ -524,16 +511,12 @@ def _token(store: ResultStore) -> Iterator[str]:
 
 
 def _worker_environment(gpu: bool) -> dict[str, str]:
-    """The environment of a worker: one thread, this process's folders and modules, no GPU that was not asked for."""
-    ours = {name: value for name, value in os.environ.items() if name.startswith("PAPERLIB_")}
-    ours = {name: value for name, value in ours.items() if not name.startswith("PAPERLIB_RAY_")}
+    """The environment of a worker: one thread, this process's modules, no GPU that was not asked for."""
     prefixes = [Path(prefix).resolve() for prefix in {sys.prefix, sys.base_prefix}]
     folders = [Path(entry).resolve() for entry in sys.path]
     folders = [folder for folder in folders if not any(folder.is_relative_to(prefix) for prefix in prefixes)]
-    return (
-        ours | ONE_THREAD | {"PAPERLIB_QUIET": "1", "PAPERLIB_WORKERS": "1"}
-        | {"PYTHONPATH": os.pathsep.join(map(str, folders))} | ({} if gpu else {"CUDA_VISIBLE_DEVICES": ""})
-    )  # fmt: skip
+    modules = {"PYTHONPATH": os.pathsep.join(map(str, folders))}
+    return ONE_THREAD | modules | ({} if gpu else {"CUDA_VISIBLE_DEVICES": ""})
 
 
 def _unable(error: Exception) -> str:
@@ -550,7 +533,7 @@ def _unable(error: Exception) -> str:
 
 @dataclass(frozen=True)
 class _Orders:
-    """What a worker is told: the unit, the code that it must have, the places that it must find, the store."""
+    """What a worker is told: the unit, the code that it must have, the places that it must find, the store, the settings."""
 
     unit: Unit
     key: str
@@ -558,6 +541,7 @@ class _Orders:
     places: tuple[str, ...]
     root: Path
     token: str
+    settings: Settings
 
 
 @dataclass(frozen=True)
@@ -580,7 +564,7 @@ def _serve(orders: _Orders, inputs: dict[str, Any]) -> _Answer:
         obstacle = _obstacle(orders, node)
         if obstacle:
             return _Answer(reason=obstacle)
-        with _scratch(orders) as scratch, one_thread(), redirect_stdout(sys.stderr):
+        with in_use(orders.settings), _scratch(orders) as scratch, one_thread(), redirect_stdout(sys.stderr):
             result, seconds = call(orders.unit, _Inputs(inputs), scratch)
         return _Answer(result, seconds, device(), loaded_versions(), node)
     except (Exception, SystemExit) as error:

@@ -37,11 +37,12 @@ from paperlib.engine.plan import (
     one_thread,
     reason,
     settle,
-    usable_workers,
+    usable_cores,
 )
 from paperlib.engine.store import ResultStore
 from paperlib.engine.units import Result, Unit
 from paperlib.errors import PaperlibError
+from paperlib.settings import Settings, current, in_use
 
 
 def run(units: Sequence[Unit], store: ResultStore, *, workers: int | None = None, title: str) -> dict[str, Result]:
@@ -54,8 +55,8 @@ def run(units: Sequence[Unit], store: ResultStore, *, workers: int | None = None
     Args:
         units: what is asked for; names must differ.
         store: where results are looked up and kept.
-        workers: number of processes; by default `$PAPERLIB_WORKERS`, else the number of usable cores. A single unit or
-            `workers=1` is computed in this process. Results do not depend on it.
+        workers: number of processes; by default one for each usable core. A single unit or `workers=1` is computed in
+            this process. Results do not depend on it.
         title: what is being made ("table1"), for messages.
 
     Raises:
@@ -63,7 +64,7 @@ def run(units: Sequence[Unit], store: ResultStore, *, workers: int | None = None
         ComputationError: units failed; the others are computed and stored first. The message names the failed ones, the
             reason and the log.
     """
-    workers = usable_workers() if workers is None else workers
+    workers = usable_cores() if workers is None else workers
     if workers < 1:
         raise ValueError(f"workers must be at least 1, got {workers}")
 
@@ -186,7 +187,7 @@ serve()
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._errors,
-            env=os.environ | ONE_THREAD | {"PAPERLIB_QUIET": "1", "PAPERLIB_WORKERS": "1"},
+            env=os.environ | ONE_THREAD,
             start_new_session=True,
         )
 
@@ -195,7 +196,7 @@ serve()
         os.lseek(self._errors.fileno(), 0, os.SEEK_SET)  # the process shares the position: its words start afresh
         os.ftruncate(self._errors.fileno(), 0)
         with suppress(BrokenPipeError):  # it died; `receive` will notice
-            pickle.dump((unit, unit.key, store.root), self.process.stdin)
+            pickle.dump((unit, unit.key, store.root, current().for_worker()), self.process.stdin)
             self.process.stdin.flush()
 
     def receive(self) -> Outcome | None:
@@ -232,13 +233,13 @@ def serve() -> None:
     """
     answers = os.fdopen(os.dup(sys.stdout.fileno()), "wb")
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
-    tasks: queue.SimpleQueue[tuple[Unit, str, Path]] = queue.SimpleQueue()
+    tasks: queue.SimpleQueue[tuple[Unit, str, Path, Settings]] = queue.SimpleQueue()
     threading.Thread(target=_listen, args=(sys.stdin.buffer, tasks), daemon=True).start()
     while True:
-        unit, key, root = tasks.get()
-        store = ResultStore(root)
+        unit, key, root, settings = tasks.get()
         if unit.key == key:
-            outcome = _attempt(unit, store)
+            with in_use(settings):
+                outcome = _attempt(unit, ResultStore(root))
         else:
             outcome = Outcome("failed", "its code was edited while the run was going on: start again")
         pickle.dump(outcome, answers)

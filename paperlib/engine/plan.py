@@ -244,16 +244,6 @@ def logged(unit: Unit, store: ResultStore, details: str) -> str:
 # ---------------------------------------------------------------------------------------------------- cores and threads
 
 
-def usable_workers() -> int:
-    """`$PAPERLIB_WORKERS`, else the number of usable cores. Raises PaperlibError where it is no positive number."""
-    text = os.environ.get("PAPERLIB_WORKERS", "")
-    if not text:
-        return usable_cores()
-    if not text.isdecimal() or int(text) < 1:
-        raise PaperlibError(f"PAPERLIB_WORKERS must be a positive whole number, got {text!r}")
-    return int(text)
-
-
 def usable_cores() -> int:
     """Cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

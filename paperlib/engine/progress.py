@@ -1,9 +1,10 @@
-"""The one progress display and the one way to say something: both on stderr, both silent with `PAPERLIB_QUIET=1`."""
+"""The one progress display and the one way to say something: both on stderr, both silent where the settings say so."""
 
-import os
 import sys
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
+
+from paperlib.settings import current
 
 if TYPE_CHECKING:
     from tqdm import tqdm
@@ -22,21 +23,17 @@ def progress(iterable: Iterable[Any] | None = None, total: int | None = None, de
     """
     from tqdm.auto import tqdm
 
-    return tqdm(iterable, total=total, desc=desc, leave=False, disable=_quiet() or not _watched())
+    return tqdm(iterable, total=total, desc=desc, leave=False, disable=current().quiet or not _watched())
 
 
 def say(text: str) -> None:
     """Print one line on stderr, above a running progress bar."""
-    if _quiet():
+    if current().quiet:
         return
     if "tqdm" in sys.modules:
         sys.modules["tqdm"].tqdm.write(text, file=sys.stderr)
     else:
         print(text, file=sys.stderr, flush=True)
-
-
-def _quiet() -> bool:
-    return os.environ.get("PAPERLIB_QUIET", "") not in ("", "0")
 
 
 def _watched() -> bool:

@@ -48,7 +48,7 @@ _FORMAT = 1
 _CARRIERS = frozenset(
     f"paperlib.engine.{name}"
     for name in ("units", "store", "plan", "local", "cluster", "progress", "score_cache", "checkpoints")
-) | {"paperlib.errors", "paperlib.paths"}
+) | {"paperlib.errors", "paperlib.paths", "paperlib.settings"}
 """Modules that carry results and cannot change them; a new wording of a message must not cost a recomputation."""
 
 

@@ -38,20 +38,27 @@ def _require(section: str, profile: "Profile") -> None:
 
 def compute(units: Iterable["Unit"], profile: "Profile", title: str) -> dict[str, "Result"]:
     """Results of `units` by name, from the profile's store where they are there; the rest is computed here, or on the
-    Ray cluster that `$PAPERLIB_RAY_ADDRESS` names."""
-    import os
-
+    Ray cluster that the settings name."""
     from paperlib.engine.store import ResultStore
+    from paperlib.settings import current
 
-    unique = {unit.name: unit for unit in units}
-    store = ResultStore(profile.store_root)
-    if address := os.environ.get("PAPERLIB_RAY_ADDRESS"):
+    unique = list({unit.name: unit for unit in units}.values())
+    store, settings = ResultStore(profile.store_root), current()
+    if settings.ray_address:
         from paperlib.engine import cluster
 
-        return cluster.run(list(unique.values()), store, address=address, title=title)
+        return cluster.run(
+            unique,
+            store,
+            address=settings.ray_address,
+            title=title,
+            gpu_share=settings.gpu_share,
+            ship_code=settings.ship_code,
+            workers=settings.workers,
+        )
     from paperlib.engine.local import run
 
-    return run(list(unique.values()), store, title=title)
+    return run(unique, store, workers=settings.workers, title=title)
 
 
 @cache

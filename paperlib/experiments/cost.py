@@ -26,7 +26,7 @@ import torch
 from paperlib.datasets.standins import write_salicon
 from paperlib.datasets.training_pairs import PairBatch
 from paperlib.engine.finetuning import FinetuneSettings, finetune
-from paperlib.engine.plan import one_thread, usable_workers
+from paperlib.engine.plan import one_thread, usable_cores
 from paperlib.engine.progress import progress, say
 from paperlib.engine.units import Unit
 from paperlib.errors import PaperlibError
@@ -40,10 +40,9 @@ from paperlib.maps.masking import quantile_masks
 from paperlib.models.backbones import create_backbone
 from paperlib.models.baseline import Baseline
 from paperlib.models.dual_task import DualTask
-from paperlib.models.quality.methods import Method, describe, method_of_network, open_method
-from paperlib.models.quality.model import load_quality_model
-from paperlib.models.quality.sizes import resized
-from paperlib.models.stand_ins.quality import random_files
+from paperlib.models.iqa_methods import Method, describe, method_of_network, open_method, random_files, resized
+from paperlib.models.quality import load_quality_model
+from paperlib.settings import current
 
 if TYPE_CHECKING:
     from paperlib.profiles import Profile
@@ -210,7 +209,7 @@ def estimate(profile: "Profile", sets: Mapping[str, SetSize] = workload.OFFICIAL
         raise PaperlibError(f"profile {profile.name!r} runs on a few generated pictures, in minutes; give --profile paper")
     works = workload.tables(profile, sets)
     on_gpu = device().type == "cuda"
-    sample, workers = sample or sample_of(profile, not on_gpu), 1 if on_gpu else usable_workers()
+    sample, workers = sample or sample_of(profile, not on_gpu), 1 if on_gpu else current().workers or usable_cores()
     kinds = list(dict.fromkeys(work.kind for some in works.values() for work in some if work.kind))
     with one_thread():
         rates = measure(kinds, profile, sample)
@@ -472,7 +471,7 @@ def _coded_pictures(profile: "Profile") -> list[np.ndarray]:
 
 
 def _judge(kind: Kind, folder: Path, crops: int, pictures: Sequence[np.ndarray]) -> Method:
-    """The method on the device; on the processor where a GPU's memory does not hold the pictures, as in scoring."""
+    """The method on the device; on the processor where a GPU's memory does not hold the pictures, as when they are scored."""
     method = _opened(kind, folder, crops, device())
     if device().type == "cuda":
         try:

@@ -52,6 +52,7 @@ from paperlib.experiments.coded_picture import (
 )
 from paperlib.paths import atomic_write
 from paperlib.profiles import CompressionSettings
+from paperlib.settings import current
 
 LOG, PAIRS = "coded.json", "pairs.csv"
 ORIGINAL = "reference"
@@ -150,7 +151,9 @@ def code_folder(
         TemporaryDirectory(prefix="paperlib-own-study-") as store,
     ):
         _claim(out, options)
-        results = run(units, ResultStore(Path(store)), title=f"coding {len(pictures)} photographs")
+        results = run(
+            units, ResultStore(Path(store)), workers=current().workers, title=f"coding {len(pictures)} photographs"
+        )
         return _finished(
             out, options, [row for name in pictures for row in results[name].rows.to_dict("records")], assessors, seed
         )

@@ -3,8 +3,10 @@
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
+from paperlib.engine.local import run
 from paperlib.engine.store import ResultStore
 from paperlib.engine.units import Result, Unit
+from paperlib.settings import current
 
 if TYPE_CHECKING:
     from paperlib.profiles import Profile
@@ -13,14 +15,18 @@ if TYPE_CHECKING:
 def compute(units: Iterable[Unit], profile: "Profile", title: str) -> dict[str, Result]:
     """Results of `units` by name, from the profile's store where they are there; the rest is computed here, or on the
     Ray cluster that the settings name."""
-    import os
-
-    unique = {unit.name: unit for unit in units}
-    store = ResultStore(profile.store_root)
-    if address := os.environ.get("PAPERLIB_RAY_ADDRESS"):
+    unique = list({unit.name: unit for unit in units}.values())
+    store, settings = ResultStore(profile.store_root), current()
+    if settings.ray_address:
         from paperlib.engine import cluster
 
-        return cluster.run(list(unique.values()), store, address=address, title=title)
-    from paperlib.engine.local import run
-
-    return run(list(unique.values()), store, title=title)
+        return cluster.run(
+            unique,
+            store,
+            address=settings.ray_address,
+            title=title,
+            gpu_share=settings.gpu_share,
+            ship_code=settings.ship_code,
+            workers=settings.workers,
+        )
+    return run(unique, store, workers=settings.workers, title=title)

@@ -276,7 +276,7 @@ class _Kernels:
             argv=[sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}"],
             display_name=_KERNELSPEC["display_name"],
             language="python",
-            env={"PYTHONPATH": search_path, "MPLBACKEND": inline, "PAPERLIB_QUIET": "1", **environment},
+            env={"PYTHONPATH": search_path, "MPLBACKEND": inline, **environment},
         )
 
     def manager(self, folder: Path, messages: IO[bytes]) -> type[AsyncKernelManager]:

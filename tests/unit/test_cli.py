@@ -20,6 +20,7 @@ from nbformat.v4 import new_code_cell, new_notebook
 
 from paperlib import cli, experiments, paths, profiles
 from paperlib.errors import PaperlibError
+from paperlib.settings import current
 from paperlib.show import figures, notebooks, tables
 from paperlib.show.notebooks import NotebookRun
 
@@ -376,18 +377,32 @@ def test_folders_and_models_go_to_everyone(monkeypatch: Patch, tmp_path: Path, c
     for name in ("PAPERLIB_DATA_ROOT", "PAPERLIB_WEIGHTS_ROOT", "PAPERLIB_MODELS"):
         monkeypatch.setenv(name, "")
     (tmp_path / "data").mkdir()
-    cli.main(["prepare", "--data-root", str(tmp_path / "data"), "--model", "a@b=c", "--model", "d"])
-    own = profiles.load("own")
+    seen = []
+    monkeypatch.setattr(experiments, "prepare", lambda profile: seen.append((profile, current())))
+    words = ["--data-root", str(tmp_path / "data"), "--model", "a@b=c", "--model", "d", "--ray-address", "auto"]
+    assert cli.main(["prepare", "--profile", "own", *words]) == 0
+    ((own, settings),) = seen
+    assert (settings.model_path, settings.ray_address) == ((Path.cwd(), tmp_path / "data"), "auto")
     assert (own.data_root, own.weights_root) == (str(tmp_path / "data"), str(tmp_path / "data" / "weights"))
     assert own.models == (f"a@b={Path.cwd() / 'c'}", "d"), "kernels run in another folder"
     assert cli.main(["prepare", "--data-root", str(tmp_path / "nowhere")]) == 2
     assert "there is no folder" in capsys.readouterr().err
 
 
-def test_results_option_goes_to_everyone(monkeypatch: Patch, tmp_path: Path, capsys: Capture) -> None:
-    assert cli.main(["prepare", "--results", str(tmp_path / "elsewhere")]) == 0
-    assert os.environ["PAPERLIB_RESULTS"] == str(tmp_path / "elsewhere")
+def test_results_option_goes_to_everyone(fake_notebooks: dict, tmp_path: Path, capsys: Capture) -> None:
+    elsewhere = str(tmp_path / "elsewhere")
+    assert cli.main(["prepare", "--results", elsewhere]) == 0
     assert capsys.readouterr().out == f"{tmp_path / 'elsewhere' / 'demo'}\n"
+    assert cli.main(["run", "--results", elsewhere]) == 0
+    kernel = fake_notebooks["environment"]
+    assert (kernel["PAPERLIB_RESULTS"], kernel["PAPERLIB_QUIET"]) == (elsewhere, "1")
+
+
+def test_a_variable_without_sense_is_told_at_once(monkeypatch: Patch, prepared: list, capsys: Capture) -> None:
+    monkeypatch.setenv("PAPERLIB_WORKERS", "many")
+    assert cli.main(["prepare"]) == 2
+    assert "PAPERLIB_WORKERS must be a positive whole number, got 'many'" in capsys.readouterr().err
+    assert prepared == []
 
 
 @pytest.mark.parametrize(

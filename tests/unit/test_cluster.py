@@ -9,7 +9,7 @@ import sys
 import textwrap
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -24,6 +24,7 @@ from paperlib.engine.cluster import run
 from paperlib.engine.store import ResultStore
 from paperlib.engine.units import Unit
 from paperlib.errors import ComputationError, PaperlibError
+from paperlib.settings import Settings, in_use
 from tests.ray_samples import (
     REPOSITORY,
     TOY,
@@ -41,16 +42,6 @@ from tests.ray_samples import (
 )
 
 __all__ = ["make", "nodes", "results", "toys"]  # fixtures
-
-DATA_ROOT = "/somewhere"
-
-
-@pytest.fixture(scope="module", autouse=True)
-def data_root() -> Iterator[None]:
-    """Set in all tests, since workers with another environment would be others."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("PAPERLIB_DATA_ROOT", DATA_ROOT)
-        yield
 
 
 @pytest.fixture
@@ -205,16 +196,16 @@ def test_a_full_disk_is_one_clear_sentence(
 # ------------------------------------------------------------------------------------------- resources, surroundings
 
 
-def test_workers_see_one_thread_the_folders_and_no_gpu(
-    nodes: Any, make: Callable[..., Unit], results: ResultStore, monkeypatch: pytest.MonkeyPatch
+def test_workers_see_one_thread_the_settings_and_no_gpu(
+    nodes: Any, make: Callable[..., Unit], results: ResultStore, tmp_path: Path
 ) -> None:
-    monkeypatch.setenv("PAPERLIB_RAY_ADDRESS", "auto")
     wanted = make("a", function="look", resources={"cpus": 1, "gpus": 1, "memory": 0.1})
-    seen = run([wanted], results, title="t")["a"]
+    settings = Settings(data_root=tmp_path, ray_address="auto", workers=2)
+    with in_use(settings):
+        seen = run([wanted], results, title="t")["a"]
     assert list(seen.rows["n"]) == [1]
-    assert str(seen.arrays["PAPERLIB_DATA_ROOT"]) == DATA_ROOT
+    assert str(seen.arrays["settings"]) == repr(settings.for_worker())
     assert str(seen.arrays["CUDA_VISIBLE_DEVICES"]) == ""
-    assert "PAPERLIB_RAY_ADDRESS" not in seen.arrays
     assert str(seen.arrays["scratch"]) == str(results.root / "scratch" / wanted.key)
 
 
@@ -293,12 +284,9 @@ def test_resources_are_no_part_of_a_unit_s_identity(make: Callable[..., Unit]) -
         make("a", resources={"gpus": -1})
 
 
-def test_options_are_checked(make: Callable[..., Unit], results: ResultStore, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_options_are_checked(results: ResultStore) -> None:
     with pytest.raises(ValueError, match=r"gpu_share must lie in \(0, 1\]"):
         run([], results, title="t", gpu_share=0)
-    monkeypatch.setenv("PAPERLIB_RAY_GPU_SHARE", "half")
-    with pytest.raises(PaperlibError, match="GPU_SHARE must be a number above 0 and at most 1, got 'half'"):
-        run([], results, title="t")
 
 
 def test_code_is_not_sent_over_a_connection_of_the_caller(
@@ -322,16 +310,13 @@ def test_a_run_connects_and_sends_its_code(nodes: Any, toys: str, make: Callable
         from paperlib.engine.units import Unit
         unit = Unit({unit.experiment!r}, {unit.name!r}, {unit.compute!r}, {unit.params!r})
         before = signal.getsignal(signal.SIGTERM)
-        result = run([unit], ResultStore({str(results.root)!r}), address={nodes.address!r}, title="t")["a"]
+        result = run([unit], ResultStore({str(results.root)!r}), address={nodes.address!r}, title="t", ship_code=True)["a"]
         assert signal.getsignal(signal.SIGTERM) is before
         import ray
         assert not ray.is_initialized()
         print(result.arrays["package"])
     """
-    ran = subprocess.run(
-        [sys.executable, "-"], input=textwrap.dedent(script), env=os.environ | {"PAPERLIB_RAY_SHIP_CODE": "1"},
-        capture_output=True, text=True,
-    )  # fmt: skip
+    ran = subprocess.run([sys.executable, "-"], input=textwrap.dedent(script), capture_output=True, text=True)
     assert ran.returncode == 0, ran.stderr
     package = Path(ran.stdout.strip())
     assert package.parts[-2:] == ("paperlib", "__init__.py"), ran.stdout
@@ -410,8 +395,7 @@ def test_a_cluster_of_this_machine_is_as_large_as_workers_are_wanted(monkeypatch
     monkeypatch.setattr(ray, "is_initialized", lambda: False)
     monkeypatch.setattr(ray, "init", lambda address, **options: calls.append((address, options)))
     monkeypatch.setattr(ray, "shutdown", lambda: calls.append("shutdown"))
-    monkeypatch.setenv("PAPERLIB_WORKERS", "3")
-    with cluster._connected("local", ship_code=False) as connected:
+    with cluster._connected("local", False, 3) as connected:
         assert connected is ray
         assert len(calls) == 1
     (address, options), end = calls
@@ -424,12 +408,15 @@ def test_a_missing_ray_is_told(make: Callable[..., Unit], results: ResultStore, 
         run([make("a")], results, title="t")
 
 
-@pytest.mark.parametrize("address", ["", "head:6379"])
-def test_experiments_compute_where_they_are_told_to(address: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("address", [None, "head:6379"])
+def test_experiments_compute_where_they_are_told_to(
+    address: str | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     calls = []
     monkeypatch.setattr(local, "run", lambda units, store, **options: calls.append(options) or {})
     monkeypatch.setattr(cluster, "run", lambda units, store, **options: calls.append(options) or {})
-    monkeypatch.setenv("PAPERLIB_RAY_ADDRESS", address)
     profile = type("Profile", (), {"store_root": tmp_path})
-    assert experiments.compute([], profile, "t") == {}
-    assert calls == [{"title": "t"} | ({"address": address} if address else {})]
+    with in_use(Settings(ray_address=address, workers=2, ship_code=True, gpu_share=0.5)):
+        assert experiments.compute([], profile, "t") == {}
+    there = {"address": address, "ship_code": True, "gpu_share": 0.5} if address else {}
+    assert calls == [{"title": "t", "workers": 2} | there]

@@ -29,6 +29,7 @@ from paperlib.experiments.own_example import MODEL, PHOTOGRAPHS, write_example
 from paperlib.experiments.own_study import code_folder
 from paperlib.experiments.own_votes import score_votes
 from paperlib.paths import REPOSITORY
+from paperlib.settings import Settings, in_use
 
 Capture = pytest.CaptureFixture[str]
 Patch = pytest.MonkeyPatch
@@ -282,13 +283,11 @@ def test_kernels_and_workers_find_it(made: Path, tmp_path: Path) -> None:
     assert run.stdout.strip() == str([len(PHOTOGRAPHS)] * 3), run.stderr
 
 
-def test_the_working_directory_is_searched_first(made: Path, tmp_path: Path, monkeypatch: Patch) -> None:
+def test_the_first_folder_is_searched_first(made: Path, tmp_path: Path) -> None:
     (tmp_path / "my_model.py").write_text((made / "my_model.py").read_text())
-    monkeypatch.chdir(tmp_path)
-    cli.main(["data", "where", "--profile", "own", "--data-root", str(made), "--model", MODEL])
-    assert os.environ["PAPERLIB_MODEL_PATH"].split(os.pathsep) == [str(tmp_path), str(made)]
-    origin = photo_sources.own_origins([MODEL])[MODEL]
-    assert photo_sources._source_files(origin) == [tmp_path / "my_model.py"]
+    with in_use(Settings(model_path=(tmp_path, made))):
+        origin = photo_sources.own_origins([MODEL])[MODEL]
+        assert photo_sources._source_files(origin) == [tmp_path / "my_model.py"]
 
 
 @pytest.mark.parametrize("name", ["nowhere_at_all:sharpness", "nowhere.at.all:sharpness"])
