@@ -12,7 +12,7 @@ import numpy as np
 from torch import nn
 
 from paperlib.models.baseline import to_unit_range
-from paperlib.models.inference import prepare
+from paperlib.models.folding import prepare
 from paperlib.sources.maps import device
 
 PROBE = 192, 256

@@ -7,7 +7,7 @@ from typing import Any
 from torch import nn
 
 from paperlib.models.layers import find_layer
-from paperlib.models.quality import load_quality_model
+from paperlib.models.quality.model import load_quality_model
 from paperlib.sources.maps import device
 from paperlib.sources.opening import optimised
 

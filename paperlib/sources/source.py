@@ -17,7 +17,7 @@ import numpy as np
 from paperlib.errors import PaperlibError
 from paperlib.models.backbones import MICROWORLD, TINY_WEIGHTS, imagenet_file
 from paperlib.models.official import OfficialFile, find_official, of_timm, official_path
-from paperlib.models.quality import expected_files
+from paperlib.models.quality.model import expected_files
 from paperlib.models.saliency import OFFICIAL_FILES
 from paperlib.sources.user_modules import find_module
 
