@@ -1,6 +1,5 @@
-"""One picture, one network of section III-C, after some epochs of training: what the training explorer of notebook 03c
-shows of `paperlib.experiments.training_film`.
-"""
+"""What section III-C shows besides its table: how large the networks are, what they learnt, and the training explorer of
+notebook 03c."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -10,15 +9,58 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from paperlib import experiments
-from paperlib.engine.units import Unit
-from paperlib.experiments.networks import baseline_units, load_world, world_unit
-from paperlib.experiments.training_film import METRICS, N_PICTURES, film_unit
+from paperlib import paper
+from paperlib.experiments.artefacts import Figure1Data
+from paperlib.experiments.dual_task.film import METRICS, N_PICTURES
+from paperlib.experiments.dual_task.plan import film_units, is_shown, shown_pictures, shown_trainings
+from paperlib.experiments.extracting.explore import FIGURE_IMAGES, AsSeen, seen_size
+from paperlib.experiments.maps.plan import maps_units
+from paperlib.experiments.running import compute
+from paperlib.experiments.sets.plan import gaze_unit
+from paperlib.experiments.training.plan import made, networks
 from paperlib.metrics.saliency import evaluate
+from paperlib.models.backbones import create_backbone
+from paperlib.models.baseline import Baseline
+from paperlib.models.dual_task import WITH_DECODER
 from paperlib.paper import look
 
 if TYPE_CHECKING:
     from paperlib.profiles import Profile
+
+SHOWN = ("baseline", "baseline_gradcam_loss")
+"""Networks whose one-pass maps stand under each other."""
+
+
+def parameters(profile: "Profile") -> pd.DataFrame:
+    """Column `parameters`, how many numbers each network learns, by method; controls differ in nothing but the target."""
+    built = {
+        network.method: Baseline(create_backbone(network.backbone), decoder=network.variant in WITH_DECODER)
+        for network in networks(profile)
+        if is_shown(network) and network.section != "Control"
+    }
+    counts = {name: sum(p.numel() for p in network.parameters()) for name, network in built.items()}
+    return pd.Series(counts, name="parameters").to_frame()
+
+
+def learnt_maps(profile: "Profile") -> Figure1Data:
+    """Gaze density and the one-pass maps of `SHOWN`, of the first repeat and the first test pictures."""
+    pictures = shown_pictures(profile)
+    units = {
+        method: [
+            unit
+            for unit in maps_units(profile, pictures, [gaze_unit(pictures)], made(one).label, made(one))
+            if dict(unit.params)["first"] < FIGURE_IMAGES
+        ]
+        for method, one in shown_trainings(profile, SHOWN).items()
+    }
+    results = compute([*pictures.needs, *(unit for some in units.values() for unit in some)], profile, "maps")
+    shown = AsSeen(pictures.open(results).records[:FIGURE_IMAGES], seen_size(profile))
+    maps = {"Gaze density": [density / density.max() for density in shown.densities()]}
+    for method, some in units.items():
+        levels = {key: value for unit in some for key, value in results[unit.name].arrays.items()}
+        maps[paper.look(method).label] = shown.maps(levels, "plain")
+    return Figure1Data(shown.images(), maps, shown.captions if not pictures.generated else ())
+
 
 NO_FILM = (
     "The film of the training is made in the micro-world alone: networks of photographs train for hours, and their "
@@ -43,7 +85,7 @@ class Material:
         images: (n, h, w, 3) uint8.
         density: (n, h, w) gaze density.
         maps: variant -> (looks, n, h, w) in [0, 1].
-        rows: of `paperlib.experiments.training_film.film`.
+        rows: of `paperlib.experiments.dual_task.film.film`.
     """
 
     images: NDArray[np.uint8]
@@ -144,14 +186,6 @@ def _epochs(rows: pd.DataFrame) -> pd.Series:
     return rows["variant"].str.removeprefix("epoch ").astype(float).rename("epoch")
 
 
-def film_units(profile: "Profile") -> dict[str, Unit]:
-    """Variant -> the film of its training in the first repeat; empty where section III-C is not made in the micro-world."""
-    if profile.dual_task.training_set or "03c" not in profile.sections:
-        return {}
-    seed = profile.seeds[0]
-    return {variant: film_unit(profile, variant, seed) for variant in baseline_units(profile, seed)}
-
-
 def material(profile: "Profile") -> Material | None:
     """The film of the first repeat; it is made where the store has none, in less than two minutes on one core.
 
@@ -160,13 +194,13 @@ def material(profile: "Profile") -> Material | None:
     units = film_units(profile)
     if not units:
         return None
-    test = world_unit(profile, "world/test", profile.seeds[0])
-    results = experiments.compute([test, *units.values()], profile, "film of the training")
-    shown = load_world(results[test.name]).head(min(N_PICTURES, profile.world.n_test))
+    pictures = shown_pictures(profile)
+    results = compute([*pictures.needs, *units.values()], profile, "film of the training")
+    records = pictures.open(results).records[: min(N_PICTURES, profile.world.n_test)]
     films = {variant: results[unit.name] for variant, unit in units.items()}
     return Material(
-        shown.images,
-        shown.density,
+        np.stack([record.load_image() for record in records]),
+        np.stack([record.load_density() for record in records]),
         {variant: result.arrays["maps"] for variant, result in films.items()},
         pd.concat([result.rows for result in films.values()], ignore_index=True),
     )

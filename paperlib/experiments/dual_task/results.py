@@ -1,0 +1,271 @@
+"""Table II out of the rows of its units, whether quality drops, and the claim.
+
+"Without quality drops" (section III-C) is tested: a difference that is not found is not yet equality.
+"""
+
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+
+from paperlib import paper
+from paperlib.experiments.artefacts import STANDINS, Column, TableData
+from paperlib.experiments.dual_task.plan import SUPERVISED, is_shown
+from paperlib.experiments.statistics import Parts, by_seed, interval, summarise
+from paperlib.experiments.training.plan import networks
+from paperlib.metrics.equivalence import MARGIN, tost
+
+if TYPE_CHECKING:
+    from paperlib.profiles import Profile
+
+COUNTERPARTS = {
+    ("world", "quality"): "koniq10k",
+    ("world_shifted", "quality"): "clive",
+    ("world", "gaze"): "salicon",
+    ("world_shifted", "gaze"): "cat2000",
+}
+"""Which of the paper's data sets each micro-world stands for."""
+
+QUALITY = (("SROCC", +1), ("PLCC", +1))
+GAZE = (("NSS", +1), ("SIM", +1), ("CC", +1), ("KLD", -1))
+VARIANTS = ("quality", "fitted")
+"""Of the rows that the table shows: scores against MOS, and maps after transforms fitted on other images."""
+
+
+# --------------------------------------------------------------------------------------------------------------- table
+
+
+def columns(quality_sets: Sequence[str], gaze_sets: Sequence[str]) -> tuple[Column, ...]:
+    """Columns of Table II in the paper's order: scores of every quality set, then maps of every set with gaze."""
+    return tuple(
+        Column(dataset, metric, direction, f"{metric} {'↑' if direction > 0 else '↓'}")
+        for metrics, datasets in ((QUALITY, quality_sets), (GAZE, gaze_sets))
+        for dataset in datasets
+        for metric, direction in metrics
+    )
+
+
+def cells(
+    rows: pd.DataFrame,
+    lines: Iterable[tuple[str, str]],
+    columns: Sequence[Column],
+    published: Callable[[str, Column], float | None],
+    span: Callable[[pd.DataFrame], tuple[float, float]] | None = None,
+) -> pd.DataFrame:
+    """The cells of `paperlib.experiments.artefacts.TableData`, means over repeats; those of section "Control" have no rank.
+
+    Args:
+        rows: tidy rows of the section.
+        lines: (section, method) of each line of the table.
+        columns: from `columns`.
+        published: from a method and a column to the paper's number, None where it has none.
+        span: from the rows of a cell's repeats to its `low` and `high`; none are given when None.
+    """
+    keys = ["method", "dataset", "metric"]
+    wanted = rows[rows["variant"].isin(VARIANTS)]
+    found, repeats = summarise(wanted, keys).set_index(keys), wanted.groupby(keys, sort=False)
+    out = []
+    for section, method in lines:
+        for column in columns:
+            key = (method, column.dataset, column.metric)
+            value, sd, n = found.loc[key] if key in found.index else (math.nan, math.nan, 0)
+            low, high = span(repeats.get_group(key)) if span and n else (math.nan, math.nan)
+            paper = published(method, column)
+            out.append(
+                {
+                    "section": section,
+                    "method": method,
+                    "dataset": column.dataset,
+                    "metric": column.metric,
+                    "value": value,
+                    "sd": sd,
+                    "low": low,
+                    "high": high,
+                    "n": int(n),
+                    "published": math.nan if paper is None else paper,
+                    "ranked": section != "Control",
+                }
+            )
+    return pd.DataFrame(out)
+
+
+def references(profile: "Profile") -> dict[str, str]:
+    """Network -> the Baseline of its backbone, for every other network of the table that is trained on scores."""
+    found = [network for network in networks(profile) if is_shown(network) and network.variant != "saliency"]
+    baselines = {network.backbone: network.method for network in found if network.variant == "baseline"}
+    return {
+        network.method: baselines[network.backbone]
+        for network in found
+        if network.backbone in baselines and network.method != baselines[network.backbone]
+    }
+
+
+def table(rows: pd.DataFrame, profile: "Profile") -> TableData:
+    """Table II from the rows of its units, with the paper's numbers beside ours, and the verdicts on SROCC as notes."""
+    settings, is_simulation = profile.dual_task, profile.evidence == "simulation"
+    lines, shown = _table_rows(profile), columns(settings.quality_sets, settings.gaze_sets)
+    resnet = [RESNET_NOTE] if any(method == RESNET for _, method in lines) else []
+    notes = (SIMULATION_NOTE,) if is_simulation else NOTES
+    return TableData(
+        "table2",
+        "Table II: two tasks at once",
+        _simulation_caption(profile) if is_simulation else _caption(rows, profile),
+        shown,
+        cells(rows, lines, shown, _published, None if is_simulation else _span),
+        (*notes, *resnet, *verdicts(rows, references(profile))),
+    )
+
+
+def _published(method: str, column: Column) -> float | None:
+    """The paper's number: of its Table II, or of its Table I for a method that stands there alone."""
+    kind = "quality" if column.metric in dict(QUALITY) else "gaze"
+    dataset = COUNTERPARTS.get((column.dataset, kind), column.dataset)
+    found = (paper.published(number, method, dataset, column.metric) for number in (2, 1))
+    return next((value for value in found if value is not None), None)
+
+
+def _table_rows(profile: "Profile") -> list[tuple[str, str]]:
+    """(section, method) in order: what is trained stands between the centre prior and the saliency networks. A table of one
+    backbone without controls has no sections."""
+    trained = [network for network in networks(profile) if is_shown(network)]
+    rows = [("Dummy", "center_prior"), *((network.section, network.method) for network in trained)]
+    rows += [("SOTA SP", method) for method in SUPERVISED]
+    if len(profile.dual_task.backbones) == len(profile.dual_task.targets) == 1:
+        return [("", method) for _, method in rows]
+    return sorted(rows, key=lambda row: row[0] == "Control")
+
+
+def _span(repeats: pd.DataFrame) -> tuple[float, float]:
+    """95 % interval over repeats; of a single one its own over pictures, NaN where it has none."""
+    if len(repeats) > 1:
+        return interval(list(repeats["value"]))[1:]
+    return float(repeats["low"].iloc[0]), float(repeats["high"].iloc[0])
+
+
+def _simulation_caption(profile: "Profile") -> str:
+    world = profile.world
+    return (
+        f"Ours: micro-world, a simulation; {len(profile.seeds)} repeats, mean ± sd; {profile.observers} observers. "
+        f"`world` ({' and '.join(world.families)}) stands for KonIQ-10k and SALICON, `world_shifted` "
+        f"({' and '.join(world.shifted_families)}, unknown subjects) for CLIVE and CAT2000, whose numbers are the "
+        "paper's. The columns are different worlds: compare the order of the rows, not the values."
+    )
+
+
+def _caption(rows: pd.DataFrame, profile: "Profile") -> str:
+    settings = profile.dual_task
+    counts = rows[rows["method"] == "pictures"].groupby("dataset", sort=False)["value"]
+    data = ", ".join(
+        f"{paper.DATASETS.get(name, name)}: {' and '.join(f'{count:.0f}' for count in values)}" for name, values in counts
+    )
+    return (
+        f"{STANDINS[profile.evidence]}Ours: trained on the training and validation parts of "
+        f"{paper.DATASETS.get(settings.training_set, settings.training_set)} for {settings.steps} steps, "
+        f"{len(profile.seeds)} repeats, mean ± sd; in brackets 95 % intervals over repeats, of a single repeat over "
+        "pictures. "
+        f"Pictures ({data}). Proxy saliency: {settings.targets[0]}."
+    )
+
+
+SIMULATION_NOTE = (
+    "Maps after map transforms fitted on other images of the same world. Baseline and Baseline-GradCAM-Loss: the "
+    "extraction of section III-A; Baseline-Sal-Loss and the saliency net: their decoder."
+)
+NOTES = (
+    "Maps after map transforms fitted on other images of the same set, the paper's on the evaluation images. Maps of "
+    + "Baseline and Baseline-GradCAM-Loss: the extraction of section III-A; of Baseline-Sal-Loss: its decoder.",
+    "Controls, networks with another target, take no part in the ranking.",
+)
+RESNET = "baseline_resnet50"
+RESNET_NOTE = "The paper's Table II has one backbone; its numbers of Baseline-ResNet50 on SALICON are those of its Table I."
+
+
+# ---------------------------------------------------------------------------------------------------- quality drops
+
+
+_TESTED = ("method", "reference", "dataset", "metric", "n")
+_OUTCOME = ("difference", "low", "high", "p", "verdict")
+
+
+def equivalence(rows: pd.DataFrame, profile: "Profile") -> pd.DataFrame:
+    """Does SROCC drop? TOST against the Baseline on all sets whose scores are tested.
+
+    Returns:
+        Columns `n` (repeats), `difference`, `low`, `high` and `verdict`, by method and data set; the interval says what p
+        would. Empty with fewer than two repeats.
+    """
+    tested = drops(rows, references(profile))
+    chosen = tested[tested["metric"] == "SROCC"].set_index(["method", "dataset"])
+    return chosen[["n", "difference", "low", "high", "verdict"]]
+
+
+def drops(rows: pd.DataFrame, references: Mapping[str, str]) -> pd.DataFrame:
+    """TOST of each network's SROCC and PLCC against a Baseline, paired by repeat.
+
+    Args:
+        rows: tidy rows of the section.
+        references: network -> the Baseline that it is compared with.
+
+    Returns:
+        One row per method, data set and metric with at least two repeats in common: `method`, `reference`, `dataset`,
+        `metric`, `n` (repeats), and `difference`, `low`, `high`, `p`, `verdict` of `paperlib.metrics.equivalence.tost`.
+    """
+    tested = rows[rows["variant"] == "quality"]
+    values = tested.set_index(["method", "dataset", "metric", "seed"])["value"].sort_index()
+    found = []
+    for method, reference in references.items():
+        for dataset in tested["dataset"].unique():
+            for metric, _ in QUALITY:
+                keys = [(name, dataset, metric) for name in (method, reference)]
+                if any(key not in values.index for key in keys):
+                    continue
+                pair = pd.concat([values.loc[key] for key in keys], axis=1, join="inner").to_numpy()
+                if len(pair) > 1:
+                    test = tost(pair[:, 0], pair[:, 1], MARGIN)
+                    names = dict(zip(_TESTED, (method, reference, dataset, metric, len(pair)), strict=True))
+                    found.append(names | {name: test[name] for name in _OUTCOME})
+    return pd.DataFrame(found, columns=[*_TESTED, *_OUTCOME])
+
+
+def verdicts(rows: pd.DataFrame, references: Mapping[str, str]) -> tuple[str, ...]:
+    """One sentence per test in SROCC, as notes of Table II."""
+    tests = drops(rows, references)
+    return tuple(map(_verdict, tests[tests["metric"] == "SROCC"].to_dict("records")))
+
+
+def _verdict(test: Mapping[str, Any]) -> str:
+    label, reference = (paper.look(test[name]).label for name in ("method", "reference"))
+    dataset = paper.DATASETS.get(test["dataset"], test["dataset"])
+    return (
+        f"{dataset}, SROCC, {label} against {reference}: {test['difference']:+.4f} "
+        f"[{test['low']:+.4f}, {test['high']:+.4f}], {test['verdict']} within {MARGIN} (TOST over {test['n']} repeats, "
+        f"p = {test['p']:.3g})."
+    )
+
+
+def claim_parts(rows: pd.DataFrame) -> Parts:
+    """C3. Change of SROCC (claim: no loss beyond 0.02) and of CC (claim: at least +0.1) from the Baseline; the CC against
+    the Baseline's one-pass map stands beside it."""
+    parts = {}
+    there = set(rows["dataset"])
+    scored, gazed = ("world", "world") if "world" in there else ("koniq10k", "salicon")
+    value = partial(by_seed, rows, dataset=gazed)
+    for method in ("baseline_sal_loss", "baseline_gradcam_loss"):
+        label = paper.METHODS[method].label.removeprefix("Baseline-")
+        parts[f"SROCC: {label} − Baseline"] = by_seed(rows, method, "SROCC", "quality", scored) - by_seed(
+            rows, "baseline", "SROCC", "quality", scored
+        )
+        parts[f"CC: {label} − Baseline"] = value(method, "CC") - value("baseline", "CC")
+        one_pass = value("baseline", "CC", "plain_fitted")
+        own = "plain_fitted" if method == "baseline_gradcam_loss" else "fitted"
+        parts[f"control, one-pass maps, CC: {label} − Baseline"] = value(method, "CC", own) - one_pass
+    return parts
+
+
+def at_home(rows: pd.DataFrame, profile: "Profile") -> pd.DataFrame:
+    """The rows of Table II on its first test sets of scores and of gaze, without the centre prior."""
+    settings = profile.dual_task
+    home = (settings.quality_sets[0], settings.gaze_sets[0])
+    return rows[rows["dataset"].isin(home) & rows["variant"].isin(VARIANTS) & (rows["method"] != "center_prior")]
