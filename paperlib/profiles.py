@@ -134,10 +134,10 @@ class CompressionSettings:
     guess. `assessors` gives about 9 votes per pair, like the paper. `assessor_noise` and `tie_threshold` are in units
     of log2(1 + damage); with them the best version of a photograph scores about as high as in SACID (median 4.4).
 
-    With a `compression_set` Table III is made on that set instead (`paperlib.experiments.photo_compression`).
-
     Attributes:
-        compression_set: `"sacid"` or `"own"`; empty for the study with simulated assessors.
+        compression_set: `"sacid"`, `"own"`, or `"photographs"` that are coded here and judged by simulated assessors.
+        network_scale: share of height and width at which the Baselines see a picture.
+        weightings: further maps that EW metrics weigh with, as controls (`paperlib.experiments.compression.scoring`).
         scored_methods: rows of Table III that are computed, besides its controls; further metrics of pyiqa by name.
         size_mode: one of `paperlib.models.quality.sizes.SIZE_MODES`.
         n_sequences: photographs, drawn at random; 0 for all.
@@ -160,9 +160,10 @@ class CompressionSettings:
     assessor_noise: float = 0.2
     tie_threshold: float = 0.1
     inattentive: float = 0.05
-    network_scale: float = 0.5
+    network_scale: float = 1.0
     n_bootstrap: int = 1000
-    compression_set: str = ""
+    compression_set: str = "sacid"
+    weightings: tuple[str, ...] = ("center", "shuffled", "uniform")
     scored_methods: tuple[str, ...] = tuple(row.method for row in TABLE3)
     size_mode: str = "full_res"
     n_sequences: int = 0
@@ -291,7 +292,15 @@ PROFILES = {
                 crop_height=0,
                 crop_width=0,
             ),
-            compression=CompressionSettings(),
+            compression=CompressionSettings(
+                compression_set="photographs",
+                network_scale=0.5,
+                weightings=("center", "shuffled", "gaze"),
+                scored_methods=(
+                    "ms_ssim", "psnr", "ssim", "vif", "ew_ssim", "ew_psnr", "gmsd", "vsi", "nlpd", "baseline",
+                    "baseline_sal_loss", "baseline_gradcam_loss", "piqe",
+                ),
+            ),
         ),
         Profile(
             "rehearsal",

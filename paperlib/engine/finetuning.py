@@ -25,8 +25,11 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from paperlib.engine import checkpoints
 from paperlib.engine.progress import progress
-from paperlib.engine.training import NotFinite
 from paperlib.errors import ComputationError, PaperlibError
+
+class NotFinite(ArithmeticError):
+    """The loss became NaN or infinite."""
+
 
 PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 

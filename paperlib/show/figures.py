@@ -32,8 +32,8 @@ if TYPE_CHECKING:
 
     from paperlib.datasets.records import ImageSet
     from paperlib.experiments.artefacts import Figure1Data, Figure2Data
-    from paperlib.experiments.coding_explorer import Coded
-    from paperlib.experiments.coding_explorer import View as CodingView
+    from paperlib.experiments.compression.explore import CodedVersion
+    from paperlib.experiments.compression.explore import View as CodingView
     from paperlib.experiments.extracting.explore import View
     from paperlib.experiments.masking.explore import View as MaskView
 
@@ -253,7 +253,7 @@ def coded(view: CodingView) -> PaperFigure:
     return page.figure
 
 
-def _measured(one: Coded) -> str:
+def _measured(one: CodedVersion) -> str:
     found = one.measures
     return f"{found['bpp']:.3f} bpp, PSNR {found['PSNR']:.2f}, EW-PSNR {found['EW-PSNR']:.2f} dB, score {found['score']:.2f}"
 

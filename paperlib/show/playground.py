@@ -8,8 +8,8 @@ import pandas as pd
 from matplotlib.patheffects import withStroke
 from PIL import Image
 
+from paperlib.experiments.dual_task.explore import FilmChoice, watch
 from paperlib.experiments.metric_playground import PREDICTION, PRIOR, TRANSFORMED, TRUTH
-from paperlib.experiments.training_explorer import FilmChoice, watch
 from paperlib.paper import look
 from paperlib.show import style
 from paperlib.show.figures import GAP, INK, LINE, Page, PaperFigure, drawn, overlay, text_colour
@@ -18,10 +18,10 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from numpy.typing import NDArray
 
-    from paperlib.experiments.coding_explorer import View as CodingView
+    from paperlib.experiments.compression.explore import View as CodingView
+    from paperlib.experiments.dual_task.explore import Material as Film
+    from paperlib.experiments.dual_task.explore import View as FilmView
     from paperlib.experiments.metric_playground import View
-    from paperlib.experiments.training_explorer import Material as Film
-    from paperlib.experiments.training_explorer import View as FilmView
 
 COLOURS = {
     PREDICTION: look("baseline").colour,

@@ -8,15 +8,15 @@ import ipywidgets
 from matplotlib.figure import Figure
 
 from paperlib.errors import PaperlibError
-from paperlib.experiments import coding_explorer as coding_explorers
-from paperlib.experiments.masking import explore as mask_explorer
 from paperlib.experiments import metric_playground as playgrounds
-from paperlib.experiments import training_explorer as films
-from paperlib.experiments.coding_explorer import CodingChoice
+from paperlib.experiments.compression import explore as coding_explorers
+from paperlib.experiments.compression.explore import CodingChoice
+from paperlib.experiments.dual_task import explore as films
+from paperlib.experiments.dual_task.explore import NO_FILM, FilmChoice
 from paperlib.experiments.extracting.explore import Choice, Material, explore
+from paperlib.experiments.masking import explore as mask_explorer
 from paperlib.experiments.masking.explore import MaskChoice
 from paperlib.experiments.metric_playground import PREDICTION, PRIOR, STARTS, TRANSFORMED, PlayChoice
-from paperlib.experiments.training_explorer import NO_FILM, FilmChoice
 from paperlib.maps.hirescam import SIGNS
 from paperlib.paper import look
 from paperlib.show import figures, playground, style

@@ -1,18 +1,18 @@
-"""One photograph, coded in one way, and where its bits and errors went: what the coding explorer of notebook 03d shows."""
+"""Coded photographs looked into: their versions, where bits went, what assessors said, and the coding explorer of notebook
+03d. They are the photographs that ship inside dependencies, in every profile: sets in files bring no bit-streams."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 
-from paperlib import experiments
-from paperlib.coding.x264 import decode
-from paperlib.datasets.photographs import PHOTOGRAPHS, Photograph, open_photographs, predicted_saliency
-from paperlib.engine.units import Result, Unit
-from paperlib.experiments import world_compression
+from paperlib.datasets.photographs import Photograph, predicted_saliency
+from paperlib.engine.units import Result
+from paperlib.experiments.compression.coded_photographs import decoded, photographs_named
+from paperlib.experiments.compression.plan import coded_here
+from paperlib.experiments.running import compute
 from paperlib.metrics.weighted import ew_psnr, psnr
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ class Material:
 
     Attributes:
         photographs: the originals.
-        coded: result of the coding unit of each photograph, see `paperlib.experiments.world_compression.code`.
+        coded: result of the coding unit of each photograph, see `paperlib.experiments.compression.coding.code`.
         scores: (photographs, versions) subjective scores of the first study.
         bpps, presets: of the versions; bit-rates outside, presets inside.
     """
@@ -55,7 +55,7 @@ class Material:
 
 
 @dataclass(frozen=True)
-class Coded:
+class CodedVersion:
     """One version of a photograph.
 
     Attributes:
@@ -78,37 +78,58 @@ class View:
     choice: CodingChoice
     photograph: Photograph
     saliency: np.ndarray
-    plain: Coded
-    chosen: Coded
+    plain: CodedVersion
+    chosen: CodedVersion
 
 
 def material(profile: "Profile") -> Material:
-    """The coded photographs of `profile` and the votes of its first repeat."""
-    settings, units = profile.compression, _coding_units(profile)
-    study = world_compression.study_units(profile)[0]
-    results = experiments.compute([*units, study], profile, "coding")
+    """The coded photographs and the votes of the first repeat."""
+    coded, settings = coded_here(profile), profile.compression
+    study = coded.polls[0].unit
+    results = compute([*(unit for _, unit in coded.coding), study], profile, "coding")
     return Material(
-        open_photographs(PHOTOGRAPHS[: settings.n_photographs]),
-        [results[unit.name] for unit in units],
+        photographs_named(coded.sequences),
+        [results[unit.name] for _, unit in coded.coding],
         results[study.name].arrays["scores"],
         settings.bpps,
         tuple(name for name, _ in settings.presets),
     )
 
 
+def first_versions(profile: "Profile", n: int) -> tuple[np.ndarray, np.ndarray]:
+    """The first photograph (h, w, 3) and its first `n` versions (n, h, w, 3), those of the lowest bit-rate first."""
+    name, unit = coded_here(profile).coding[0]
+    arrays = compute([unit], profile, "coding")[unit.name].arrays
+    versions = [decoded(arrays[f"stream{index}"].tobytes())[0] for index in range(n)]
+    return photographs_named([name])[0].image, np.stack(versions)
+
+
+def polled(profile: "Profile") -> list[np.ndarray]:
+    """Subjective scores (photographs, versions) of the profile's observers, of each repeat."""
+    coded = coded_here(profile)
+    units = [poll.unit for poll in coded.polls if poll.unit and poll.told_as == coded.name]
+    results = compute(units, profile, "votes")
+    return [results[unit.name].arrays["scores"] for unit in units]
+
+
+def preset_means(profile: "Profile") -> pd.DataFrame:
+    """Mean subjective score over photographs and repeats: one row per preset, one column per bit-rate."""
+    settings = profile.compression
+    scores = np.mean([one.mean(axis=0) for one in polled(profile)], axis=0)
+    grid = scores.reshape(len(settings.bpps), len(settings.presets)).T
+    return pd.DataFrame(grid, [name for name, _ in settings.presets], [f"{bpp:g} bpp" for bpp in settings.bpps])
+
+
 def spent(profile: "Profile") -> pd.DataFrame:
     """Bits per pixel (`bpp`) and share of the predicted bits in the salient part (`share`), by preset and asked bit-rate:
     means over the photographs."""
-    results = experiments.compute(_coding_units(profile), profile, "coding")
+    units = [unit for _, unit in coded_here(profile).coding]
+    results = compute(units, profile, "coding")
     rows = pd.concat([result.rows for result in results.values()])
     chosen = rows[rows["metric"].isin(["bpp", "share"])]
     asked = chosen["variant"].str.split("@").str[1].rename("asked bpp")
     means = chosen.groupby([chosen["method"], asked, "metric"], sort=False)["value"].mean()
     return means.unstack(["metric", "asked bpp"])
-
-
-def _coding_units(profile: "Profile") -> list[Unit]:
-    return [world_compression.coding_unit(profile, index) for index in range(profile.compression.n_photographs)]
 
 
 def explore(material: Material, choice: CodingChoice) -> View:
@@ -127,22 +148,17 @@ def explore(material: Material, choice: CodingChoice) -> View:
     return View(choice, photograph, saliency, plain, chosen)
 
 
-def _coded(material: Material, choice: CodingChoice, preset: str, saliency: np.ndarray) -> Coded:
+def _coded(material: Material, choice: CodingChoice, preset: str, saliency: np.ndarray) -> CodedVersion:
     place = material.bpps.index(choice.bpp) * len(material.presets) + material.presets.index(preset)
     result, original = material.coded[choice.image], material.photographs[choice.image].image
-    picture, qp = _decoded(result.arrays[f"stream{place}"].tobytes())
+    picture, qp = decoded(result.arrays[f"stream{place}"].tobytes())
     measures = {
         "bpp": _bpp(result.rows, choice.bpp, preset),
         "PSNR": psnr(picture, original),
         "EW-PSNR": ew_psnr(picture, original, saliency),
         "score": float(material.scores[choice.image, place]),
     }
-    return Coded(picture, qp, np.abs(picture.astype(float) - original).mean(2), measures)
-
-
-@cache
-def _decoded(stream: bytes) -> tuple[np.ndarray, np.ndarray]:
-    return decode(stream)
+    return CodedVersion(picture, qp, np.abs(picture.astype(float) - original).mean(2), measures)
 
 
 def _bpp(rows: pd.DataFrame, asked: float, preset: str) -> float:
