@@ -366,7 +366,7 @@ def _prepare(options: argparse.Namespace) -> Outcome:
     profile = _profile(options)
     _require_writable(profile.store_root)
     if options.lecture:
-        from paperlib.experiments.lectures import prepare
+        from paperlib.tasks.lecture import prepare
     else:
         from paperlib.regenerate import prepare
 
@@ -421,8 +421,8 @@ def _sensitivity(options: argparse.Namespace) -> Outcome:
     if options.save:
         _require_writable(folder)
     from paperlib.engine.progress import say
-    from paperlib.experiments.sensitivity import measure
     from paperlib.show import sensitivity
+    from paperlib.tasks.sensitivity import measure
 
     table = measure(profile, options.seeds)
     if options.save:
@@ -433,9 +433,9 @@ def _sensitivity(options: argparse.Namespace) -> Outcome:
 
 def _sacid(options: argparse.Namespace) -> Outcome:
     from paperlib.datasets.sacid import read_scores
-    from paperlib.experiments.sacid_scores import analyse
     from paperlib.show.sacid_text import sacid_text
     from paperlib.show.summary import to_json
+    from paperlib.study.sacid_scores import analyse
 
     found = analyse(read_scores(options.scores))
     return Outcome(to_json(found) if options.json else sacid_text(found))
@@ -449,9 +449,9 @@ def _code(options: argparse.Namespace) -> Outcome:
         return _code_folder(options, given)
     if len(options.bpp) > 1 or options.assessors:
         raise PaperlibError(f"more than one --bpp, and --assessors, are for a folder of pictures; {options.image} is none")
-    from paperlib.experiments.coded_picture import code_file
     from paperlib.show.coding_text import coded_text
     from paperlib.show.summary import to_json
+    from paperlib.study.one_picture import code_file
 
     folder = options.out or paths.results_root() / "coded"
     given |= {"preset": options.preset, "out": folder.resolve()}
@@ -464,9 +464,9 @@ def _code_folder(options: argparse.Namespace, given: Mapping[str, float]) -> Out
         raise PaperlibError("a folder is coded with the paper's three presets; leave --s0 and --share out")
     if options.saliency is None:
         raise PaperlibError("a folder of pictures needs --saliency FOLDER with a map for each, or --saliency center")
-    from paperlib.experiments.own_study import code_folder
     from paperlib.show.coding_text import study_text
     from paperlib.show.summary import to_json
+    from paperlib.study.folder import code_folder
 
     out = (options.out or paths.results_root() / "coded" / options.image.resolve().name).resolve()
     study = code_folder(options.image, options.saliency, options.bpp, out, options.preset, options.assessors)
@@ -476,9 +476,9 @@ def _code_folder(options: argparse.Namespace, given: Mapping[str, float]) -> Out
 def _votes(options: argparse.Namespace) -> Outcome:
     from paperlib.datasets.votes_table import read_votes
     from paperlib.engine.progress import say
-    from paperlib.experiments.own_votes import score_votes, write_moses
     from paperlib.show.coding_text import votes_text
     from paperlib.show.summary import to_json
+    from paperlib.study.votes import score_votes, write_moses
 
     found = score_votes(read_votes(options.file), options.virtual_wins)
     if options.moses:
@@ -488,16 +488,16 @@ def _votes(options: argparse.Namespace) -> Outcome:
 
 
 def _example(options: argparse.Namespace) -> Outcome:
-    from paperlib.experiments.own_example import write_example
     from paperlib.show.example_text import example_json, example_text
     from paperlib.show.summary import to_json
+    from paperlib.study.example import write_example
 
     example = write_example(options.folder.resolve())
     return Outcome(to_json(example_json(example)) if options.json else example_text(example))
 
 
 def _export(options: argparse.Namespace) -> Outcome:
-    from paperlib.experiments.exporting import export_baselines
+    from paperlib.tasks.export import export_baselines
 
     folder = options.out.resolve() if options.out else None
     return Outcome("".join(f"{file}\n" for file in export_baselines(_profile(options), folder)))
@@ -509,9 +509,9 @@ def _cost(options: argparse.Namespace) -> Outcome:
     if options.save:
         _require_writable(file.parent)
     from paperlib.engine.progress import say
-    from paperlib.experiments.cost import estimate
     from paperlib.show.cost import cost_text
     from paperlib.show.summary import to_json
+    from paperlib.tasks.cost import estimate
 
     cost = estimate(profile)
     if options.save:
@@ -623,7 +623,7 @@ def _readme(options: argparse.Namespace) -> Outcome:
 
 
 def _pretrain(options: argparse.Namespace) -> Outcome:
-    from paperlib.experiments.pretraining import pretrain_command
+    from paperlib.tasks.pretrain import pretrain_command
 
     names = ("images", "epochs", "seed", "out")
     accuracy = pretrain_command(**{name: getattr(options, name) for name in names if hasattr(options, name)})

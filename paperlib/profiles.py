@@ -13,7 +13,7 @@ from paperlib import paths
 from paperlib.errors import PaperlibError
 from paperlib.paper import TABLE3
 from paperlib.settings import current
-from paperlib.vocabulary import FILLS, OBSERVERS, SMOOTHINGS
+from paperlib.vocabulary import CODEC_PRESETS, FILLS, OBSERVERS, SMOOTHINGS
 
 
 @dataclass(frozen=True)
@@ -149,9 +149,7 @@ class CompressionSettings:
 
     n_photographs: int = 10
     bpps: tuple[float, ...] = (0.2, 0.3, 0.4)
-    presets: tuple[tuple[str, tuple[int, int] | None], ...] = (
-        ("none", None), ("p132", (60, 40)), ("p220", (60, 80)), ("p310", (75, 80)),
-    )  # fmt: skip
+    presets: tuple[tuple[str, tuple[int, int] | None], ...] = CODEC_PRESETS
     encoder_preset: str = "medium"
     assessors: int = 240
     random_pairs: int = 25
@@ -276,7 +274,9 @@ PROFILES = {
         Profile(
             "demo",
             "simulation",
-            photographs=PhotographSettings(("world",), _WORLD_METHODS, _WORLD_SLOW, "trained", input_height=0, input_width=0),
+            photographs=PhotographSettings(
+                ("world",), _WORLD_METHODS, _WORLD_SLOW, "trained", input_height=0, input_width=0
+            ),
             masking=MaskingSettings(("world",), ("baseline", "uniform_observers", "unpretrained"), score_batch=100),
             dual_task=DualTaskSettings(
                 "world",
@@ -297,8 +297,19 @@ PROFILES = {
                 network_scale=0.5,
                 weightings=("center", "shuffled", "gaze"),
                 scored_methods=(
-                    "ms_ssim", "psnr", "ssim", "vif", "ew_ssim", "ew_psnr", "gmsd", "vsi", "nlpd", "baseline",
-                    "baseline_sal_loss", "baseline_gradcam_loss", "piqe",
+                    "ms_ssim",
+                    "psnr",
+                    "ssim",
+                    "vif",
+                    "ew_ssim",
+                    "ew_psnr",
+                    "gmsd",
+                    "vsi",
+                    "nlpd",
+                    "baseline",
+                    "baseline_sal_loss",
+                    "baseline_gradcam_loss",
+                    "piqe",
                 ),
             ),
         ),

@@ -11,3 +11,12 @@ STRATEGIES = ("LeRF", "MoRF")
 
 FILLS = ("black", "mean", "image_mean", "blur", "telea", "navier_stokes")
 """What takes the place of masked pixels, see `paperlib.maps.fills`."""
+
+CODEC_PRESETS: tuple[tuple[str, tuple[int, int] | None], ...] = (
+    ("none", None),
+    ("p132", (60, 40)),
+    ("p220", (60, 80)),
+    ("p310", (75, 80)),
+)
+"""SACID's presets with the encoder's (saliency_s0, saliency_bitrate) in per cent. Which of the authors' names belongs to
+which pair is a guess."""

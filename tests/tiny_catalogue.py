@@ -16,9 +16,9 @@ import torch
 from PIL import Image
 from safetensors.torch import save
 
-from paperlib.datasets.opinion_standins import write_koniq
-from paperlib.datasets.sacid_standins import write_sacid
-from paperlib.datasets.standins import MANIFEST, write_salicon
+from paperlib.rehearsal.koniq_clive import write_koniq
+from paperlib.rehearsal.sacid import write_sacid
+from paperlib.rehearsal.salicon_cat2000 import MANIFEST, write_salicon
 from paperlib.models.official import OfficialFile, of_timm
 from paperlib.supply import catalogue, fetch, state
 from paperlib.supply.catalogue import MAIN, Archive, HubFolder, Item

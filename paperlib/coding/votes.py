@@ -42,6 +42,10 @@ class ConnectivityWarning(UserWarning):
     """Some versions were never compared with the others, not even through third ones."""
 
 
+RANDOM_PAIRS, VERIFICATION_PAIRS = 25, 3
+"""Pairs that each of the paper's assessors saw (section III-D)."""
+
+
 @dataclass(frozen=True, eq=False)
 class Schedule:
     """Which pairs are shown to whom; all arrays are (n,) integers, one entry per pair, grouped by assessor.
@@ -109,8 +113,8 @@ def schedule(
     images: int,
     versions: int,
     rng: np.random.Generator,
-    random_pairs: int = 25,
-    verification_pairs: int = 3,
+    random_pairs: int = RANDOM_PAIRS,
+    verification_pairs: int = VERIFICATION_PAIRS,
     obvious: tuple[int, int] | None = None,
 ) -> Schedule:
     """Draw the pairs of a study: both versions of a pair show the same image, no assessor sees a pair twice.

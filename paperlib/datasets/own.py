@@ -9,7 +9,7 @@ the nearest pixel; points outside are dropped and counted. Density maps are the 
 """
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -282,13 +282,13 @@ def map_folders(root: str | Path, keys: Iterable[str] | None = None) -> dict[str
     home = existing_folder(root, "own data")
     wanted = list(own_pictures(home) if keys is None else keys)
     return {
-        folder.name.removeprefix(MAP_PREFIX): _maps(folder, wanted)
+        folder.name.removeprefix(MAP_PREFIX): maps_in(folder, wanted)
         for folder in list_folders(home)
         if folder.name.startswith(MAP_PREFIX) and folder.name != MAP_PREFIX
     }
 
 
-def _maps(folder: Path, keys: list[str]) -> dict[str, Path]:
+def maps_in(folder: Path, keys: Sequence[str]) -> dict[str, Path]:
     files = {path.name: path for path in list_files(folder, IMAGE_SUFFIXES)}
     stems = unique_by(files, _stem)
     found = {key: key if key in files else stems.get(Path(key).stem) for key in keys}

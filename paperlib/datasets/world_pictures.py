@@ -69,7 +69,9 @@ class WorldRecord:
     def load_published(self) -> NDArray[np.uint8]:
         """The density as a data set would publish it, of the fixations and in 8 bits: (h, w) uint8, zero in places."""
         one = slice(self.index, self.index + 1)
-        return replace(self.world, density=self.world.density[one], fixations=self.world.fixations[one]).published_density()[0]
+        return replace(self.world, density=self.world.density[one], fixations=self.world.fixations[one]).published_density()[
+            0
+        ]
 
     def load_fixations(self) -> NDArray[np.int64]:
         """(k, 2) int64 as (row, column), repeats kept."""
@@ -92,9 +94,7 @@ class WorldPictures(RecordSet[WorldRecord]):
     @property
     def splits(self) -> dict[str, int]:
         """Part -> number of its pictures."""
-        return {
-            part: n for part in (TEST, FIT) if (n := sum(record.split == part for record in self.records))
-        }
+        return {part: n for part in (TEST, FIT) if (n := sum(record.split == part for record in self.records))}
 
     def part(self, name: str) -> "WorldPictures":
         """The pictures of part `"test"` or `"fit"`.

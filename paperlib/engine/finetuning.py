@@ -27,6 +27,7 @@ from paperlib.engine import checkpoints
 from paperlib.engine.progress import progress
 from paperlib.errors import ComputationError, PaperlibError
 
+
 class NotFinite(ArithmeticError):
     """The loss became NaN or infinite."""
 

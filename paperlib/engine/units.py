@@ -131,7 +131,9 @@ class Unit:
     ) -> "Unit":
         """The unit with these parameters given by name. Raises ValueError like the class."""
         outside = tuple((places or {}).items()), tuple((resources or {}).items())
-        return cls(experiment, name, compute, tuple(params.items()), tuple(needs), cost, outside[0], tuple(calls), outside[1])
+        return cls(
+            experiment, name, compute, tuple(params.items()), tuple(needs), cost, outside[0], tuple(calls), outside[1]
+        )
 
     @property
     def arguments(self) -> dict[str, Any]:

@@ -3,9 +3,9 @@
 from shlex import quote
 
 from paperlib.datasets.sacid import TABLE
-from paperlib.experiments.coded_picture import CodedFiles
-from paperlib.experiments.own_study import OwnStudy
-from paperlib.experiments.own_votes import VoteScores
+from paperlib.study.folder import OwnStudy
+from paperlib.study.one_picture import CodedFiles
+from paperlib.study.votes import VoteScores
 
 
 def coded_text(files: CodedFiles) -> str:

@@ -1,11 +1,11 @@
-"""The cost of a profile (`paperlib.experiments.cost`) as text, and as the table of README from the stored measurement."""
+"""The cost of a profile (`paperlib.tasks.cost`) as text, and as the table of README from the stored measurement."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from paperlib import paper
 from paperlib.experiments import workload
-from paperlib.experiments.cost import CROPS, Cost, Rate, TableCost, hours_at
+from paperlib.tasks.cost import CROPS, Cost, Rate, TableCost, hours_at
 
 EXAMPLE_TFLOPS = 20.0
 """Of the one worked line in README; no device is meant."""
@@ -64,7 +64,7 @@ def how_judged(coded: Sequence[int] | None, crops: int) -> str:
     """How scores of the coded pictures of Table III were measured.
 
     Args:
-        coded, crops: of `paperlib.experiments.cost.Sample`.
+        coded, crops: of `paperlib.tasks.cost.Sample`.
     """
     size = workload.OFFICIAL["sacid"]
     taken = (
@@ -139,7 +139,7 @@ def readme_cost(cost: Mapping[str, Any]) -> str:
     """The part of README: hours on the device of a stored measurement and operations, with a worked example of the formula.
 
     Args:
-        cost: `paperlib.experiments.cost.Cost` as it is read from JSON.
+        cost: `paperlib.tasks.cost.Cost` as it is read from JSON.
     """
     tables = [*cost["tables"], {**cost["total"], "name": "All, what they share once"}]
     lines = [

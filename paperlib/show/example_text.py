@@ -3,7 +3,7 @@
 from shlex import quote
 from typing import Any
 
-from paperlib.experiments.own_example import COMMANDS, MODEL, SIMULATED, Example
+from paperlib.study.example import COMMANDS, MODEL, SIMULATED, Example
 
 
 def example_text(example: Example) -> str:

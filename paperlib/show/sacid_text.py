@@ -1,6 +1,6 @@
 """The numbers of SACID's scores for a terminal."""
 
-from paperlib.experiments.sacid_scores import SacidScores
+from paperlib.study.sacid_scores import SacidScores
 
 
 def sacid_text(found: SacidScores) -> str:

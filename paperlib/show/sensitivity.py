@@ -6,15 +6,15 @@ import pandas as pd
 
 from paperlib import paper, paths
 from paperlib.errors import PaperlibError
-from paperlib.experiments.sensitivity import COLUMNS, METRICS
 from paperlib.paths import atomic_write
+from paperlib.tasks.sensitivity import COLUMNS, METRICS
 
 STEM = "sensitivity"
 COMMAND = "python -m paperlib sensitivity --save"
 
 
 def save(table: pd.DataFrame, folder: Path) -> tuple[Path, Path]:
-    """Write `table` of `paperlib.experiments.sensitivity.measure` as CSV and Markdown into `folder`."""
+    """Write `table` of `paperlib.tasks.sensitivity.measure` as CSV and Markdown into `folder`."""
     files = folder / f"{STEM}.csv", folder / f"{STEM}.md"
     texts = table.to_csv(index=False, float_format="%.6f", lineterminator="\n"), _markdown(table)
     for path, text in zip(files, texts, strict=True):

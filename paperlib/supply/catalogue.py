@@ -434,17 +434,17 @@ def weights() -> tuple[Item, ...]:
 
 
 def _official_files() -> Iterator["OfficialFile"]:
-    from paperlib.experiments.photo_sources import ORIGINS, Origin, official_files
     from paperlib.models.quality.files import CNNIQA_LIVE
     from paperlib.models.quality.methods import describe
     from paperlib.models.quality.model import expected_files
     from paperlib.profiles import PROFILES
+    from paperlib.sources.source import KNOWN, Source, official_files
 
-    for origin in ORIGINS.values():
-        yield from official_files(origin)
+    for source in KNOWN.values():
+        yield from official_files(source)
     paper = PROFILES["paper"]
     for backbone in paper.dual_task.backbones:
-        yield from official_files(Origin("activation", backbone))
+        yield from official_files(Source("activation", backbone))
     for method in _loaded(paper.compression.scored_methods):
         yield from describe(method).files
     yield from expected_files(CNNIQA_LIVE)
@@ -452,7 +452,7 @@ def _official_files() -> Iterator["OfficialFile"]:
 
 def _loaded(methods: Iterable[str]) -> list[str]:
     """Methods of Table III that have official files, or none; the Baselines are trained."""
-    from paperlib.experiments.photo_compression import BASELINES
+    from paperlib.experiments.compression.plan import BASELINES
 
     return [method for method in methods if method not in BASELINES]
 
@@ -593,11 +593,11 @@ def _spelled(name: str) -> str:
 @lru_cache(maxsize=1)
 def _of_methods() -> dict[str, tuple[Item, ...]]:
     """Method of Table I or III -> its files."""
-    from paperlib.experiments.photo_sources import ORIGINS, official_files
     from paperlib.models.quality.methods import describe
     from paperlib.profiles import PROFILES
+    from paperlib.sources.source import KNOWN, official_files
 
-    found = {method: official_files(origin) for method, origin in ORIGINS.items()}
+    found = {method: official_files(source) for method, source in KNOWN.items()}
     found |= {method: describe(method).files for method in _loaded(PROFILES["paper"].compression.scored_methods)}
     by_name = {item.name: item for item in weights()}
     return {method: tuple(by_name[file.short] for file in files) for method, files in found.items()}
@@ -627,45 +627,48 @@ _T1, _F2, _T2, _T3 = "Table I", "Figure 2", "Table II", "Table III"
 
 
 def _needed_sets(profile: "Profile") -> Iterator[tuple[str, tuple[str, ...]]]:
+    if profile.evidence == "simulation":
+        return
     settings = profile.dual_task
     yield from ((name, (_T1,)) for name in profile.photographs.datasets)
     yield from ((name, (_F2,)) for name in profile.masking.opinions)
-    if settings.training_set:
+    if "03c" in profile.sections:
         outputs = (_T2, _T3) if _trains_for_table3(profile) else (_T2,)
         yield settings.training_set, outputs
         yield from ((name, outputs) for name in (*settings.quality_sets, *settings.gaze_sets))
-    if profile.compression.compression_set:
+    if "03d" in profile.sections:
         yield profile.compression.compression_set, (_T3,)
 
 
 def _trains_for_table3(profile: "Profile") -> bool:
-    from paperlib.experiments.photo_compression import BASELINES
+    from paperlib.experiments.compression.plan import BASELINES
 
-    return bool(profile.compression.compression_set and set(BASELINES) & set(profile.compression.scored_methods))
+    return "03d" in profile.sections and bool(set(BASELINES) & set(profile.compression.scored_methods))
 
 
 def _needed_files(profile: "Profile") -> Iterator[tuple["OfficialFile", tuple[str, ...]]]:
-    from paperlib.experiments.photo_sources import ORIGINS, Origin, official_files, own_origins
-    from paperlib.experiments.photo_training import SUPERVISED
+    from paperlib.experiments.dual_task.plan import SUPERVISED
     from paperlib.models.quality.methods import describe
+    from paperlib.sources.source import KNOWN, Source, of_user, official_files
 
+    if profile.evidence == "simulation":
+        return
     photographs, settings, compression = profile.photographs, profile.dual_task, profile.compression
-    if photographs.datasets:
-        used = {method: ORIGINS[method] for method in photographs.methods} | own_origins(profile.models)
-        for origin in used.values():
-            scores = profile.masking.opinions and origin.kind in ("baseline", "quality", "network")
-            yield from ((file, (_T1, _F2) if scores else (_T1,)) for file in official_files(origin))
-    if settings.training_set:
+    used = {method: KNOWN[method] for method in photographs.methods} | of_user(profile.models, profile.model_folders)
+    for source in used.values():
+        masks = source.scores or source.kind == "network"
+        yield from ((file, (_T1, _F2) if masks else (_T1,)) for file in official_files(source))
+    if "03c" in profile.sections:
         outputs = (_T2, _T3) if _trains_for_table3(profile) else (_T2,)
-        trained = [*(ORIGINS[one] for one in settings.targets), *(Origin("activation", one) for one in settings.backbones)]
-        yield from ((file, outputs) for origin in trained for file in official_files(origin))
-        beside = [ORIGINS[one] for one in SUPERVISED if one in photographs.methods]
-        yield from ((file, (_T2,)) for origin in beside for file in official_files(origin))
-    if compression.compression_set:
+        trained = [*(KNOWN[one] for one in settings.targets), *(Source("activation", one) for one in settings.backbones)]
+        yield from ((file, outputs) for source in trained for file in official_files(source))
+        beside = [KNOWN[one] for one in SUPERVISED if one in photographs.methods]
+        yield from ((file, (_T2,)) for source in beside for file in official_files(source))
+    if "03d" in profile.sections:
         for method in _loaded(compression.scored_methods):
             yield from ((file, (_T3,)) for file in describe(method).files)
         if compression.weighting_model:
-            yield from ((file, (_T3,)) for file in official_files(ORIGINS[compression.weighting_model]))
+            yield from ((file, (_T3,)) for file in official_files(KNOWN[compression.weighting_model]))
 
 
 def chosen_items(profile: "Profile", names: Iterable[str]) -> list[Item]:

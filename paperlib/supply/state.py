@@ -259,7 +259,6 @@ def target_of(item: Item, profile: "Profile") -> Path:
 
 
 def _look_at_file(item: Item, profile: "Profile", needed: tuple[str, ...], thorough: bool) -> Found:
-    from paperlib.experiments.photo_sources import Origin, weights_fingerprint
     from paperlib.models.official import TIMM, find_official
 
     file = item.file
@@ -373,10 +372,10 @@ def _read(item: Item, path: Path) -> None:
 # ---- the user's own folder ------------------------------------------------------------------------------------------
 def look_at_own(profile: "Profile") -> tuple[bool, list[str]]:
     """Whether the folder of the profile `own` can be used, and sentences on what is in it."""
-    from paperlib.experiments.own_sections import without_data
-    from paperlib.experiments.photo_compression import open_source
-    from paperlib.experiments.photo_sets import open_gaze_source, open_opinions_source
-    from paperlib.experiments.photo_sources import own_origins, require_weights
+    from paperlib.experiments.available import without_data
+    from paperlib.experiments.compression.plan import coded_set
+    from paperlib.experiments.sets.plan import gaze_pictures, opinion_pictures
+    from paperlib.sources.source import of_user, require_weights
 
     if not profile.data_root:
         advice = (
@@ -387,9 +386,9 @@ def look_at_own(profile: "Profile") -> tuple[bool, list[str]]:
     lines, faults, usable = [], [], False
     absent, root = without_data(profile), Path(profile.data_root)
     for notebook, is_there, opener, what in (
-        ("03a", (root / "fixations.csv").is_file(), lambda: open_gaze_source(profile, "own").pictures, "Table I"),
-        ("03b", (root / "mos.csv").is_file(), lambda: open_opinions_source(profile, "own").pictures, "Figure 2"),
-        ("03d", True, lambda: open_source(profile).pictures, "Table III"),
+        ("03a", (root / "fixations.csv").is_file(), lambda: gaze_pictures(profile, "own"), "Table I"),
+        ("03b", (root / "mos.csv").is_file(), lambda: opinion_pictures(profile, "own", "test"), "Figure 2"),
+        ("03d", True, lambda: coded_set(profile), "Table III"),
     ):
         if notebook in absent:
             lines.append(absent[notebook])
@@ -400,9 +399,9 @@ def look_at_own(profile: "Profile") -> tuple[bool, list[str]]:
             (faults if is_there else lines).append(f"{what}: {error}")
             continue
         usable = True
-        lines.append(f"{what}: {len(pictures)} pictures, fingerprint {pictures.fingerprint}")
+        lines.append(f"{what}: {pictures.n} pictures, fingerprint {pictures.fingerprint}")
     try:
-        require_weights(own_origins(profile.models), Path(profile.weights_root))
+        require_weights(of_user(profile.models, profile.model_folders).values(), Path(profile.weights_root))
     except PaperlibError as error:
         faults.append(str(error))
     return usable and not faults, lines + faults

@@ -12,7 +12,7 @@ from PIL import Image
 
 from paperlib.datasets.files import UnusableFile
 from paperlib.datasets.gaze import check, open_gaze
-from paperlib.datasets.standins import write_cat2000, write_own, write_salicon
+from paperlib.rehearsal.salicon_cat2000 import write_cat2000, write_own, write_salicon
 from paperlib.errors import PaperlibError
 from tests.damage import empty, overwrite, truncate
 

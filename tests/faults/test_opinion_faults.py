@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from paperlib.datasets.koniq import OFFICIAL_TABLE, SCORES_TABLE
-from paperlib.datasets.opinion_standins import write_clive, write_koniq, write_own_opinions
+from paperlib.rehearsal.koniq_clive import write_clive, write_koniq, write_own_opinions
 from paperlib.datasets.opinions import check, open_opinions, overlap
 from paperlib.errors import PaperlibError
 from tests.damage import empty, overwrite, truncate

@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from paperlib.datasets.sacid import SacidRecord, SacidSet, check, open_sacid, read_scores
-from paperlib.datasets.sacid_standins import write_sacid
+from paperlib.rehearsal.sacid import write_sacid
 from paperlib.errors import PaperlibError
 from tests.damage import empty, overwrite, truncate
 

@@ -18,7 +18,7 @@ import pytest
 import torch
 
 from paperlib import profiles
-from paperlib.datasets.opinion_standins import write_koniq
+from paperlib.rehearsal.koniq_clive import write_koniq
 from paperlib.engine import checkpoints
 from paperlib.engine.finetuning import FinetuneSettings
 from paperlib.engine.local import run

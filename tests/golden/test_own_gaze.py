@@ -12,7 +12,7 @@ import pytest
 
 from paperlib.datasets.gaze import GazeSet, check, fixation_map, open_gaze
 from paperlib.datasets.own import load_map, map_folders
-from paperlib.datasets.standins import write_salicon
+from paperlib.rehearsal.salicon_cat2000 import write_salicon
 from paperlib.metrics.saliency import evaluate
 
 FIGURES = {

@@ -16,7 +16,7 @@ from scipy.stats import pearsonr, spearmanr
 from paperlib import cli
 from paperlib.datasets.sacid import PUBLISHED, ScoreTable, open_sacid, read_scores
 from paperlib.errors import PaperlibError
-from paperlib.experiments.sacid_scores import SacidScores, analyse
+from paperlib.study.sacid_scores import SacidScores, analyse
 
 Shared = Callable[..., Path]
 MEANS = {

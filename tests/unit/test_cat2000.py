@@ -13,7 +13,7 @@ from scipy.io import loadmat, savemat
 from paperlib.datasets.cat2000 import CATEGORIES, Cat2000Record, open_cat2000
 from paperlib.datasets.files import UnusableFile, has_rotation
 from paperlib.datasets.gaze import check, fixation_map, open_gaze
-from paperlib.datasets.standins import write_cat2000
+from paperlib.rehearsal.salicon_cat2000 import write_cat2000
 from paperlib.errors import PaperlibError
 
 CHOSEN = ("Action", "Satelite")

@@ -524,9 +524,9 @@ def test_lab_takes_real_ports_alone(port: str, lab: Callable[..., dict], capsys:
 
 def test_pretrain_hands_over_only_what_was_said(monkeypatch: Patch, capsys: Capture) -> None:
     given = {}
-    module = ModuleType("paperlib.experiments.pretraining")
+    module = ModuleType("paperlib.tasks.pretrain")
     module.pretrain_command = lambda **settings: given.update(settings) or 0.987
-    monkeypatch.setitem(sys.modules, "paperlib.experiments.pretraining", module)
+    monkeypatch.setitem(sys.modules, "paperlib.tasks.pretrain", module)
     assert cli.main(["pretrain", "--images", "50", "--out", "x.safetensors"]) == 0
     assert given == {"images": 50, "out": Path("x.safetensors")}
     assert capsys.readouterr().out == "accuracy 0.987\n"

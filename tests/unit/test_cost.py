@@ -11,10 +11,10 @@ import pytest
 import torch
 
 from paperlib import cli, experiments, profiles
-from paperlib.datasets.opinion_standins import write_clive, write_koniq, write_own_opinions
+from paperlib.rehearsal.koniq_clive import write_clive, write_koniq, write_own_opinions
 from paperlib.datasets.opinions import open_opinions
-from paperlib.datasets.sacid_standins import write_sacid
-from paperlib.datasets.standins import write_cat2000, write_salicon
+from paperlib.rehearsal.sacid import write_sacid
+from paperlib.rehearsal.salicon_cat2000 import write_cat2000, write_salicon
 from paperlib.errors import PaperlibError
 from paperlib.experiments import (
     cost,
@@ -27,7 +27,7 @@ from paperlib.experiments import (
     workload,
 )
 from paperlib.experiments.photo_sources import ORIGINS, Origin, needed_files
-from paperlib.experiments.workload import METHOD, Kind, SetSize
+from paperlib.tasks.workload import METHOD, Kind, SetSize
 from paperlib.models.folding import prepare
 from paperlib.models.quality.methods import Method, Traits, describe
 from paperlib.paper import TABLE3

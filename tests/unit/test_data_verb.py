@@ -11,9 +11,9 @@ from safetensors.torch import save_file
 from torch import arange
 
 from paperlib import cli, profiles
-from paperlib.datasets.opinion_standins import write_koniq
-from paperlib.datasets.sacid_standins import write_sacid
-from paperlib.datasets.standins import write_own, write_salicon
+from paperlib.rehearsal.koniq_clive import write_koniq
+from paperlib.rehearsal.sacid import write_sacid
+from paperlib.rehearsal.salicon_cat2000 import write_own, write_salicon
 from paperlib.supply import catalogue, fetch, state
 from tests import tiny_catalogue as tiny
 

@@ -10,7 +10,7 @@ from scipy import stats
 from paperlib import experiments, paper, profiles
 from paperlib.errors import PaperlibError
 from paperlib.experiments import explorer, extraction, judging, masked_scores, masking, world_masking, world_training
-from paperlib.experiments.over_seeds import interval, summarise
+from paperlib.experiments.statistics import interval, summarise
 
 
 @pytest.fixture(scope="module")

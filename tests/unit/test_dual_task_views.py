@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from paperlib import experiments, profiles
-from paperlib.datasets.standins import write_salicon
+from paperlib.rehearsal.salicon_cat2000 import write_salicon
 from paperlib.engine.units import Result, Unit
 from paperlib.experiments import dual_task, photo_training
 from paperlib.experiments import dual_task_views as views

@@ -11,7 +11,7 @@ from scipy import ndimage
 
 from paperlib.datasets.files import UnusableFile, has_rotation, listing, picture_size, read_grey, read_rgb
 from paperlib.datasets.gaze import Gaze, GazeSet, PointRecord, blur, check, fixation_map, open_gaze
-from paperlib.datasets.standins import write_own
+from paperlib.rehearsal.salicon_cat2000 import write_own
 from paperlib.errors import PaperlibError
 
 

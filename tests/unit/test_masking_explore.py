@@ -9,10 +9,10 @@ import torch
 from PIL import Image
 
 from paperlib import profiles
-from paperlib.datasets.opinion_standins import write_own_opinions
+from paperlib.rehearsal.koniq_clive import write_own_opinions
 from paperlib.datasets.opinions import open_opinions
 from paperlib.datasets.own import load_map
-from paperlib.datasets.standins import write_own
+from paperlib.rehearsal.salicon_cat2000 import write_own
 from paperlib.errors import PaperlibError
 from paperlib.experiments.masking import explore, results, scores
 from paperlib.experiments.masking.explore import MaskChoice, Material, masked

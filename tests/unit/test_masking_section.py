@@ -7,9 +7,9 @@ import torch
 from PIL import Image
 
 from paperlib import profiles, regenerate
-from paperlib.datasets.opinion_standins import write_own_opinions
+from paperlib.rehearsal.koniq_clive import write_own_opinions
 from paperlib.datasets.opinions import open_opinions
-from paperlib.datasets.standins import write_own
+from paperlib.rehearsal.salicon_cat2000 import write_own
 from paperlib.errors import PaperlibError
 from paperlib.experiments.masking import plan, results, scores
 from paperlib.maps.fills import fill

@@ -13,9 +13,9 @@ from scipy.stats import spearmanr
 
 from paperlib.datasets import standins
 from paperlib.datasets.koniq import OFFICIAL_TABLE, SCORES_TABLE
-from paperlib.datasets.opinion_standins import write_clive, write_koniq, write_own_opinions
+from paperlib.rehearsal.koniq_clive import write_clive, write_koniq, write_own_opinions
 from paperlib.datasets.opinions import OpinionSet, check, open_opinions
-from paperlib.datasets.standins import MANIFEST
+from paperlib.rehearsal.salicon_cat2000 import MANIFEST
 from paperlib.errors import PaperlibError
 
 WRITERS: dict[str, Callable[[Path, int], Path]] = {

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from paperlib.datasets.gaze import open_gaze
-from paperlib.datasets.opinion_standins import write_koniq, write_own_opinions
+from paperlib.rehearsal.koniq_clive import write_koniq, write_own_opinions
 from paperlib.datasets.opinions import (
     Opinion,
     OpinionSet,
@@ -20,7 +20,7 @@ from paperlib.datasets.opinions import (
     split_digest,
     split_named,
 )
-from paperlib.datasets.standins import write_own
+from paperlib.rehearsal.salicon_cat2000 import write_own
 from paperlib.errors import PaperlibError
 
 

@@ -25,9 +25,9 @@ from paperlib.datasets.sacid import open_sacid
 from paperlib.datasets.votes_table import read_votes
 from paperlib.errors import PaperlibError
 from paperlib.experiments import extraction, own_example, own_sections, photo_sources
-from paperlib.experiments.own_example import MODEL, PHOTOGRAPHS, write_example
-from paperlib.experiments.own_study import code_folder
-from paperlib.experiments.own_votes import score_votes
+from paperlib.study.example import MODEL, PHOTOGRAPHS, write_example
+from paperlib.study.folder import code_folder
+from paperlib.study.votes import score_votes
 from paperlib.paths import REPOSITORY
 from paperlib.settings import Settings, in_use
 

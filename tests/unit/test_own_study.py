@@ -19,9 +19,9 @@ from paperlib.datasets.sacid import Version, open_sacid, read_scores
 from paperlib.datasets.votes_table import read_votes
 from paperlib.errors import PaperlibError
 from paperlib.experiments import own_study, photo_compression
-from paperlib.experiments.own_sections import without_data
-from paperlib.experiments.own_study import code_folder, enough_assessors, pairs_text
-from paperlib.experiments.own_votes import score_votes, write_moses
+from paperlib.experiments.available import without_data
+from paperlib.study.folder import code_folder, enough_assessors, pairs_text
+from paperlib.study.votes import score_votes, write_moses
 
 NAMES = ("chelsea", "coffee")
 RULES = {"none": None, "p132": (60, 40), "p220": (60, 80), "p310": (75, 80)}

@@ -15,7 +15,7 @@ from scipy import stats
 
 from paperlib import experiments, paper, profiles
 from paperlib.datasets.sacid import open_sacid, read_scores
-from paperlib.datasets.sacid_standins import write_sacid
+from paperlib.rehearsal.sacid import write_sacid
 from paperlib.engine.units import Inputs, Result, Unit
 from paperlib.errors import ComputationError, PaperlibError
 from paperlib.experiments import photo_compression as photo

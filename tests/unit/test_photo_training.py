@@ -11,15 +11,15 @@ import torch
 from safetensors.numpy import save
 
 from paperlib import cli, experiments, profiles
-from paperlib.datasets.opinion_standins import write_clive, write_koniq
+from paperlib.rehearsal.koniq_clive import write_clive, write_koniq
 from paperlib.datasets.opinions import open_opinions
-from paperlib.datasets.standins import write_salicon
+from paperlib.rehearsal.salicon_cat2000 import write_salicon
 from paperlib.engine.store import ResultStore
 from paperlib.errors import PaperlibError
 from paperlib.experiments import exporting, judging, photo_sets
 from paperlib.experiments import photo_training as photo
 from paperlib.experiments.photo_sources import baseline_file, load_network
-from paperlib.experiments.rehearsal import _save
+from paperlib.rehearsal.write import _save
 from paperlib.metrics.correlation import srocc
 from paperlib.models.backbones import create_backbone, imagenet_file
 from paperlib.models.baseline import Baseline, to_unit_range

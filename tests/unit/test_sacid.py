@@ -16,7 +16,7 @@ from scipy.stats import spearmanr
 from paperlib import cli
 from paperlib.datasets import standins
 from paperlib.datasets.sacid import SacidSet, Version, check, open_sacid, read_scores
-from paperlib.datasets.sacid_standins import SIZE, VERSIONS, write_sacid
+from paperlib.rehearsal.sacid import SIZE, VERSIONS, write_sacid
 from paperlib.errors import PaperlibError
 
 N = 3

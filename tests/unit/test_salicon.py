@@ -15,7 +15,7 @@ from paperlib.datasets import salicon
 from paperlib.datasets.files import UnusableFile
 from paperlib.datasets.gaze import check, fixation_map, open_gaze
 from paperlib.datasets.salicon import SaliconRecord, edition_of, open_salicon
-from paperlib.datasets.standins import write_salicon
+from paperlib.rehearsal.salicon_cat2000 import write_salicon
 from paperlib.errors import PaperlibError
 
 N = 4

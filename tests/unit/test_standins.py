@@ -11,13 +11,13 @@ import pytest
 from scipy.io import loadmat
 
 from paperlib.datasets import standins
-from paperlib.datasets.clic_standins import write_clic
+from paperlib.rehearsal.clic import write_clic
 from paperlib.datasets.files import read_rgb
 from paperlib.datasets.gaze import check, open_gaze
 from paperlib.datasets.own import map_folders
-from paperlib.datasets.standins import MANIFEST, write_cat2000, write_own, write_salicon
+from paperlib.rehearsal.salicon_cat2000 import MANIFEST, write_cat2000, write_own, write_salicon
 from paperlib.errors import PaperlibError
-from paperlib.experiments.own_study import code_folder
+from paperlib.study.folder import code_folder
 
 WRITERS: dict[str, Callable[[Path, int], Path]] = {
     "salicon": lambda root, seed: write_salicon(root, 2, seed),

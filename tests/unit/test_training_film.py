@@ -104,7 +104,7 @@ def test_a_second_look_from_a_killed_run_needs_no_checkpoint(results, profile, t
 def test_the_code_behind_a_film_is_no_more_than_it_needs():
     behind = code_version("paperlib.experiments.training_film:film")
     assert "paperlib.experiments.networks" in behind
-    assert not {"paperlib.show", "paperlib.experiments.judging", "paperlib.experiments.training_explorer"} & set(behind)
+    assert not {"paperlib.show", "paperlib.experiments.claims", "paperlib.experiments.training_explorer"} & set(behind)
 
 
 def test_watching_counts_batches_of_the_training_alone():

@@ -12,7 +12,7 @@ import pytest
 from paperlib import cli
 from paperlib.coding import votes
 from paperlib.datasets.votes_table import COLUMNS, SIDES, read_votes
-from paperlib.experiments.own_votes import score_votes
+from paperlib.study.votes import score_votes
 
 Capture = pytest.CaptureFixture[str]
 

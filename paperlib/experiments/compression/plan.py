@@ -112,6 +112,11 @@ class Coded:
         }
 
     @property
+    def n(self) -> int:
+        """Number of coded pictures."""
+        return len(self.sequences) * len(self.bpps)
+
+    @property
     def needs(self) -> list[Unit]:
         """Units without which the set cannot be opened, or is not known to be sound."""
         return [*([self.checked] if self.checked else []), *(unit for _, unit in self.coding)]

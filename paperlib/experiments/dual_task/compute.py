@@ -49,5 +49,3 @@ def _alike(records: Any, size: tuple[int, int]) -> Iterator[NDArray[np.uint8]]:
     for _, chunk in chunks(records):
         for _, images in of_one_size(chunk, size):
             yield images
-
-

@@ -123,5 +123,3 @@ def film_unit(profile: "Profile", training: Training) -> Unit:
         smoothing=smoothing.smoothing,
         principal_component=smoothing.principal_component,
     )
-
-

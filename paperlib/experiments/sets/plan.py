@@ -171,9 +171,7 @@ def _world(profile: "Profile", name: str, part: str, seed: int | None, observers
     return Pictures("gaze", name, opener, tuple(options.items()), "", 0, Path(), "", seed, n, n_judged, unit)
 
 
-def _in_files(
-    profile: "Profile", face: str, name: str, options: Mapping[str, Any], part: str, n_images: int
-) -> Pictures:
+def _in_files(profile: "Profile", face: str, name: str, options: Mapping[str, Any], part: str, n_images: int) -> Pictures:
     if not profile.data_root:
         advice = _ADVICE.get((face, name), "")
         raise PaperlibError(f"profile {profile.name!r} needs the folder of its data: give --data-root DIR{advice}")
@@ -218,11 +216,12 @@ def home(root: Path, name: str) -> Path:
 def gaze_unit(pictures: Pictures) -> Unit:
     """What prepares a set with gaze for measuring: reads everything once, and keeps the moments of each density for centre
     priors."""
-    return pictures.generated or pictures.unit("extraction", f"gaze/{pictures.label}", f"{_READING}:read_gaze", [], cost=50.0)
+    return pictures.generated or pictures.unit(
+        "extraction", f"gaze/{pictures.label}", f"{_READING}:read_gaze", [], cost=50.0
+    )
 
 
 def pictures_unit(pictures: Pictures) -> Unit:
     """What prepares a set for being scored: reads every picture once."""
     name = f"pictures/{pictures.label}"
     return pictures.generated or pictures.unit("masking", name, f"{_READING}:read_pictures", [], cost=30.0)
-

@@ -1,4 +1,4 @@
-"""Stand-ins for the data sets with mean opinion scores, in the official layouts; `paperlib.datasets.standins` says what
+"""Stand-ins for the data sets with mean opinion scores, in the official layouts; `paperlib.rehearsal.salicon_cat2000` says what
 stand-ins are for and how their trees are written.
 
 Pictures are scenes of the micro-world with texture, damaged by blur, JPEG, noise or lost contrast. The votes of a crowd
@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from paperlib.datasets import clive, koniq, own_opinions
 from paperlib.datasets.microworld import FAMILIES, LOCAL_FAMILIES, NOISE_SD, REFERENCE_HEIGHT
 from paperlib.datasets.opinions import SPLITS
-from paperlib.datasets.standins import OWN_SIZES, Scenes, Thunk, bmp_bytes, jpeg_bytes, mat_bytes, write_tree
+from paperlib.rehearsal.salicon_cat2000 import OWN_SIZES, Scenes, Thunk, bmp_bytes, jpeg_bytes, mat_bytes, write_tree
 
 CLIVE_SIZE = (500, 500)
 OWN_RATERS = 24

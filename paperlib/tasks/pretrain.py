@@ -3,6 +3,8 @@
 `python -m paperlib pretrain` makes `microworld_backbone.safetensors` anew.
 """
 
+from collections.abc import Generator
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -12,8 +14,9 @@ from torch import nn
 
 from paperlib.datasets import microworld
 from paperlib.datasets.records import ImageSet
-from paperlib.engine.training import fit
-from paperlib.models.backbones import TINY_WEIGHTS, Backbone, create_tiny_backbone
+from paperlib.datasets.training_pairs import batch_plan
+from paperlib.engine.finetuning import FinetuneSettings, finetune
+from paperlib.models.backbones import MICROWORLD, TINY_WEIGHTS, Backbone, create_backbone
 from paperlib.models.baseline import Baseline, to_unit_range
 from paperlib.paths import atomic_write
 
@@ -22,10 +25,24 @@ EPOCHS = 8
 LEARNING_RATE = 4e-3
 BATCH_SIZE = 32
 LABEL_SMOOTHING = 0.05
+WARM_UP = 0.15
+"""Share of the steps in which the learning rate rises."""
 MOSTLY_GOOD = (1.0, 5.0)
 LEVEL_JITTER = 0.18
 TRAIN_SEED, TEST_SEED = 7000, 8000
 TEST_IMAGES = 500
+
+
+@dataclass(frozen=True)
+class _Batch:
+    """Which pictures, and whether they are mirrored."""
+
+    index: torch.Tensor
+    mirrored: bool
+
+    @property
+    def keys(self) -> list[str]:
+        return [str(index) for index in self.index.tolist()]
 
 
 def pretrain(images: int = IMAGES, epochs: int = EPOCHS, seed: int = 0) -> tuple[Backbone, float]:
@@ -36,29 +53,27 @@ def pretrain(images: int = IMAGES, epochs: int = EPOCHS, seed: int = 0) -> tuple
     """
     training = _pictures(images, TRAIN_SEED + seed)
     torch.manual_seed(seed)
-    network = Baseline(create_tiny_backbone(pretrained=False), hidden=())
+    network = Baseline(create_backbone(MICROWORLD), hidden=())
     network.head = nn.Linear(network.backbone.channels, len(microworld.FAMILIAR))
     pixels = torch.from_numpy(training.images)
     names = torch.from_numpy(training.category.astype(np.int64))
 
-    def loss(index: torch.Tensor, mirrored: bool) -> torch.Tensor:
-        batch = to_unit_range(pixels[index])
-        return F.cross_entropy(
-            _logits(network, batch.flip(3) if mirrored else batch), names[index], label_smoothing=LABEL_SMOOTHING
-        )
+    size = min(BATCH_SIZE, images)
 
+    def loss(batch: _Batch) -> torch.Tensor:
+        seen = to_unit_range(pixels[batch.index])
+        logits = _logits(network, seen.flip(3) if batch.mirrored else seen)
+        return F.cross_entropy(logits, names[batch.index], label_smoothing=LABEL_SMOOTHING)
+
+    def batches(first: int) -> Generator[_Batch]:
+        for number, (epoch, index) in enumerate(batch_plan(images, size, seed, first), start=first):
+            mirrored = np.random.default_rng([seed, epoch, number]).random() < 0.5
+            yield _Batch(torch.from_numpy(index), bool(mirrored))
+
+    steps = epochs * (images // size)
+    settings = FinetuneSettings(steps, warm_up=round(WARM_UP * steps))
     groups = [{"params": list(network.parameters()), "lr": LEARNING_RATE}]
-    fit(
-        network,
-        groups,
-        loss,
-        images,
-        epochs=epochs,
-        batch_size=min(BATCH_SIZE, images),
-        weight_decay=1e-4,
-        seed=seed,
-        title="naming subjects",
-    )
+    finetune(network, groups, loss, batches, settings, seed=seed, title="naming subjects")
     return network.backbone, _accuracy(network, _pictures(TEST_IMAGES, TEST_SEED + seed))
 
 

@@ -13,46 +13,31 @@ versions, is left out whole. What is there of the same inputs is not coded again
 
 import csv
 import io
-import json
 import math
-import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-import av
 import numpy as np
 from filelock import FileLock, Timeout
-from numpy.typing import NDArray
-from PIL import Image
 
-from paperlib.coding.still import CodedStill, code_picture
-from paperlib.coding.votes import LEFT, RIGHT, schedule
-from paperlib.coding.x264 import PRESETS, EncoderSettings
+from paperlib.coding.votes import LEFT, RANDOM_PAIRS, RIGHT, VERIFICATION_PAIRS, schedule
+from paperlib.coding.x264 import PRESETS
 from paperlib.datasets.files import IMAGE_SUFFIXES, list_files, list_folders, listing
-from paperlib.datasets.own import _maps as maps_in
-from paperlib.datasets.sacid import COMPRESSED, PARTS, REFERENCE, SALIENCY, Version
+from paperlib.datasets.own import maps_in
+from paperlib.datasets.sacid import PARTS, Version
 from paperlib.datasets.votes_table import COLUMNS as VOTE_COLUMNS
 from paperlib.engine.local import run
 from paperlib.engine.store import ResultStore
-from paperlib.engine.units import Inputs, Result, Unit
+from paperlib.engine.units import Unit
 from paperlib.errors import ComputationError, PaperlibError
-from paperlib.experiments.coded_picture import (
-    CENTER,
-    fingerprint,
-    read_image,
-    read_saliency,
-    record,
-    require_folder,
-    sha256,
-    unwritable,
-)
-from paperlib.paths import atomic_write
-from paperlib.profiles import CompressionSettings
 from paperlib.settings import current
+from paperlib.study.compute import CODED, LEFT_OUT, NOTE, to_json, write
+from paperlib.study.one_picture import CENTER, require_folder
+from paperlib.vocabulary import CODEC_PRESETS
 
 LOG, PAIRS = "coded.json", "pairs.csv"
 ORIGINAL = "reference"
@@ -62,10 +47,6 @@ VOTES_PER_PAIR = 9
 """What the paper's 1400 assessors come to."""
 
 _MAKER = "python -m paperlib code"
-_RULES = CompressionSettings().presets
-_RANDOM_PAIRS, _VERIFICATIONS = CompressionSettings().random_pairs, CompressionSettings().verification_pairs
-_PLAIN_RULE = (75, 80)  # unused where there is no saliency, but recorded arguments must be in range
-_CODED, _LEFT_OUT, _NOTE = "coded", "left out", "note"
 _LOCK = ".coding.lock"
 _LEAST = 0.01
 _DIGITS = 1e-9
@@ -110,7 +91,7 @@ def code_folder(
     """Code all photographs of a folder at every bit-rate, plainly and with the paper's three presets.
 
     Args:
-        images: folder of photographs of any common type and size, read as `paperlib.experiments.coded_picture.code_file`
+        images: folder of photographs of any common type and size, read as `paperlib.study.one_picture.code_file`
             reads them; the file's name without suffix becomes the sequence's.
         saliency: folder with a map for every photograph, of the same name or stem, or `CENTER`. Maps of another size are
             resized. Where a map has more than 256 levels it is stored with 16 bits; what is stored steers the encoder.
@@ -137,7 +118,7 @@ def code_folder(
         Unit.of(
             "own_study",
             name,
-            "paperlib.experiments.own_study:code_photograph",
+            "paperlib.study.compute:code_photograph",
             places={"image": path, "saliency": maps[name], "out": out},
             cost=float(path.stat().st_size),
             photograph=name,
@@ -177,12 +158,12 @@ def _finished(
     out: Path, options: Mapping[str, Any], rows: Sequence[Mapping[str, Any]], assessors: int | None, seed: int
 ) -> OwnStudy:
     """Write log and schedule, from the rows of all photographs."""
-    left_out = {row["method"]: row["variant"] for row in rows if row["metric"] == _LEFT_OUT}
-    coded = {row["method"]: int(row["value"]) for row in rows if row["metric"] == _CODED}
-    notes = [f"{row['method']}: {row['variant']}" for row in rows if row["metric"] == _NOTE]
+    left_out = {row["method"]: row["variant"] for row in rows if row["metric"] == LEFT_OUT}
+    coded = {row["method"]: int(row["value"]) for row in rows if row["metric"] == CODED}
+    notes = [f"{row['method']}: {row['variant']}" for row in rows if row["metric"] == NOTE]
     targets = [round(100 * bpp) for bpp in options["bpps"]]
     names = tuple(sorted(coded))
-    versions = tuple(Version(target, kind) for target in targets for kind, _ in _RULES)
+    versions = tuple(Version(target, kind) for target in targets for kind, _ in CODEC_PRESETS)
     told = {
         **options,
         "photographs": list(names),
@@ -201,7 +182,7 @@ def _finished(
 def enough_assessors(images: int, versions: int) -> int:
     """How many assessors give about `VOTES_PER_PAIR` votes on every pair of versions."""
     every = images * versions * (versions - 1) // 2
-    return math.ceil(VOTES_PER_PAIR * every / min(_RANDOM_PAIRS, every))
+    return math.ceil(VOTES_PER_PAIR * every / min(RANDOM_PAIRS, every))
 
 
 # ------------------------------------------------------------------------------------------------------------ options
@@ -268,7 +249,7 @@ def _require_apart(images: Path, saliency: str, out: Path) -> None:
 
 def _claim(out: Path, options: Mapping[str, Any]) -> None:
     """Take a folder that is new, or hold on to one that an earlier call with the same options took."""
-    known = _read_json(out / LOG)
+    known = readto_json(out / LOG)
     if known is None or known.get("made_by") != _MAKER:
         there = [part for part in (*PARTS, LOG, PAIRS) if (out / part).exists()]
         if there:
@@ -291,133 +272,7 @@ def _words(value: Any) -> str:
 
 
 def _write_log(out: Path, told: Mapping[str, Any]) -> None:
-    _write(out / LOG, _json({"made_by": _MAKER, **told}))
-
-
-# ------------------------------------------------------------------------------------------------------ one photograph
-
-
-class _LeftOut(Exception):
-    """A photograph cannot be used; the message is the reason."""
-
-
-def code_photograph(params: dict[str, Any], inputs: Inputs, scratch: Path) -> Result:
-    """Compute of the units of `code_folder`: writes the files of one photograph.
-
-    Rows: the number of pictures coded now, and, as variants, notes; or why the photograph is left out, and then none of
-    its files is there.
-    """
-    row = {"experiment": "own_study", "method": params["photograph"]}
-    try:
-        fresh, notes = _coded(params)
-    except _LeftOut as reason:
-        _remove(Path(params["out"]), params["photograph"])
-        return Result(rows=[row | {"metric": _LEFT_OUT, "variant": str(reason)}])
-    return Result(
-        rows=[row | {"metric": _CODED, "value": float(fresh)}, *(row | {"metric": _NOTE, "variant": note} for note in notes)]
-    )
-
-
-def _coded(params: Mapping[str, Any]) -> tuple[int, list[str]]:
-    """Write what lacks of one photograph; how many pictures were coded for it, and notes on it."""
-    name, out, path = params["photograph"], Path(params["out"]), Path(params["image"])
-    try:
-        pixels, notes = read_image(path)
-        values, source, more = read_saliency(params["saliency"], pixels.shape[:2])
-    except PaperlibError as error:
-        raise _LeftOut(str(error)) from error
-    notes += more
-    for unfinished in (out / COMPRESSED / name).glob(".*.part"):
-        unfinished.unlink(missing_ok=True)
-    levels = _as_stored(values)
-    settings = EncoderSettings(params["preset"])
-    given = {"image": fingerprint(path, pixels.shape[:2]), "saliency": source}
-    fresh = 0
-    for target in params["targets"]:
-        missed = []
-        for kind, rule in _RULES:
-            version = Version(target, kind)
-            asked = {"bpp": version.bpp, "preset": kind, "rule": rule, "encoder": asdict(settings), "pyav": av.__version__}
-            wanted = json.loads(_json({"inputs": given, "asked": asked}))
-            file = out / COMPRESSED / name / f"{version.test_case}.png"
-            if _is_there(file, wanted):
-                continue
-            still = _still(pixels, levels if rule else None, version, rule or _PLAIN_RULE, settings)
-            fresh += 1
-            if not still.reached:
-                missed.append((version, still.bpp))
-                continue
-            _write_version(file, still, wanted, rule or _PLAIN_RULE, notes)
-        if missed:
-            raise _LeftOut(_out_of_reach(missed))
-    _write(out / SALIENCY / f"{name}.png", _png(levels))
-    _write(out / REFERENCE / f"{name}.png", _png(pixels))
-    return fresh, notes
-
-
-def _still(
-    pixels: NDArray[np.uint8],
-    levels: NDArray[Any] | None,
-    version: Version,
-    rule: tuple[int, int],
-    settings: EncoderSettings,
-) -> CodedStill:
-    try:
-        return code_picture(pixels, levels, version.bpp, *rule, settings)
-    except ComputationError:
-        raise
-    except PaperlibError as error:
-        raise _LeftOut(str(error)) from error
-
-
-def _out_of_reach(missed: Sequence[tuple[Version, float]]) -> str:
-    """The version that is farthest from its bit-rate."""
-    version, nearest = max(missed, key=lambda one: abs(math.log(one[1] / one[0].bpp)))
-    return f"{version.bpp:g} bpp cannot be reached with preset {version.preset}: the nearest is {nearest:.4g} bpp"
-
-
-def _as_stored(values: NDArray[np.floating]) -> NDArray[np.uint8] | NDArray[np.uint16]:
-    """A map as its file will hold it: 8 bits where those are enough, else 16, with the largest value at the top."""
-    if 0 <= values.min() and values.max() <= 255 and (values == np.round(values)).all():
-        return values.astype(np.uint8)
-    shifted = values.astype(np.float64) - min(0.0, float(values.min()))
-    top = shifted.max()
-    return np.round(65535 * shifted / top).astype(np.uint16) if top > 0 else np.zeros(values.shape, np.uint8)
-
-
-def _is_there(file: Path, wanted: Mapping[str, Any]) -> bool:
-    """Whether a picture is the one that is wanted, whole."""
-    told = _read_json(file.with_suffix(".json"))
-    if told is None or any(told.get(name) != value for name, value in wanted.items()):
-        return False
-    try:
-        return sha256(file.read_bytes()) == told["sha256"]
-    except OSError:
-        return False
-
-
-def _write_version(
-    file: Path, still: CodedStill, wanted: Mapping[str, Any], rule: tuple[int, int], notes: Sequence[str]
-) -> None:
-    """The record comes last: where it is, the picture is whole."""
-    content = _png(still.picture)
-    told = record(still, *rule)
-    told["notes"] = [*notes, *told["notes"]]
-    _write(file, content)
-    _write(file.with_suffix(".json"), _json({**wanted, "sha256": sha256(content), **told}))
-
-
-def _remove(out: Path, name: str) -> None:
-    """Take away what is there of a photograph that is left out."""
-    shutil.rmtree(out / COMPRESSED / name, ignore_errors=True)
-    for part in (REFERENCE, SALIENCY):
-        (out / part / f"{name}.png").unlink(missing_ok=True)
-
-
-def _png(pixels: NDArray[Any]) -> bytes:
-    stream = io.BytesIO()
-    Image.fromarray(pixels).save(stream, format="png")
-    return stream.getvalue()
+    write(out / LOG, to_json({"made_by": _MAKER, **told}))
 
 
 # -------------------------------------------------------------------------------------------------------------- pairs
@@ -429,7 +284,7 @@ def _write_pairs(path: Path, names: Sequence[str], versions: Sequence[Version], 
     known = path.read_text("utf-8-sig") if path.exists() else ""
     if known and known != text and not _is_blank(known):
         return [f"{path} holds votes and stays as it is; move it away, and the same command writes a new schedule"]
-    _write(path, text)
+    write(path, text)
     return []
 
 
@@ -447,7 +302,7 @@ def pairs_text(names: Sequence[str], versions: Sequence[Version], assessors: int
     """
     count, rng = len(versions), np.random.default_rng(seed)
     every = len(names) * count * (count - 1) // 2
-    random_pairs, checks = min(_RANDOM_PAIRS, every), min(_VERIFICATIONS, len(names))
+    random_pairs, checks = min(RANDOM_PAIRS, every), min(VERIFICATION_PAIRS, len(names))
     plan = schedule(assessors, len(names), count, rng, random_pairs, checks, obvious=(count, 0))
     files = [*(f"{version.test_case}.png" for version in versions), ORIGINAL]
     sides, digits = {LEFT: "left", RIGHT: "right"}, len(str(assessors))
@@ -468,26 +323,6 @@ def _is_blank(text: str) -> bool:
 
 
 # -------------------------------------------------------------------------------------------------------------- files
-
-
-def _read_json(path: Path) -> dict[str, Any] | None:
-    try:
-        found = json.loads(path.read_text("utf-8"))
-    except (OSError, ValueError):
-        return None
-    return found if isinstance(found, dict) else None
-
-
-def _json(values: Mapping[str, Any]) -> str:
-    return json.dumps(values, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
-
-
-def _write(path: Path, content: bytes | str) -> None:
-    try:
-        with atomic_write(path, "wb" if isinstance(content, bytes) else "w") as file:
-            file.write(content)
-    except OSError as error:
-        raise unwritable(path.parent, error) from error
 
 
 def _spelled(left_out: Mapping[str, str]) -> str:

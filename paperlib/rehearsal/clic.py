@@ -1,13 +1,13 @@
 """A stand-in for the photographs of CLIC 2021 that SACID was coded from: PNG files in one folder, nothing else.
 
-`paperlib.datasets.standins` says what stand-ins are for, and writes the tree.
+`paperlib.rehearsal.salicon_cat2000` says what stand-ins are for, and writes the tree.
 """
 
 from pathlib import Path
 
 import numpy as np
 
-from paperlib.datasets.standins import Scenes, png_bytes, write_tree
+from paperlib.rehearsal.salicon_cat2000 import Scenes, png_bytes, write_tree
 
 SIZE = (1365, 2048)
 """(height, width); the real pictures are of about this size, 2.6 megapixels on average."""

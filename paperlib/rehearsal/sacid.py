@@ -1,4 +1,4 @@
-"""A stand-in for SACID in its layout; `paperlib.datasets.standins` says what stand-ins are for, and writes the tree.
+"""A stand-in for SACID in its layout; `paperlib.rehearsal.salicon_cat2000` says what stand-ins are for, and writes the tree.
 
 Pictures are scenes of the micro-world with texture. No video encoder takes part: a version is a JPEG whose quality
 follows the bit-rate, and a preset moves quality from the picture's less salient part into its most salient part. Scores
@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from paperlib.datasets.photographs import spectral_residual
 from paperlib.datasets.sacid import COLUMNS, COMPRESSED, PLAIN, REFERENCE, SALIENCY, TABLE, Version
-from paperlib.datasets.standins import Scenes, Thunk, jpeg_bytes, png_bytes, write_tree
+from paperlib.rehearsal.salicon_cat2000 import Scenes, Thunk, jpeg_bytes, png_bytes, write_tree
 
 SIZE = (192, 256)
 PRESETS = {PLAIN: (0.0, 0.0), "p132": (0.35, 0.6), "p220": (0.6, 0.65), "p310": (1.0, 0.2)}

@@ -23,7 +23,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from paperlib.datasets.standins import write_salicon
 from paperlib.datasets.training_pairs import PairBatch
 from paperlib.engine.finetuning import FinetuneSettings, finetune
 from paperlib.engine.plan import one_thread, usable_cores
@@ -34,15 +33,16 @@ from paperlib.experiments import photo_maps, workload
 from paperlib.experiments.masked_scores import masked_scores, network_score
 from paperlib.experiments.photo_sets import CHUNK, Source, make_maps, maps_units, open_gaze_source
 from paperlib.experiments.photo_sources import device, load_network, maker, needed_files, picture
-from paperlib.experiments.rehearsal import write_checkpoint
-from paperlib.experiments.workload import METHOD, Kind, SetSize, Work
 from paperlib.maps.masking import quantile_masks
 from paperlib.models.backbones import create_backbone
 from paperlib.models.baseline import Baseline
 from paperlib.models.dual_task import DualTask
 from paperlib.models.iqa_methods import Method, describe, method_of_network, open_method, random_files, resized
 from paperlib.models.quality import load_quality_model
+from paperlib.rehearsal.salicon_cat2000 import write_salicon
+from paperlib.rehearsal.write import write_checkpoint
 from paperlib.settings import current
+from paperlib.tasks.workload import METHOD, Kind, SetSize, Work
 
 if TYPE_CHECKING:
     from paperlib.profiles import Profile
@@ -203,7 +203,7 @@ def estimate(profile: "Profile", sets: Mapping[str, SetSize] = workload.OFFICIAL
         sample: how much to measure; by default what `sample_of` says.
 
     Raises:
-        PaperlibError: as `paperlib.experiments.workload.tables`; a rehearsal.
+        PaperlibError: as `paperlib.tasks.workload.tables`; a rehearsal.
     """
     if profile.evidence == "stand-ins":
         raise PaperlibError(f"profile {profile.name!r} runs on a few generated pictures, in minutes; give --profile paper")

@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from paperlib import experiments
 from paperlib.errors import PaperlibError
-from paperlib.experiments.over_seeds import summarise
-from paperlib.experiments.world_maps import map_unit
-from paperlib.experiments.world_training import score_unit
+from paperlib.experiments.dual_task.plan import quality_unit, saliency_unit
+from paperlib.experiments.running import compute
+from paperlib.experiments.sets.plan import WORLDS, gaze_pictures
+from paperlib.experiments.statistics import summarise
+from paperlib.experiments.training.plan import trainings
 from paperlib.models.saliency_losses import SALIENCY_LOSSES
 
 if TYPE_CHECKING:
@@ -61,7 +62,7 @@ def measure(profile: "Profile", n_seeds: int | None = None) -> pd.DataFrame:
     Raises:
         PaperlibError: the profile trains on photographs.
     """
-    if profile.dual_task.training_set:
+    if profile.dual_task.training_set not in WORLDS:
         raise PaperlibError(f"profile {profile.name!r} trains on photographs; the study is one of the micro-world: demo")
     profile = replace(profile, seeds=tuple(range(FIRST_SEED, FIRST_SEED + (n_seeds or N_SEEDS))))
     found = [_measured(profile, ("baseline",)).assign(loss="none", weight="")]
@@ -76,15 +77,16 @@ def measure(profile: "Profile", n_seeds: int | None = None) -> pd.DataFrame:
 
 def _measured(profile: "Profile", variants: tuple[str, ...]) -> pd.DataFrame:
     """One row per variant: `variant`, and each metric with its sd and the number of repeats."""
+    home = profile.dual_task.gaze_sets[0]
     units = [
         unit
-        for seed in profile.seeds
-        for variant in variants
-        for unit in (score_unit(profile, variant, seed), map_unit(profile, variant, "world", seed))
+        for one in trainings(profile)
+        if one.network.method in variants
+        for unit in (quality_unit(profile, one, home), saliency_unit(profile, one, gaze_pictures(profile, home, one.seed)))
     ]
     training = profile.training
     title = f"{training.saliency_loss} x {training.saliency_weight:g}, {profile.dual_task.weighting}"
-    rows = pd.concat([result.rows for result in experiments.compute(units, profile, title).values()])
+    rows = pd.concat([result.rows for result in compute(units, profile, title).values()])
     wanted = rows["variant"].isin(["quality", "fitted"]) & rows["metric"].isin(METRICS) & rows["method"].isin(variants)
     home = summarise(rows[wanted & (rows["dataset"] == "world")], ["method", "metric"])
     wide = home.pivot(index="method", columns="metric", values=["value", "sd"]).loc[list(variants)]

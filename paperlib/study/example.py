@@ -34,11 +34,11 @@ from paperlib.datasets.sacid import COMPRESSED, PARTS, REFERENCE, TABLE
 from paperlib.datasets.votes_table import SIDES, read_votes
 from paperlib.engine.progress import say
 from paperlib.errors import PaperlibError
-from paperlib.experiments.own_study import LOG, ORIGINAL, PAIRS, OwnStudy, alone, code_folder
-from paperlib.experiments.own_votes import score_votes, write_moses
-from paperlib.experiments.world_compression import block_gaze
+from paperlib.experiments.compression.coding import block_gaze
 from paperlib.paths import atomic_write, make_writable
 from paperlib.profiles import CompressionSettings
+from paperlib.study.folder import LOG, ORIGINAL, PAIRS, OwnStudy, alone, code_folder
+from paperlib.study.votes import score_votes, write_moses
 from paperlib.vocabulary import OBSERVERS
 
 PHOTOGRAPHS = ("astronaut", "chelsea", "coffee", "china", "flower", "motorcycle")

@@ -9,9 +9,11 @@ import numpy as np
 from paperlib.engine.progress import say
 from paperlib.engine.store import ResultStore
 from paperlib.errors import PaperlibError
-from paperlib.experiments.photo_sources import baseline_file
-from paperlib.experiments.photo_training import Training, trainings
+from paperlib.experiments.sets.plan import WORLDS
+from paperlib.experiments.training.plan import Training, trainings
 from paperlib.paths import atomic_write
+from paperlib.sources.source import baseline_file
+from paperlib.sources.trained import WEIGHTS
 
 if TYPE_CHECKING:
     from paperlib.engine.units import Result
@@ -38,10 +40,14 @@ def export_baselines(profile: "Profile", folder: Path | None = None) -> list[Pat
         PaperlibError: the profile trains nothing on photographs, no Baseline is trained yet, weights of another origin
             lie in the folder (then nothing is written), or it cannot be written.
     """
-    if not profile.dual_task.training_set:
+    if profile.dual_task.training_set in WORLDS or "03c" not in profile.sections:
         raise PaperlibError(f"profile {profile.name!r} trains no network on photographs; export with --profile paper")
     folder, store = Path(folder or profile.weights_root), ResultStore(profile.store_root)
-    wanted = [one for one in trainings(profile) if one.seed == profile.seeds[0] and one.network.variant == "baseline"]
+    wanted = [
+        one
+        for one in trainings(profile)
+        if one.seed == profile.seeds[0] and one.network.variant == "baseline" and not one.network.departs
+    ]
     results = [(one, result) for one in wanted if (result := store.load(one.unit)) is not None]
     if not results:
         raise PaperlibError(
@@ -95,8 +101,8 @@ def _encoded(training: Training, result: "Result", profile: "Profile") -> bytes:
         "params": dict(training.unit.params),
     }
     weights = {
-        name.removeprefix("weights."): np.ascontiguousarray(value).reshape(value.shape)
+        name.removeprefix(WEIGHTS): np.ascontiguousarray(value).reshape(value.shape)
         for name, value in result.arrays.items()
-        if name.startswith("weights.")
+        if name.startswith(WEIGHTS)
     }
     return save(weights, {ORIGIN: json.dumps(origin, sort_keys=True)})

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from paperlib import experiments, profiles
+from paperlib import profiles, regenerate
 from paperlib.engine.progress import say
 from paperlib.errors import PaperlibError
 
@@ -32,7 +32,7 @@ def prepare(profile: "Profile") -> None:
     """
     if profile.evidence != "simulation":
         raise PaperlibError(f"lectures are prepared on the demo, got profile {profile.name!r}; leave --profile out")
-    experiments.prepare(profile)
+    regenerate.prepare(profile)
     for values, sections in CHANGES:
         say("lecture: " + ", ".join(f"{name}={value}" for name, value in values.items()))
-        experiments.prepare(replace(profiles.load(profile.name, **values), sections=sections))
+        regenerate.prepare(replace(profiles.load(profile.name, **values), sections=sections))

@@ -1,0 +1,1 @@
+"""What the command line does besides tables and figures: costs, lectures, exports, a sensitivity study, pretraining."""
