@@ -165,7 +165,7 @@ def to_json(values: Mapping[str, Any]) -> str:
 
 def write(path: Path, content: bytes | str) -> None:
     try:
-        with atomicwrite(path, "wb" if isinstance(content, bytes) else "w") as file:
+        with atomic_write(path, "wb" if isinstance(content, bytes) else "w") as file:
             file.write(content)
     except OSError as error:
         raise unwritable(path.parent, error) from error

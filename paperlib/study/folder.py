@@ -249,7 +249,7 @@ def _require_apart(images: Path, saliency: str, out: Path) -> None:
 
 def _claim(out: Path, options: Mapping[str, Any]) -> None:
     """Take a folder that is new, or hold on to one that an earlier call with the same options took."""
-    known = readto_json(out / LOG)
+    known = read_json(out / LOG)
     if known is None or known.get("made_by") != _MAKER:
         there = [part for part in (*PARTS, LOG, PAIRS) if (out / part).exists()]
         if there:

@@ -292,7 +292,7 @@ def _look_at_file(item: Item, profile: "Profile", needed: tuple[str, ...], thoro
     size = path.stat().st_size
     if fault:
         return Found(item, "damaged", path, place, f"{path.name} {fault}; delete it and get it again", "", size, needed)
-    fingerprint = weights_fingerprint(Origin("network", weights=str(path)), root)
+    fingerprint = file_fingerprint([path])
     return Found(item, "present", path, place, "", fingerprint, size, needed)
 
 
