@@ -24,10 +24,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from paperlib.datasets.files import Problems, UnusableFile, read_grey, read_rgb, require_size, spell_size
-from paperlib.datasets.record_sets import RecordSet
+from paperlib.datasets.pictures import RecordSet
 from paperlib.errors import PaperlibError
 
-GAZE_SETS = ("salicon", "cat2000", "own")
 TITLES = {"salicon": "SALICON", "cat2000": "CAT2000", "own": "own data"}
 
 _GAUSSIAN_REACH = 6.0
@@ -207,27 +206,6 @@ class GazeSet(RecordSet[GazeRecord]):
             "fingerprint": self.fingerprint,
             "notes": list(self.notes),
         }
-
-
-def open_gaze(name: str, root: str | Path, **options: Any) -> GazeSet:
-    """Open an eye-tracking data set that lies in `root`.
-
-    Args:
-        name: "salicon", "cat2000" or "own".
-        root: its folder; a folder just above or inside it is understood as well.
-        options: of `open_salicon`, `open_cat2000` or `open_own`.
-
-    Raises:
-        PaperlibError: unknown name; files missing, misnamed, of the wrong edition or of the wrong size.
-    """
-    from paperlib.datasets.cat2000 import open_cat2000
-    from paperlib.datasets.own import open_own
-    from paperlib.datasets.salicon import open_salicon
-
-    doors: dict[str, Callable[..., GazeSet]] = {"salicon": open_salicon, "cat2000": open_cat2000, "own": open_own}
-    if name not in doors:
-        raise PaperlibError(f"there is no eye-tracking data set {name!r}; choose one of {', '.join(GAZE_SETS)}")
-    return doors[name](root, **options)
 
 
 # ---- reading everything once ----------------------------------------------------------------------------------------

@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -35,10 +35,9 @@ from paperlib.datasets.files import (
     spell_size,
     unique_by,
 )
-from paperlib.datasets.record_sets import RecordSet
+from paperlib.datasets.pictures import Picture, RecordSet
 from paperlib.errors import PaperlibError
 
-OPINION_SETS = ("koniq10k", "clive", "own")
 TITLES = {"koniq10k": "KonIQ-10k", "clive": "CLIVE", "own": "own data"}
 SPLITS = ("training", "validation", "test")
 SCALE = (0.0, 100.0)
@@ -163,28 +162,6 @@ class OpinionSet(RecordSet[OpinionRecord]):
 
 def _moments(mos: NDArray[np.float64]) -> dict[str, float]:
     return {name: float(getattr(mos, name)()) for name in ("min", "max", "mean", "std")}
-
-
-def open_opinions(name: str, root: str | Path, **options: Any) -> OpinionSet:
-    """Open a data set of pictures with mean opinion scores that lies in `root`.
-
-    Args:
-        name: "koniq10k", "clive" or "own".
-        root: its folder; a folder just above or inside it is understood as well.
-        options: of `open_koniq`, `open_clive` or `open_own_opinions`.
-
-    Raises:
-        PaperlibError: unknown name; pictures missing, misnamed, unreadable or of the wrong size; a table that is
-            missing, damaged, incomplete or on another scale.
-    """
-    from paperlib.datasets.clive import open_clive
-    from paperlib.datasets.koniq import open_koniq
-    from paperlib.datasets.own_opinions import open_own_opinions
-
-    doors: dict[str, Callable[..., OpinionSet]] = {"koniq10k": open_koniq, "clive": open_clive, "own": open_own_opinions}
-    if name not in doors:
-        raise PaperlibError(f"there is no data set of opinions {name!r}; choose one of {', '.join(OPINION_SETS)}")
-    return doors[name](root, **options)
 
 
 # ---- what the readers of the tables share ---------------------------------------------------------------------------
@@ -360,21 +337,6 @@ def split_digest(opinions: Iterable[Opinion]) -> str:
 
 
 # ---- reading everything once ----------------------------------------------------------------------------------------
-class Picture(Protocol):
-    """A record with a picture, of any kind of data set."""
-
-    @property
-    def key(self) -> str:
-        """Unique inside its set."""
-
-    @property
-    def size(self) -> tuple[int, int]:
-        """(height, width) in pixels."""
-
-    def load_image(self) -> NDArray[np.uint8]:
-        """(h, w, 3) uint8 RGB."""
-
-
 Progress = Callable[[Iterable[Any]], Iterable[Any]]
 
 

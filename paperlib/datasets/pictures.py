@@ -1,1 +1,94 @@
-"""placeholder until the datasets branch is merged"""
+"""What data sets of any kind have in common: named records in a stable order, a part drawn at random, a fingerprint."""
+
+import hashlib
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import cached_property
+from typing import ClassVar, Generic, Protocol, Self, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+class Record(Protocol):
+    """One picture of a set, with whatever belongs to it."""
+
+    @property
+    def key(self) -> str:
+        """Unique and stable inside its set."""
+
+    @property
+    def signature(self) -> str:
+        """What the record's values depend on, besides its key."""
+
+
+class Picture(Protocol):
+    """A record with a picture, of any kind of data set."""
+
+    @property
+    def key(self) -> str:
+        """Unique inside its set."""
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """(height, width) in pixels."""
+
+    def load_image(self) -> NDArray[np.uint8]:
+        """(h, w, 3) uint8 RGB."""
+
+
+R = TypeVar("R", bound=Record)
+
+
+class RecordSet(Generic[R]):
+    """Base of the frozen dataclasses that hold a data set.
+
+    Attributes:
+        titles: name -> name for people.
+        name: key of the data set.
+        records: at least one, with unique keys, in a stable order.
+    """
+
+    titles: ClassVar[dict[str, str]]
+    name: str
+    records: tuple[R, ...]
+
+    def __post_init__(self) -> None:
+        keys = Counter(record.key for record in self.records)
+        repeated = [key for key, count in keys.items() if count > 1]
+        if repeated or not keys:
+            raise ValueError(f"expected at least one record and unique keys, got {len(keys)} keys, repeated {repeated}")
+
+    def __len__(self) -> int:
+        return len(self.records)
+
+    @property
+    def title(self) -> str:
+        """Name for people."""
+        return self.titles.get(self.name, self.name)
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """16 hexadecimal digits over the name, and each record's key and signature; not over places or times."""
+        digest = hashlib.sha256(self.name.encode())
+        for record in self.records:
+            digest.update(f"\n{record.key} {record.signature}".encode())
+        return digest.hexdigest()[:16]
+
+    def take(self, n: int, seed: int) -> Self:
+        """`n` records drawn at random, in the set's order; the whole set where it has no more than `n`.
+
+        Raises:
+            ValueError: `n` below 1.
+        """
+        if n < 1:
+            raise ValueError(f"n: expected at least 1 record, got {n}")
+        if n >= len(self):
+            return self
+        chosen = np.sort(np.random.default_rng(seed).choice(len(self), n, replace=False))
+        return self.holding([self.records[index] for index in chosen])
+
+    def holding(self, records: Sequence[R]) -> Self:
+        """The same set with some of its records only."""
+        return replace(self, records=tuple(records))

@@ -54,7 +54,7 @@ from paperlib.datasets.files import (
     spell_size,
 )
 from paperlib.datasets.opinions import Opinion, Progress, Published, compare_with_published
-from paperlib.datasets.record_sets import RecordSet
+from paperlib.datasets.pictures import RecordSet
 from paperlib.datasets.tables import finite, read_table
 from paperlib.errors import PaperlibError
 

@@ -19,6 +19,7 @@ from paperlib.coding.x264 import EncoderSettings
 from paperlib.datasets.sacid import COMPRESSED, REFERENCE, SALIENCY, Version
 from paperlib.engine.units import Inputs, Result
 from paperlib.errors import ComputationError, PaperlibError
+from paperlib.paths import atomic_write
 from paperlib.study.one_picture import fingerprint, read_image, read_saliency, record, sha256, unwritable
 from paperlib.vocabulary import CODEC_PRESETS
 

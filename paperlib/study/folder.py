@@ -35,7 +35,7 @@ from paperlib.engine.store import ResultStore
 from paperlib.engine.units import Unit
 from paperlib.errors import ComputationError, PaperlibError
 from paperlib.settings import current
-from paperlib.study.compute import CODED, LEFT_OUT, NOTE, to_json, write
+from paperlib.study.compute import CODED, LEFT_OUT, NOTE, read_json, to_json, write
 from paperlib.study.one_picture import CENTER, require_folder
 from paperlib.vocabulary import CODEC_PRESETS
 

@@ -19,7 +19,7 @@ from paperlib.supply.catalogue import DOWNLOADS, Item, Part, needed_by
 from paperlib.supply.transfer import WebFile, in_units
 
 if TYPE_CHECKING:
-    from paperlib.datasets.record_sets import RecordSet
+    from paperlib.datasets.pictures import RecordSet
     from paperlib.profiles import Profile
 
 Condition = Literal["present", "missing", "incomplete", "wrong edition", "damaged", "to be trained"]
@@ -260,6 +260,7 @@ def target_of(item: Item, profile: "Profile") -> Path:
 
 def _look_at_file(item: Item, profile: "Profile", needed: tuple[str, ...], thorough: bool) -> Found:
     from paperlib.models.official import TIMM, find_official
+    from paperlib.sources.source import file_fingerprint
 
     file = item.file
     if file is None:

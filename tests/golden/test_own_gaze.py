@@ -10,7 +10,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from paperlib.datasets.gaze import GazeSet, check, fixation_map, open_gaze
+from paperlib.datasets.gaze import GazeSet, check, fixation_map
+from paperlib.datasets.registry import open_gaze
 from paperlib.datasets.own import load_map, map_folders
 from paperlib.rehearsal.salicon_cat2000 import write_salicon
 from paperlib.metrics.saliency import evaluate

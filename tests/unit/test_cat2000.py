@@ -12,7 +12,8 @@ from scipy.io import loadmat, savemat
 
 from paperlib.datasets.cat2000 import CATEGORIES, Cat2000Record, open_cat2000
 from paperlib.datasets.files import UnusableFile, has_rotation
-from paperlib.datasets.gaze import check, fixation_map, open_gaze
+from paperlib.datasets.gaze import check, fixation_map
+from paperlib.datasets.registry import open_gaze
 from paperlib.rehearsal.salicon_cat2000 import write_cat2000
 from paperlib.errors import PaperlibError
 

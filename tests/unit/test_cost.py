@@ -12,7 +12,7 @@ import torch
 
 from paperlib import cli, experiments, profiles
 from paperlib.rehearsal.koniq_clive import write_clive, write_koniq, write_own_opinions
-from paperlib.datasets.opinions import open_opinions
+from paperlib.datasets.registry import open_opinions
 from paperlib.rehearsal.sacid import write_sacid
 from paperlib.rehearsal.salicon_cat2000 import write_cat2000, write_salicon
 from paperlib.errors import PaperlibError

@@ -10,7 +10,7 @@ from PIL import Image
 
 from paperlib import profiles
 from paperlib.rehearsal.koniq_clive import write_own_opinions
-from paperlib.datasets.opinions import open_opinions
+from paperlib.datasets.registry import open_opinions
 from paperlib.datasets.own import load_map
 from paperlib.rehearsal.salicon_cat2000 import write_own
 from paperlib.errors import PaperlibError

@@ -8,7 +8,7 @@ from PIL import Image
 
 from paperlib import profiles, regenerate
 from paperlib.rehearsal.koniq_clive import write_own_opinions
-from paperlib.datasets.opinions import open_opinions
+from paperlib.datasets.registry import open_opinions
 from paperlib.rehearsal.salicon_cat2000 import write_own
 from paperlib.errors import PaperlibError
 from paperlib.experiments.masking import plan, results, scores

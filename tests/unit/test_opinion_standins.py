@@ -14,7 +14,8 @@ from scipy.stats import spearmanr
 from paperlib.datasets import standins
 from paperlib.datasets.koniq import OFFICIAL_TABLE, SCORES_TABLE
 from paperlib.rehearsal.koniq_clive import write_clive, write_koniq, write_own_opinions
-from paperlib.datasets.opinions import OpinionSet, check, open_opinions
+from paperlib.datasets.opinions import OpinionSet, check
+from paperlib.datasets.registry import open_opinions
 from paperlib.rehearsal.salicon_cat2000 import MANIFEST
 from paperlib.errors import PaperlibError
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from paperlib.datasets.gaze import open_gaze
+from paperlib.datasets.registry import open_gaze
 from paperlib.rehearsal.koniq_clive import write_koniq, write_own_opinions
 from paperlib.datasets.opinions import (
     Opinion,

@@ -8,7 +8,8 @@ import pytest
 from PIL import Image
 from scipy import ndimage
 
-from paperlib.datasets.gaze import check, fixation_map, open_gaze
+from paperlib.datasets.gaze import check, fixation_map
+from paperlib.datasets.registry import open_gaze
 from paperlib.datasets.own import load_map, map_folders, open_own, read_fixations
 from paperlib.errors import PaperlibError
 

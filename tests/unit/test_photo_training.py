@@ -12,7 +12,7 @@ from safetensors.numpy import save
 
 from paperlib import cli, experiments, profiles
 from paperlib.rehearsal.koniq_clive import write_clive, write_koniq
-from paperlib.datasets.opinions import open_opinions
+from paperlib.datasets.registry import open_opinions
 from paperlib.rehearsal.salicon_cat2000 import write_salicon
 from paperlib.engine.store import ResultStore
 from paperlib.errors import PaperlibError

@@ -13,7 +13,8 @@ from scipy.io import loadmat
 from paperlib.datasets import standins
 from paperlib.rehearsal.clic import write_clic
 from paperlib.datasets.files import read_rgb
-from paperlib.datasets.gaze import check, open_gaze
+from paperlib.datasets.gaze import check
+from paperlib.datasets.registry import open_gaze
 from paperlib.datasets.own import map_folders
 from paperlib.rehearsal.salicon_cat2000 import MANIFEST, write_cat2000, write_own, write_salicon
 from paperlib.errors import PaperlibError

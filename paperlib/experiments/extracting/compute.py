@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from paperlib.datasets.pictures import fixation_map
+from paperlib.datasets.gaze import fixation_map
 from paperlib.engine.progress import progress
 from paperlib.engine.units import Inputs, Result
 from paperlib.experiments.maps.compute import StoredLevels

@@ -175,9 +175,7 @@ def _in_files(profile: "Profile", face: str, name: str, options: Mapping[str, An
     if not profile.data_root:
         advice = _ADVICE.get((face, name), "")
         raise PaperlibError(f"profile {profile.name!r} needs the folder of its data: give --data-root DIR{advice}")
-    opener = (registry.GAZE if face == "gaze" else registry.OPINIONS).get(name)
-    if opener is None:
-        raise PaperlibError(f"there is no data set {name!r} with {face}; choose one of {', '.join(registry.names(face))}")
+    opener = registry.opener_of(name, face)
     root = home(Path(profile.data_root), name)
     found = Pictures(face, name, opener, tuple(options.items()), part, n_images, root, "", profile.seeds[0], 0, 0)
     if profile.assumed:

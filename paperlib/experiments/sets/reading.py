@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from paperlib.datasets.checks import check_gaze, check_opinions
+from paperlib.datasets import gaze, opinions
 from paperlib.engine.progress import progress
 from paperlib.engine.units import Inputs, Result
 from paperlib.errors import PaperlibError
@@ -21,7 +21,7 @@ def read_gaze(params: dict[str, Any], inputs: Inputs, scratch: Path) -> Result:
     (`GaussianPrior`)."""
     pictures = opened(params, inputs)
     moments: list[tuple[float, ...]] = []
-    found = check_gaze(pictures, progress, lambda density: moments.append(astuple(GaussianPrior.of(density))))
+    found = gaze.check(pictures, progress, lambda density: moments.append(astuple(GaussianPrior.of(density))))
     if found.pictures < 2:
         raise PaperlibError(
             f"{pictures.title}: at least 2 pictures with gaze are needed, since transform and centre prior of "
@@ -47,7 +47,7 @@ def read_gaze(params: dict[str, Any], inputs: Inputs, scratch: Path) -> Result:
 def read_pictures(params: dict[str, Any], inputs: Inputs, scratch: Path) -> Result:
     """Prepares a set with opinion scores: reads every picture once, so that bad files end the run before a network is loaded."""
     pictures = opened(params, inputs)
-    check: Callable[..., object] = check_opinions if params["face"] == "opinions" else check_gaze
+    check: Callable[..., object] = opinions.check if params["face"] == "opinions" else gaze.check
     check(pictures, progress)
     count = {"metric": "pictures", "value": float(len(pictures)), "n": len(pictures)}
     return Result(rows=[{"method": "pictures", "dataset": params["dataset"], "variant": "data"} | count])

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from paperlib.datasets.checks import check_opinions, overlap
+from paperlib.datasets import opinions
 from paperlib.datasets.files import listing
 from paperlib.engine.progress import progress
 from paperlib.engine.units import Inputs, Result
@@ -22,9 +22,9 @@ def check_leaks(params: dict[str, Any], inputs: Inputs, scratch: Path) -> Result
     rows, leaks = [_count_row(own)], []
     for number, told in enumerate(params["tests"]):
         test = opened(dict(told) | {"root": params[f"root_{number}"]}, inputs)
-        leaks += [f"{key} = {twin} of {test.title}" for key, twin in overlap(own, test, progress)]
+        leaks += [f"{key} = {twin} of {test.title}" for key, twin in opinions.overlap(own, test, progress)]
         if test.name != params["dataset"]:
-            check_opinions(test, progress)
+            opinions.check(test, progress)
         rows.append(_count_row(test))
     if leaks:
         raise PaperlibError(
