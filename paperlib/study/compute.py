@@ -119,7 +119,7 @@ def _as_stored(values: NDArray[np.floating]) -> NDArray[np.uint8] | NDArray[np.u
 
 def _is_there(file: Path, wanted: Mapping[str, Any]) -> bool:
     """Whether a picture is the one that is wanted, whole."""
-    told = readto_json(file.with_suffix(".json"))
+    told = read_json(file.with_suffix(".json"))
     if told is None or any(told.get(name) != value for name, value in wanted.items()):
         return False
     try:
@@ -152,7 +152,7 @@ def _png(pixels: NDArray[Any]) -> bytes:
     return stream.getvalue()
 
 
-def readto_json(path: Path) -> dict[str, Any] | None:
+def read_json(path: Path) -> dict[str, Any] | None:
     try:
         found = json.loads(path.read_text("utf-8"))
     except (OSError, ValueError):

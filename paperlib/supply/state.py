@@ -222,16 +222,16 @@ class _Door:
 def _doors() -> dict[str, _Door]:
     from functools import partial
 
-    from paperlib.datasets import cat2000, clive, gaze, koniq, opinions, sacid, salicon
+    from paperlib.datasets import cat2000, clive, gaze, koniq, opinions, registry, sacid, salicon
 
     def edition(profile: "Profile") -> dict[str, Any]:
         return {"edition": profile.photographs.edition} if profile.photographs.edition else {}
 
     def gaze_set(name: str) -> Callable[..., Any]:
-        return partial(gaze.open_gaze, name)
+        return partial(registry.open_gaze, name)
 
     def opinion_set(name: str) -> Callable[..., Any]:
-        return partial(opinions.open_opinions, name)
+        return partial(registry.open_opinions, name)
 
     return {
         "salicon": _Door(salicon.PICTURES["val"], gaze_set("salicon"), gaze.check, {"allow_missing": True}, edition),
