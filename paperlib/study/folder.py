@@ -106,7 +106,7 @@ def code_folder(
             else or cannot be written.
         ComputationError: no photograph could be coded.
     """
-    targets = _targets(bpps)
+    targets = targets_of(bpps)
     if preset not in PRESETS:
         raise PaperlibError(f"--preset must be one of {', '.join(PRESETS)}, got {preset!r}")
     pictures = _pictures(images)
@@ -188,7 +188,7 @@ def enough_assessors(images: int, versions: int) -> int:
 # ------------------------------------------------------------------------------------------------------------ options
 
 
-def _targets(bpps: Sequence[float]) -> tuple[int, ...]:
+def targets_of(bpps: Sequence[float]) -> tuple[int, ...]:
     """Bits per 100 pixels, ascending."""
     for bpp in bpps:
         if not _LEAST <= bpp < math.inf:

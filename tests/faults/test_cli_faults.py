@@ -15,15 +15,15 @@ import psutil
 import pytest
 from nbformat.v4 import new_code_cell, new_notebook
 
-from paperlib import cli, experiments, paths
+from paperlib import cli, paths, regenerate
 from paperlib.show import notebooks
 
 STUB = """
 import errno, os, sys, time
-from paperlib import cli, experiments, paths
+from paperlib import cli, paths, regenerate
 from paperlib.experiments.artefacts import ClaimResult
 claim = ClaimResult("C1", "words " * 20, 1.0, 0.0, 2.0, 3, "holds", "demo")
-experiments.claims = lambda profile, ids=None: [claim] * 2000
+regenerate.claims = lambda profile, ids=None: [claim] * 2000
 {extra}
 sys.exit(cli.main(sys.argv[1:]))
 """
@@ -83,7 +83,7 @@ def test_a_closed_stdout_is_no_error() -> None:
 
 
 def test_interrupting_a_computation_gives_130() -> None:
-    busy = "experiments.prepare = lambda profile: (print('busy', flush=True), time.sleep(60))"
+    busy = "regenerate.prepare = lambda profile: (print('busy', flush=True), time.sleep(60))"
     process = start("prepare", extra=busy)
     assert process.stderr.readline() == "busy\n"
     process.send_signal(signal.SIGINT)
@@ -121,7 +121,7 @@ def test_a_folder_that_cannot_be_written_is_refused_before_anything_is_computed(
         raise AssertionError("computed something")
 
     for name in ("prepare", "table", "figure", "claims"):
-        monkeypatch.setattr(experiments, name, never, raising=False)
+        monkeypatch.setattr(regenerate, name, never, raising=False)
     (tmp_path / "notebooks").mkdir()
     write_notebook(tmp_path / "notebooks", "03a_a", "1")
     monkeypatch.setattr(paths, "NOTEBOOKS", tmp_path / "notebooks")
@@ -139,7 +139,7 @@ def test_a_full_disk_during_the_computation_is_one_sentence(
     def full(number: int, profile: object) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    monkeypatch.setattr(experiments, "table", full, raising=False)
+    monkeypatch.setattr(regenerate, "table", full, raising=False)
     assert cli.main(["table", "1"]) == 1
     assert capsys.readouterr().err == (
         "paperlib: the disk is full; make room, then start the same command again: finished results are kept\n"
@@ -151,7 +151,7 @@ def test_a_traceback_finds_another_folder_when_results_cannot_be_written(
 ) -> None:
     (tmp_path / "results").write_text("a file")
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
-    monkeypatch.setattr(experiments, "table", lambda number, profile: 1 / 0, raising=False)
+    monkeypatch.setattr(regenerate, "table", lambda number, profile: 1 / 0, raising=False)
     assert cli.main(["table", "1"]) == 1
     (log,) = tmp_path.glob("paperlib-*.log")
     assert str(log) in capsys.readouterr().err

@@ -8,9 +8,9 @@ import pytest
 
 from paperlib import profiles
 from paperlib.errors import PaperlibError
-from paperlib.experiments.photo_compression import open_source as open_sacid_source
-from paperlib.experiments.photo_sets import open_gaze_source, open_opinions_source
-from paperlib.experiments.photo_sources import ORIGINS, official_files, require_weights
+from paperlib.experiments.compression.plan import coded_set
+from paperlib.experiments.sets.plan import gaze_pictures, opinion_pictures
+from paperlib.sources.source import KNOWN, official_files, require_weights
 from paperlib.models.official import OfficialFile, cache_folder, find_official, of_timm, official_path
 from paperlib.models.quality.methods import describe
 from paperlib.paper import TABLE3
@@ -44,7 +44,7 @@ def test_data_md_says_first_what_limits_use() -> None:
 
 
 def test_every_file_that_the_paper_loads_is_an_item() -> None:
-    files = {file.name for origin in ORIGINS.values() for file in official_files(origin)}
+    files = {file.name for source in KNOWN.values() for file in official_files(source)}
     for row in TABLE3:
         if not row.method.startswith("baseline"):
             files |= {file.name for file in describe(row.method).files}
@@ -155,7 +155,7 @@ def test_what_is_missing_is_named_so_that_fetch_understands(tmp_path: Path, monk
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
     with pytest.raises(PaperlibError) as caught:
-        require_weights(ORIGINS, tmp_path)
+        require_weights(KNOWN.values(), tmp_path)
     told = re.search(r"`python -m paperlib data fetch ([^`]+)`", str(caught.value))
     assert told is not None
     named = catalogue.find(told[1].split())
@@ -165,17 +165,17 @@ def test_what_is_missing_is_named_so_that_fetch_understands(tmp_path: Path, monk
 def test_what_a_loader_refuses_comes_with_the_command_that_gets_it(tmp_path: Path) -> None:
     paper = profiles.load("paper", data_root=str(tmp_path), weights_root=str(tmp_path))
     openers = {
-        "salicon": open_gaze_source,
-        "cat2000": open_gaze_source,
-        "koniq10k": open_opinions_source,
-        "clive": open_opinions_source,
-        "sacid": lambda profile, _: open_sacid_source(profile),
+        "salicon": gaze_pictures,
+        "cat2000": gaze_pictures,
+        "koniq10k": lambda profile, name: opinion_pictures(profile, name, "test"),
+        "clive": lambda profile, name: opinion_pictures(profile, name, "test"),
+        "sacid": lambda profile, _: coded_set(profile),
     }
     for name, opener in openers.items():
         with pytest.raises(PaperlibError, match=f"`python -m paperlib data fetch {name}` gets it or says how"):
             opener(paper, name)
     with pytest.raises(PaperlibError) as caught:
-        open_gaze_source(profiles.load("own", data_root=str(tmp_path)), "own")
+        gaze_pictures(profiles.load("own", data_root=str(tmp_path)), "own")
     assert "data fetch" not in str(caught.value), "nobody but the user has that"
 
 

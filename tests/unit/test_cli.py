@@ -18,7 +18,7 @@ import pytest
 from matplotlib.figure import Figure
 from nbformat.v4 import new_code_cell, new_notebook
 
-from paperlib import cli, experiments, paths, profiles
+from paperlib import cli, paths, profiles, regenerate
 from paperlib.errors import PaperlibError
 from paperlib.settings import current
 from paperlib.show import figures, notebooks, tables
@@ -38,8 +38,8 @@ def prepared() -> list[profiles.Profile]:
 def fake_world(monkeypatch: Patch, tmp_path: Path, prepared: list) -> None:
     """Made-up results at once, in folders of the test."""
     for name in ("table", "figure", "claims", "claim_parts"):
-        monkeypatch.setattr(experiments, name, getattr(cli_samples, name), raising=False)
-    monkeypatch.setattr(experiments, "prepare", prepared.append, raising=False)
+        monkeypatch.setattr(regenerate, name, getattr(cli_samples, name), raising=False)
+    monkeypatch.setattr(regenerate, "prepare", prepared.append, raising=False)
     monkeypatch.setenv("PAPERLIB_RESULTS", str(tmp_path / "results"))
     monkeypatch.setenv("PAPERLIB_FIGURES", str(tmp_path / "figures"))
 
@@ -167,7 +167,7 @@ def test_stdout_holds_data_alone(monkeypatch: Patch, capfd: Capture) -> None:
         subprocess.run([sys.executable, "-c", "print('from a child')"], check=True)
         return cli_samples.table(number, profile)
 
-    monkeypatch.setattr(experiments, "table", noisy)
+    monkeypatch.setattr(regenerate, "table", noisy)
     assert cli.main(["table", "1", "--json"]) == 0
     out, err = capfd.readouterr()
     assert json.loads(out)["name"] == "table1"
@@ -308,7 +308,7 @@ def test_settings_never_touch_the_plain_figures(
         seen.append(profile)
         return cli_samples.table(number, profile)
 
-    monkeypatch.setattr(experiments, "table", table)
+    monkeypatch.setattr(regenerate, "table", table)
     assert cli.main(["run", "--set", "n=4", "--set", "observers=uniform"]) == 0
     custom = tmp_path / "results" / "demo" / "custom"
     assert fake_notebooks["values"] == {
@@ -378,7 +378,7 @@ def test_folders_and_models_go_to_everyone(monkeypatch: Patch, tmp_path: Path, c
         monkeypatch.setenv(name, "")
     (tmp_path / "data").mkdir()
     seen = []
-    monkeypatch.setattr(experiments, "prepare", lambda profile: seen.append((profile, current())))
+    monkeypatch.setattr(regenerate, "prepare", lambda profile: seen.append((profile, current())))
     words = ["--data-root", str(tmp_path / "data"), "--model", "a@b=c", "--model", "d", "--ray-address", "auto"]
     assert cli.main(["prepare", "--profile", "own", *words]) == 0
     ((own, settings),) = seen
@@ -412,7 +412,7 @@ def test_exit_codes(monkeypatch: Patch, capsys: Capture, error: BaseException, c
     def fail(number: int, profile: profiles.Profile) -> None:
         raise error
 
-    monkeypatch.setattr(experiments, "table", fail)
+    monkeypatch.setattr(regenerate, "table", fail)
     assert cli.main(["table", "1"]) == code
     out, err = capsys.readouterr()
     assert out == ""
@@ -420,7 +420,7 @@ def test_exit_codes(monkeypatch: Patch, capsys: Capture, error: BaseException, c
 
 
 def test_an_unexpected_error_leaves_its_traceback_in_a_file(monkeypatch: Patch, tmp_path: Path, capsys: Capture) -> None:
-    monkeypatch.setattr(experiments, "table", lambda number, profile: {}["no such key"])
+    monkeypatch.setattr(regenerate, "table", lambda number, profile: {}["no such key"])
     assert cli.main(["table", "1"]) == 1
     err = capsys.readouterr().err
     assert "KeyError: 'no such key'" in err

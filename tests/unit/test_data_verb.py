@@ -94,9 +94,9 @@ def test_json_holds_what_the_table_says(root: Path, capsys: Capture) -> None:
     ]
     salicon, network = held["items"][0], held["items"][3]
     profile = profiles.load("paper", data_root=str(root))
-    from paperlib.experiments.photo_sets import open_gaze_source
+    from paperlib.experiments.sets.plan import gaze_pictures
 
-    assert salicon["fingerprint"] == open_gaze_source(profile, "salicon").pictures.fingerprint
+    assert salicon["fingerprint"] == gaze_pictures(profile, "salicon").fingerprint
     assert salicon["condition"] == "present" and salicon["needed_by"] == ["Table I"] and salicon["bytes"] > 0
     assert network["bytes"] == len(tiny.contents().network) and network["place"] == "folder of weights"
     told_at = [

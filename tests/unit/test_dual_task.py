@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from paperlib.datasets.training_pairs import PairBatch
-from paperlib.models.backbones import create_tiny_backbone
+from paperlib.models.backbones import MICROWORLD, create_backbone
 from paperlib.models.baseline import Baseline, gradcam_map, to_unit_range
 from paperlib.models.dual_task import ACTIVATIONS, WITH_DECODER, DualTask, UncertaintyWeighting
 from paperlib.models.saliency_losses import SALIENCY_LOSSES
@@ -143,7 +143,7 @@ def test_the_saliency_loss_of_gradcam_reaches_the_backbone_and_never_the_head() 
 
 def test_gradcam_maps_fill_the_unit_range_at_the_features_resolution() -> None:
     torch.manual_seed(2)
-    network = Baseline(create_tiny_backbone(), (16,)).eval()
+    network = Baseline(create_backbone(MICROWORLD, pretrained=True), (16,)).eval()
     features = network.features(torch.rand(4, 3, 64, 96))
     for channels in ("sum", "mean"):
         maps = gradcam_map(features, network.score_features(features), channels)

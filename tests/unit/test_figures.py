@@ -23,9 +23,9 @@ from skimage.color import rgb2lab
 
 from paperlib.datasets.records import ImageSet
 from paperlib.experiments.artefacts import Figure1Data, Figure2Data
-from paperlib.experiments.explorer import Choice, View
-from paperlib.experiments.mask_explorer import MaskChoice
-from paperlib.experiments.mask_explorer import View as MaskView
+from paperlib.experiments.extracting.explore import Choice, View
+from paperlib.experiments.masking.explore import MaskChoice
+from paperlib.experiments.masking.explore import View as MaskView
 from paperlib.paper import METHODS, look
 from paperlib.show import figures, style
 
@@ -632,7 +632,7 @@ def test_every_method_has_a_look_of_its_own() -> None:
 @pytest.mark.parametrize("profile", ["demo", "rehearsal", "paper"])
 def test_every_row_of_table_3_has_a_look(profile: str) -> None:
     from paperlib import profiles
-    from paperlib.experiments.photo_compression import lines
+    from paperlib.experiments.compression.plan import lines
 
     methods = [line.method for line in lines(profiles.load(profile))]
     assert len(methods) > 25 and {style.method_look(method).group for method in methods}.isdisjoint({"Own"})

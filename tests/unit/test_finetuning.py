@@ -18,10 +18,9 @@ from torch import Tensor, nn
 
 from paperlib.datasets.training_pairs import PairBatch, batch_plan
 from paperlib.engine import checkpoints
-from paperlib.engine.finetuning import FinetuneSettings, Training, finetune, learning_rate_factor
-from paperlib.engine.training import NotFinite
+from paperlib.engine.finetuning import FinetuneSettings, NotFinite, Training, finetune, learning_rate_factor
 from paperlib.errors import ComputationError, PaperlibError
-from paperlib.models.backbones import create_tiny_backbone
+from paperlib.models.backbones import MICROWORLD, create_backbone
 from paperlib.models.baseline import Baseline
 from paperlib.models.dual_task import DualTask
 
@@ -273,7 +272,7 @@ def child(file: str, pause: float) -> None:
 
 def dual_task(variant: str = "gradcam_loss") -> DualTask:
     torch.manual_seed(0)
-    network = Baseline(create_tiny_backbone(), (16,), decoder=variant == "sal_loss")
+    network = Baseline(create_backbone(MICROWORLD, pretrained=True), (16,), decoder=variant == "sal_loss")
     return DualTask(network, variant, weighting="uncertainty")
 
 

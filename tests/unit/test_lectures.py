@@ -5,9 +5,9 @@ import ast
 import nbformat
 import pytest
 
-from paperlib import experiments, paths, profiles
+from paperlib import paths, profiles, regenerate
 from paperlib.errors import PaperlibError
-from paperlib.experiments import lectures
+from paperlib.tasks import lecture as lectures
 
 
 def parameters(notebook: str) -> dict[str, object]:
@@ -19,7 +19,13 @@ def parameters(notebook: str) -> dict[str, object]:
 
 def test_every_parameter_of_an_experiment_is_changed_once() -> None:
     changed = [(notebook, name) for values, notebooks in lectures.CHANGES for name in values for notebook in notebooks]
-    there = [(notebook, name) for notebook in experiments.SECTIONS for name in parameters(notebook) if name != "profile"]
+    there = [
+        (notebook, name)
+        for section in regenerate.SECTIONS.values()
+        for notebook in [section.notebook]
+        for name in parameters(notebook)
+        if name != "profile"
+    ]
     assert sorted(changed) == sorted(there)
     for values, notebooks in lectures.CHANGES:
         for notebook in notebooks:
@@ -29,7 +35,7 @@ def test_every_parameter_of_an_experiment_is_changed_once() -> None:
 
 def test_changed_profiles_are_prepared_after_the_first(monkeypatch: pytest.MonkeyPatch) -> None:
     prepared: list[profiles.Profile] = []
-    monkeypatch.setattr(experiments, "prepare", prepared.append)
+    monkeypatch.setattr(regenerate, "prepare", prepared.append)
     lectures.prepare(profiles.load("demo"))
     assert prepared[0] == profiles.load("demo") and len(prepared) == len(lectures.CHANGES) + 1
     assert prepared[1].observers == "uniform" and prepared[1].sections == ("03a", "03b", "03c", "03d")

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from paperlib.experiments import pretraining
+from paperlib.tasks import pretrain as pretraining
 from paperlib.models import backbones
 from paperlib.models.baseline import Baseline, gradcam_map, to_unit_range
 
@@ -42,14 +42,14 @@ def test_unknown_backbone_stage_and_weights_are_named(tmp_path):
 
 
 def test_head_has_the_authors_sizes_and_no_output_activation():
-    network = Baseline(backbones.create_tiny_backbone())
+    network = Baseline(backbones.create_backbone(backbones.MICROWORLD, pretrained=True))
     shapes = [tuple(layer.weight.shape) for layer in network.head if isinstance(layer, torch.nn.Linear)]
     assert shapes == [(1024, 48), (128, 1024), (1, 128)]
     assert isinstance(network.head[-1], torch.nn.Linear)
 
 
 def test_score_is_head_of_average_features():
-    network = Baseline(backbones.create_tiny_backbone(), hidden=(8,)).eval()
+    network = Baseline(backbones.create_backbone(backbones.MICROWORLD, pretrained=True), hidden=(8,)).eval()
     images = torch.rand(2, 3, 64, 96)
     features = network.features(images)
     assert features.shape == (2, 48, 8, 12)
@@ -58,17 +58,19 @@ def test_score_is_head_of_average_features():
 
 
 def test_decoder_only_where_asked_for():
-    with_decoder = Baseline(backbones.create_tiny_backbone(), hidden=(8,), decoder=True)
+    with_decoder = Baseline(backbones.create_backbone(backbones.MICROWORLD, pretrained=True), hidden=(8,), decoder=True)
     maps = with_decoder.decode(torch.randn(2, 48, 8, 12))
     assert maps.shape == (2, 8, 12) and ((maps >= 0) & (maps <= 1)).all()
     with pytest.raises(ValueError, match="decoder=True"):
-        Baseline(backbones.create_tiny_backbone(), hidden=(8,)).decode(torch.randn(2, 48, 8, 12))
+        Baseline(backbones.create_backbone(backbones.MICROWORLD, pretrained=True), hidden=(8,)).decode(
+            torch.randn(2, 48, 8, 12)
+        )
 
 
 def test_gradcam_map_is_the_equation_and_has_no_parameters_of_its_own():
     """Against the equation written out, with the gradient taken by finite differences of the head."""
     torch.manual_seed(0)
-    network = Baseline(backbones.create_tiny_backbone(), hidden=(8,)).double().eval()
+    network = Baseline(backbones.create_backbone(backbones.MICROWORLD, pretrained=True), hidden=(8,)).double().eval()
     features = torch.rand(1, 48, 2, 3, dtype=torch.float64, requires_grad=True)
     got = gradcam_map(features, network.score_features(features))[0]
     step = 1e-6
@@ -87,7 +89,7 @@ def test_gradcam_map_is_the_equation_and_has_no_parameters_of_its_own():
 
 def test_gradcam_map_sends_gradients_through_features_and_not_through_alpha():
     torch.manual_seed(0)
-    network = Baseline(backbones.create_tiny_backbone(), hidden=(8,)).eval()
+    network = Baseline(backbones.create_backbone(backbones.MICROWORLD, pretrained=True), hidden=(8,)).eval()
     features = torch.rand(1, 48, 2, 3, requires_grad=True)
     gradcam_map(features, network.score_features(features)).square().sum().backward()
     assert features.grad is not None and features.grad.abs().sum() > 0
@@ -112,7 +114,7 @@ def test_shipped_backbone_is_small_and_names_subjects():
 
     def accuracy(pretrained: bool) -> float:
         torch.manual_seed(0)
-        network = Baseline(backbones.create_tiny_backbone(pretrained), hidden=()).eval()
+        network = Baseline(backbones.create_backbone(backbones.MICROWORLD, pretrained=pretrained), hidden=()).eval()
         with torch.no_grad():
             features = network.features(to_unit_range(pictures.images)).mean((2, 3)).numpy()
         model = RidgeClassifier().fit(features[:350], pictures.category[:350])

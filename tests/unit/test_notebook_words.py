@@ -4,7 +4,8 @@ import math
 
 import pandas as pd
 
-from paperlib.experiments import extraction, judging
+from paperlib.experiments import claims as judging
+from paperlib.experiments.extracting import results as extraction
 
 
 def series(*values):

@@ -11,7 +11,7 @@ import pytest
 from scipy.io import loadmat
 from scipy.stats import spearmanr
 
-from paperlib.datasets import standins
+from paperlib.rehearsal import salicon_cat2000 as standins
 from paperlib.datasets.koniq import OFFICIAL_TABLE, SCORES_TABLE
 from paperlib.rehearsal.koniq_clive import write_clive, write_koniq, write_own_opinions
 from paperlib.datasets.opinions import OpinionSet, check

@@ -24,12 +24,18 @@ from paperlib.datasets.photographs import open_photographs
 from paperlib.datasets.sacid import open_sacid
 from paperlib.datasets.votes_table import read_votes
 from paperlib.errors import PaperlibError
-from paperlib.experiments import extraction, own_example, own_sections, photo_sources
+from paperlib.experiments import available
+from paperlib.experiments.extracting import explore
+from paperlib.engine.units import function
+from paperlib.experiments.maps.plan import Made, network_params, network_places
+from paperlib.sources import source
+from paperlib.sources.user_modules import find_module
+from paperlib.study import example as own_example
 from paperlib.study.example import MODEL, PHOTOGRAPHS, write_example
 from paperlib.study.folder import code_folder
 from paperlib.study.votes import score_votes
 from paperlib.paths import REPOSITORY
-from paperlib.settings import Settings, in_use
+from paperlib.settings import Settings, in_use, current
 
 Capture = pytest.CaptureFixture[str]
 Patch = pytest.MonkeyPatch
@@ -83,7 +89,7 @@ def test_every_loader_opens_it(made: Path) -> None:
     assert max(max(record.size) for record in gaze.records) <= 256
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PAPERLIB_DATA_ROOT", str(made))
-        assert own_sections.without_data(profiles.load("own")) == {}
+        assert available.without_data(profiles.load("own")) == {}
 
 
 def test_fixations_follow_the_gaze_density(made: Path) -> None:
@@ -238,7 +244,9 @@ def test_its_scores_follow_the_opinions(made: Path) -> None:
     """So that Figure 2 has something to lose: each photograph's blurred version scores below its good one, and all scores
     correlate with MOS, by scipy."""
     profile = _profile(made)
-    network, layer = photo_sources.scoring_network(photo_sources.own_origins(profile.models)[MODEL], profile)
+    made = Made(source.of_user(profile.models, profile.model_folders)[MODEL])
+    params = network_params(profile, made) | network_places(profile, made.source) | {"optimise": False}
+    network, layer = function(made.source.opener)(params, {})
     assert layer is network.contrast
     import torch
 
@@ -262,9 +270,9 @@ def _profile(made: Path) -> profiles.Profile:
 def test_kernels_and_workers_find_it(made: Path, tmp_path: Path) -> None:
     """A process elsewhere with the environment of a notebook's kernel computes Table III in workers of its own."""
     code = (
-        "from paperlib import experiments, profiles\n"
+        "from paperlib import profiles, regenerate\n"
         "if __name__ == '__main__':\n"
-        "    cells = experiments.table(3, profiles.load('own', scored_methods=['psnr'])).cells\n"
+        "    cells = regenerate.table(3, profiles.load('own', scored_methods=['psnr'])).cells\n"
         f"    print(cells[cells['method'] == {MODEL!r}]['n'].tolist())\n"
     )
     kernel = os.environ | {
@@ -286,8 +294,7 @@ def test_kernels_and_workers_find_it(made: Path, tmp_path: Path) -> None:
 def test_the_first_folder_is_searched_first(made: Path, tmp_path: Path) -> None:
     (tmp_path / "my_model.py").write_text((made / "my_model.py").read_text())
     with in_use(Settings(model_path=(tmp_path, made))):
-        origin = photo_sources.own_origins([MODEL])[MODEL]
-        assert photo_sources._source_files(origin) == [tmp_path / "my_model.py"]
+        assert find_module(MODEL.partition(":")[0], current().model_path) == tmp_path / "my_model.py"
 
 
 @pytest.mark.parametrize("name", ["nowhere_at_all:sharpness", "nowhere.at.all:sharpness"])
@@ -307,7 +314,7 @@ def test_a_layer_of_many_places_is_compared_without_eigengradcam(pooling: int, i
     rng = np.random.default_rng(0)
     images = [rng.integers(0, 256, size, np.uint8) for size in ((40, 40, 3), (100, 104, 3))]
     densities = [rng.random(image.shape[:2], np.float32) for image in images]
-    shown = extraction.Examples(images, densities, network, layer, {})
-    pictures, agreement = extraction.compare_cams(shown, ("hirescam", "eigengradcam"))
+    shown = explore.Examples(images, densities, network, layer, {})
+    pictures, agreement = explore.compare_cams(shown, ("hirescam", "eigengradcam"))
     assert ("eigengradcam" in pictures.rows) == is_there == agreement.loc["eigengradcam"].notna().all()
     assert "hirescam" in pictures.rows and not layer._forward_hooks

@@ -11,16 +11,16 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from paperlib import cli, experiments, profiles
+from paperlib import cli, profiles, regenerate
 from paperlib.coding import votes
 from paperlib.coding.still import code_picture
 from paperlib.datasets.photographs import open_photographs, predicted_saliency
 from paperlib.datasets.sacid import Version, open_sacid, read_scores
 from paperlib.datasets.votes_table import read_votes
 from paperlib.errors import PaperlibError
-from paperlib.experiments import own_study, photo_compression
+from paperlib.experiments.compression import plan, results
 from paperlib.experiments.available import without_data
-from paperlib.study.folder import code_folder, enough_assessors, pairs_text
+from paperlib.study.folder import code_folder, enough_assessors, pairs_text, targets_of
 from paperlib.study.votes import score_votes, write_moses
 
 NAMES = ("chelsea", "coffee")
@@ -171,7 +171,7 @@ def test_from_folder_to_table_3(made: Path, folder: Path, capsys: Capture, share
     assert (sacid.name, sacid.notes) == ("own", ())
     raw = [code_score(weights, one.load_image()) for one in sacid.records[:8]]
     expected = abs(np.corrcoef(np.argsort(np.argsort(raw)), np.argsort(np.argsort(scores.subjective[0])))[0, 1])
-    rows = experiments.rows("compression", profiles.load("own", data_root=str(own), models=(f"cnniqa_live={weights}",)))
+    rows = regenerate.rows("compression", profiles.load("own", data_root=str(own), models=(f"cnniqa_live={weights}",)))
     chosen = rows[(rows["method"] == "cnniqa_live") & (rows["metric"] == "SROCC") & (rows["variant"] == "chelsea")]
     assert chosen["value"].item() == pytest.approx(expected)
 
@@ -261,7 +261,7 @@ def test_a_folder_needs_saliency_and_a_picture_one_rate(folder: Path, capsys: Ca
 
 @pytest.mark.parametrize("bpp", [0.07, 0.29, 0.57, 0.58, 1.1, 1.15, 2.3])
 def test_hundredths_are_understood_whatever_their_binary_form(bpp: float) -> None:
-    assert own_study._targets([bpp]) == (int(f"{bpp:.2f}".replace(".", "")),)
+    assert targets_of([bpp]) == (int(f"{bpp:.2f}".replace(".", "")),)
 
 
 # ---- scores ---------------------------------------------------------------------------------------------------------
@@ -346,13 +346,13 @@ def test_rows_of_the_users_networks(tmp_path: Path) -> None:
     (tmp_path / "w.pth").write_bytes(b"x")
     models = ("cnniqa_live", f"dbcnn={tmp_path / 'w.pth'}", "timm:resnet50")
     paper, plain = profiles.load("paper", models=models), profiles.load("paper")
-    own, known = photo_compression.all_lines(paper), photo_compression.all_lines(plain)
+    own, known = plan.all_lines(paper), plan.all_lines(plain)
     assert len(own) == len(known) + 1 and own[-2].method == "cnniqa_live"
     assert [line.origin.weights for line in own if line.method == "dbcnn"] == [str(tmp_path / "w.pth")]
-    assert ("Added", "cnniqa_live") in photo_compression._lines_of_the_table(paper)
+    assert ("Added", "cnniqa_live") in results.lines_of_the_table(paper)
     for name, sentence in (("lpips", "full-reference"), ("nothing_like_it", "there is no IQA model")):
         with pytest.raises(PaperlibError, match=sentence):
-            photo_compression.all_lines(profiles.load("paper", models=(name,)))
+            plan.all_lines(profiles.load("paper", models=(name,)))
 
 
 @pytest.mark.parametrize("name", ["rehearsal", "paper", "own"])

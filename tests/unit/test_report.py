@@ -15,7 +15,7 @@ import pytest
 from cli_samples import claim_parts, claims
 from PIL import Image
 
-from paperlib import experiments, paths, profiles
+from paperlib import paths, profiles, regenerate
 from paperlib.errors import PaperlibError
 from paperlib.experiments.artefacts import Figure1Data
 from paperlib.show import report, summary, tables
@@ -60,7 +60,7 @@ def written(tmp_path_factory: pytest.TempPathFactory) -> tuple[Run, Path]:
     run = Run("demo", seconds={"computing": 1.25, "notebooks": 61.0}, peak_memory=3 * 2**29, values=profiles.names(profile))
     with pytest.MonkeyPatch.context() as patch:
         for name in ("table", "figure"):
-            patch.setattr(experiments, name, getattr(cli_samples, name), raising=False)
+            patch.setattr(regenerate, name, getattr(cli_samples, name), raising=False)
         run.artefacts = [report.write_table(number, profile, root / "figures") for number in report.TABLES]
         run.artefacts += [report.write_figure(number, profile, root / "figures") for number in report.FIGURES]
     run.claims = claims(profile)

@@ -14,7 +14,7 @@ from PIL import Image
 from scipy.stats import spearmanr
 
 from paperlib import cli
-from paperlib.datasets import standins
+from paperlib.rehearsal import salicon_cat2000 as standins
 from paperlib.datasets.sacid import SacidSet, Version, check, open_sacid, read_scores
 from paperlib.rehearsal.sacid import SIZE, VERSIONS, write_sacid
 from paperlib.errors import PaperlibError

@@ -5,9 +5,10 @@ from dataclasses import replace
 import pandas as pd
 import pytest
 
-from paperlib import experiments, paths, profiles
+from paperlib import paths, profiles, regenerate
 from paperlib.errors import PaperlibError
-from paperlib.experiments import sensitivity, world_training
+from paperlib.experiments.dual_task import results
+from paperlib.tasks import sensitivity
 from paperlib.models.saliency_losses import SALIENCY_LOSSES
 from paperlib.show import sensitivity as shown
 
@@ -41,10 +42,7 @@ def table(tmp_path_factory):
 
 def test_the_standard_choice_gives_the_numbers_of_table_two(table):
     profile = replace(PROFILE, seeds=(10, 11))
-    units = [unit for unit in world_training.units(profile) if "/world/" in unit.name or "/quality/" in unit.name]
-    units = [unit for unit in units if unit.name.startswith("baseline")]
-    rows = pd.concat([result.rows for result in experiments.compute(units, profile, "again").values()])
-    printed = world_training.table(rows, profile).cells.set_index(["method", "dataset", "metric"])
+    printed = results.table(regenerate.rows("dual_task", profile), profile).cells.set_index(["method", "dataset", "metric"])
     standard = table[table["weight"].isin(["", "0.3"])].set_index("variant")
     assert list(table["weight"]) == ["", "0.3", "3", "0.3", "3"]
     for method in standard.index:

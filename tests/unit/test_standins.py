@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from scipy.io import loadmat
 
-from paperlib.datasets import standins
+from paperlib.rehearsal import salicon_cat2000 as standins
 from paperlib.rehearsal.clic import write_clic
 from paperlib.datasets.files import read_rgb
 from paperlib.datasets.gaze import check

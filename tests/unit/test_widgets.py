@@ -5,15 +5,17 @@ from io import BytesIO
 import numpy as np
 import pytest
 from PIL import Image
-from test_explorer import make_material
-from test_mask_explorer import make_material as make_mask_material
-from test_training_film import make_film
+from test_extracting_explore import make_material
+from test_masking_explore import make_material as make_mask_material
+from test_dual_task_explore import make_film
 
 from paperlib.datasets import microworld
 from paperlib.errors import PaperlibError
-from paperlib.experiments import mask_explorer, metric_playground, training_explorer
-from paperlib.experiments.explorer import Material, explore
-from paperlib.experiments.mask_explorer import MaskChoice
+from paperlib.experiments import metric_playground
+from paperlib.experiments.dual_task import explore as training_explorer
+from paperlib.experiments.extracting.explore import Material, explore
+from paperlib.experiments.masking import explore as mask_explorer
+from paperlib.experiments.masking.explore import MaskChoice
 from paperlib.show import figures, playground, widgets
 from paperlib.vocabulary import FILLS
 

@@ -186,7 +186,7 @@ def table(rows: pd.DataFrame, profile: "Profile") -> TableData:
         columns.append(Column(other, "FracCP", +1, f"FracCP, {kind} observers ↑"))
         found[other, "FracCP"] = _numbers(rows[rows["dataset"] == other], "FracCP")
     cells = []
-    for section, method in _lines_of_the_table(profile):
+    for section, method in lines_of_the_table(profile):
         for column in columns:
             key = (column.dataset, column.metric)
             beside = column.dataset in BESIDE_PUBLISHED
@@ -230,7 +230,7 @@ def _numbers(rows: pd.DataFrame, metric: str) -> dict[str, dict[str, Any]]:
 _BLANK = dict.fromkeys(("value", "low", "high", "sd", "p_holm"), math.nan) | {"n": 0, "alike": False}
 
 
-def _lines_of_the_table(profile: "Profile") -> list[tuple[str, str]]:
+def lines_of_the_table(profile: "Profile") -> list[tuple[str, str]]:
     """(section, method): the paper's rows in its order, on own data those that are scored; further methods; controls."""
     scored = all_lines(profile)
     methods = {line.method for line in scored}
