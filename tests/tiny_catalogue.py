@@ -16,10 +16,10 @@ import torch
 from PIL import Image
 from safetensors.torch import save
 
+from paperlib.models.official import OfficialFile, of_timm
 from paperlib.rehearsal.koniq_clive import write_koniq
 from paperlib.rehearsal.sacid import write_sacid
 from paperlib.rehearsal.salicon_cat2000 import MANIFEST, write_salicon
-from paperlib.models.official import OfficialFile, of_timm
 from paperlib.supply import catalogue, fetch, state
 from paperlib.supply.catalogue import MAIN, Archive, HubFolder, Item
 from paperlib.supply.hub import HubFile

@@ -155,6 +155,12 @@ class ResultStore:
         except Exception as error:  # the checksums fit: it was written by a library that this one does not understand
             raise _Damaged(f"the files of {short(path)} cannot be read by this installation ({error})") from error
 
+    def forget(self, unit: Unit) -> None:
+        """Take the unit's result away, so that it is computed again."""
+        with self.lock(unit):
+            for path in self._folder(unit).glob(f"{unit.key}.*"):
+                path.unlink(missing_ok=True)
+
     def _discard(self, unit: Unit, reason: str) -> None:
         """Report a damaged result and remove it, unless somebody is replacing it or has done so meanwhile."""
         self._found_damaged[unit.key] = reason

@@ -30,3 +30,19 @@ def compute(units: Iterable[Unit], profile: "Profile", title: str) -> dict[str, 
             workers=settings.workers,
         )
     return run(unique, store, workers=settings.workers, title=title)
+
+
+def try_again(units: Iterable[Unit], profile: "Profile", metric: str) -> None:
+    """Forget the stored results of `units` and of their needs that hold a row of `metric`, which tells a failure: it may have
+    had reasons that pass, such as lack of memory."""
+    store = ResultStore(profile.store_root)
+    for unit in units:
+        failed = [need for need in unit.needs if _tells(store, need, metric)]
+        if failed and store.load(unit) is not None:
+            for one in (unit, *failed):
+                store.forget(one)
+
+
+def _tells(store: ResultStore, unit: Unit, metric: str) -> bool:
+    found = store.load(unit)
+    return found is not None and metric in set(found.rows["metric"])

@@ -64,14 +64,14 @@ def write_checkpoint(source: Source, folder: Path) -> None:
     elif source.kind == "quality":
         random_files(source.model, folder, SEED)
     elif source.kind == "baseline":
-        _save(Baseline(create_backbone(source.model)), folder / baseline_file(source.model))
+        save_network(Baseline(create_backbone(source.model)), folder / baseline_file(source.model))
     else:
         import timm
 
-        _save(timm.create_model(source.model), folder / imagenet_file(source.model))
+        save_network(timm.create_model(source.model), folder / imagenet_file(source.model))
 
 
-def _save(network: torch.nn.Module, file: Path) -> None:
+def save_network(network: torch.nn.Module, file: Path) -> None:
     from safetensors.torch import save
 
     with atomic_write(file) as stream:

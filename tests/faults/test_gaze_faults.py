@@ -13,8 +13,8 @@ from PIL import Image
 from paperlib.datasets.files import UnusableFile
 from paperlib.datasets.gaze import check
 from paperlib.datasets.registry import open_gaze
-from paperlib.rehearsal.salicon_cat2000 import write_cat2000, write_own, write_salicon
 from paperlib.errors import PaperlibError
+from paperlib.rehearsal.salicon_cat2000 import write_cat2000, write_own, write_salicon
 from tests.damage import empty, overwrite, truncate
 
 Damage = Callable[[Path], object]

@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 
 from paperlib.datasets.koniq import OFFICIAL_TABLE, SCORES_TABLE
-from paperlib.rehearsal.koniq_clive import write_clive, write_koniq, write_own_opinions
 from paperlib.datasets.opinions import check, overlap
 from paperlib.datasets.registry import open_opinions
 from paperlib.errors import PaperlibError
+from paperlib.rehearsal.koniq_clive import write_clive, write_koniq, write_own_opinions
 from tests.damage import empty, overwrite, truncate
 
 Damage = Callable[[Path], object]

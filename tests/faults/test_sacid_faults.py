@@ -12,8 +12,8 @@ import pytest
 from PIL import Image
 
 from paperlib.datasets.sacid import SacidRecord, SacidSet, check, open_sacid, read_scores
-from paperlib.rehearsal.sacid import write_sacid
 from paperlib.errors import PaperlibError
+from paperlib.rehearsal.sacid import write_sacid
 from tests.damage import empty, overwrite, truncate
 
 Damage = Callable[[Path], object]

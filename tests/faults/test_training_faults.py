@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -18,16 +18,16 @@ import pytest
 import torch
 
 from paperlib import profiles
-from paperlib.rehearsal.koniq_clive import write_koniq
 from paperlib.engine import checkpoints
 from paperlib.engine.finetuning import FinetuneSettings
 from paperlib.engine.local import run
 from paperlib.engine.store import ResultStore
 from paperlib.engine.units import Result, Unit
 from paperlib.errors import ComputationError
-from paperlib.experiments import photo_training
+from paperlib.experiments.training.plan import trainings
 from paperlib.models.backbones import imagenet_file
 from paperlib.models.dual_task import DualTask
+from paperlib.rehearsal.koniq_clive import write_koniq
 from tests.damage import empty, overwrite, truncate
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -51,7 +51,6 @@ def surroundings(root: Path) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PAPERLIB_RESULTS", str(root / "results"))
         patch.delenv("PAPERLIB_QUIET", raising=False)
-        patch.setattr(photo_training, "write_standins", lambda profile: None)
         patch.setattr(FinetuneSettings, "__post_init__", often)
         yield
 
@@ -94,17 +93,9 @@ def training(data: Path, variant: str = "gradcam_loss", accumulate: int = 1, **v
         "methods": ["center_only"],
     } | values
     profile = profiles.load("rehearsal", data_root=str(data), **options)
-    units = photo_training.units(replace(profile, dual_task=replace(SETTINGS, accumulate=accumulate)))
-    found = {unit.name: unit for unit in behind(units) if unit.name.startswith(f"train/{BACKBONE}/{variant}/")}
-    (unit,) = found.values()
+    planned = trainings(replace(profile, dual_task=replace(SETTINGS, accumulate=accumulate)))
+    (unit,) = [one.unit for one in planned if one.network.variant == variant]
     return unit
-
-
-def behind(units: Sequence[Unit]) -> Iterator[Unit]:
-    """The units and what they need."""
-    for unit in units:
-        yield unit
-        yield from behind(unit.needs)
 
 
 def trained(unit: Unit, store: ResultStore) -> Result:

@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 
 from paperlib.datasets.gaze import GazeSet, check, fixation_map
-from paperlib.datasets.registry import open_gaze
 from paperlib.datasets.own import load_map, map_folders
-from paperlib.rehearsal.salicon_cat2000 import write_salicon
+from paperlib.datasets.registry import open_gaze
 from paperlib.metrics.saliency import evaluate
+from paperlib.rehearsal.salicon_cat2000 import write_salicon
 
 FIGURES = {
     "fastgaze": {"NSS_fix": 1.600, "SIM": 0.465, "CC": 0.531, "KLD": 1.055},

@@ -14,8 +14,8 @@ from paperlib.datasets.cat2000 import CATEGORIES, Cat2000Record, open_cat2000
 from paperlib.datasets.files import UnusableFile, has_rotation
 from paperlib.datasets.gaze import check, fixation_map
 from paperlib.datasets.registry import open_gaze
-from paperlib.rehearsal.salicon_cat2000 import write_cat2000
 from paperlib.errors import PaperlibError
+from paperlib.rehearsal.salicon_cat2000 import write_cat2000
 
 CHOSEN = ("Action", "Satelite")
 

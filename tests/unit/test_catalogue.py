@@ -10,11 +10,11 @@ from paperlib import profiles
 from paperlib.errors import PaperlibError
 from paperlib.experiments.compression.plan import coded_set
 from paperlib.experiments.sets.plan import gaze_pictures, opinion_pictures
-from paperlib.sources.source import KNOWN, official_files, require_weights
 from paperlib.models.official import OfficialFile, cache_folder, find_official, of_timm, official_path
 from paperlib.models.quality.methods import describe
 from paperlib.paper import TABLE3
 from paperlib.show.data_text import data_md
+from paperlib.sources.source import KNOWN, official_files, require_weights
 from paperlib.supply import catalogue
 from paperlib.supply.catalogue import MAIN, HubFolder, Item
 from paperlib.supply.fetch import instructions

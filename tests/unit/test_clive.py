@@ -10,9 +10,9 @@ from scipy.io import loadmat, savemat
 
 from paperlib.datasets import clive
 from paperlib.datasets.clive import open_clive, read_clive_tables
-from paperlib.rehearsal.koniq_clive import write_clive
 from paperlib.datasets.opinions import check
 from paperlib.errors import PaperlibError
+from paperlib.rehearsal.koniq_clive import write_clive
 
 N = 5
 

@@ -5,13 +5,13 @@ from io import BytesIO
 
 import numpy as np
 import pytest
+from paperlib.experiments.coding_explorer import CodingChoice, Material, explore
 from PIL import Image
 
 from paperlib import profiles
 from paperlib.coding.x264 import decode, macroblock_mean
 from paperlib.datasets.photographs import PHOTOGRAPHS, open_photographs
 from paperlib.experiments import world_compression
-from paperlib.experiments.coding_explorer import CodingChoice, Material, explore
 from paperlib.metrics.weighted import psnr
 from paperlib.show import figures, playground, widgets
 

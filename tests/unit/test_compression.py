@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from paperlib.experiments.world_compression import block_gaze, claim_parts, preset_order, table, weight_maps
 
 from paperlib import paper
 from paperlib.coding.x264 import count_bytes
@@ -13,7 +14,6 @@ from paperlib.datasets.photographs import PHOTOGRAPHS, open_photographs
 from paperlib.engine.units import Result
 from paperlib.experiments import compression as door
 from paperlib.experiments import world_compression as compression
-from paperlib.experiments.world_compression import block_gaze, claim_parts, preset_order, table, weight_maps
 from paperlib.profiles import Profile, load
 
 

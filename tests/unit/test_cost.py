@@ -9,12 +9,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from paperlib.experiments.photo_sources import ORIGINS, Origin, needed_files
 
 from paperlib import cli, experiments, profiles
-from paperlib.rehearsal.koniq_clive import write_clive, write_koniq, write_own_opinions
 from paperlib.datasets.registry import open_opinions
-from paperlib.rehearsal.sacid import write_sacid
-from paperlib.rehearsal.salicon_cat2000 import write_cat2000, write_salicon
 from paperlib.errors import PaperlibError
 from paperlib.experiments import (
     cost,
@@ -26,13 +24,15 @@ from paperlib.experiments import (
     photo_training,
     workload,
 )
-from paperlib.experiments.photo_sources import ORIGINS, Origin, needed_files
-from paperlib.tasks.workload import METHOD, Kind, SetSize
 from paperlib.models.folding import prepare
 from paperlib.models.quality.methods import Method, Traits, describe
 from paperlib.paper import TABLE3
+from paperlib.rehearsal.koniq_clive import write_clive, write_koniq, write_own_opinions
+from paperlib.rehearsal.sacid import write_sacid
+from paperlib.rehearsal.salicon_cat2000 import write_cat2000, write_salicon
 from paperlib.show import summary
 from paperlib.show.cost import cost_text, readme_cost
+from paperlib.tasks.workload import METHOD, Kind, SetSize
 
 SCORED = []
 """How many pictures each forward pass of `Counting` got."""

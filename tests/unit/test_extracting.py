@@ -7,10 +7,10 @@ from PIL import Image
 
 from paperlib import profiles, regenerate
 from paperlib.datasets.own import open_own
-from paperlib.rehearsal.salicon_cat2000 import write_own
 from paperlib.errors import PaperlibError
 from paperlib.experiments.extracting import explore, plan, results
 from paperlib.metrics.saliency import evaluate
+from paperlib.rehearsal.salicon_cat2000 import write_own
 from paperlib.sources import source
 
 

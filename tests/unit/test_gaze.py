@@ -12,8 +12,8 @@ from scipy import ndimage
 from paperlib.datasets.files import UnusableFile, has_rotation, listing, picture_size, read_grey, read_rgb
 from paperlib.datasets.gaze import Gaze, GazeSet, PointRecord, blur, check, fixation_map
 from paperlib.datasets.registry import open_gaze
-from paperlib.rehearsal.salicon_cat2000 import write_own
 from paperlib.errors import PaperlibError
+from paperlib.rehearsal.salicon_cat2000 import write_own
 
 
 @pytest.fixture(scope="module")

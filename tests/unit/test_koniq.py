@@ -13,9 +13,9 @@ from PIL import Image
 
 from paperlib.datasets import koniq
 from paperlib.datasets.koniq import OFFICIAL_TABLE, PYIQA_TABLE, SCORES_TABLE, open_koniq, read_koniq_table
-from paperlib.rehearsal.koniq_clive import write_koniq
 from paperlib.datasets.opinions import check, split_digest
 from paperlib.errors import PaperlibError
+from paperlib.rehearsal.koniq_clive import write_koniq
 
 N = 10
 Rows = list[dict[str, str]]

@@ -9,16 +9,16 @@ import torch
 from PIL import Image
 
 from paperlib import profiles
-from paperlib.rehearsal.koniq_clive import write_own_opinions
-from paperlib.datasets.registry import open_opinions
 from paperlib.datasets.own import load_map
-from paperlib.rehearsal.salicon_cat2000 import write_own
+from paperlib.datasets.registry import open_opinions
 from paperlib.errors import PaperlibError
 from paperlib.experiments.masking import explore, results, scores
 from paperlib.experiments.masking.explore import MaskChoice, Material, masked
 from paperlib.maps.fills import fill
 from paperlib.maps.half_image import leave_one_out
 from paperlib.maps.masking import blur, quantile_masks
+from paperlib.rehearsal.koniq_clive import write_own_opinions
+from paperlib.rehearsal.salicon_cat2000 import write_own
 from paperlib.vocabulary import FILLS, STRATEGIES
 
 SIZES = ((36, 48), (48, 32))

@@ -7,14 +7,14 @@ import torch
 from PIL import Image
 
 from paperlib import profiles, regenerate
-from paperlib.rehearsal.koniq_clive import write_own_opinions
 from paperlib.datasets.registry import open_opinions
-from paperlib.rehearsal.salicon_cat2000 import write_own
 from paperlib.errors import PaperlibError
 from paperlib.experiments.masking import plan, results, scores
 from paperlib.maps.fills import fill
 from paperlib.maps.masking import blur, quantile_masks
 from paperlib.metrics.correlation import srocc
+from paperlib.rehearsal.koniq_clive import write_own_opinions
+from paperlib.rehearsal.salicon_cat2000 import write_own
 
 SCORED = []
 """How many pictures each forward pass of the network got."""

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 import torch
 
-from paperlib.tasks import pretrain as pretraining
 from paperlib.models import backbones
 from paperlib.models.baseline import Baseline, gradcam_map, to_unit_range
+from paperlib.tasks import pretrain as pretraining
 
 
 @pytest.mark.parametrize("name", ["resnet18", "mobilenetv3_small_050", "test_vit", "test_efficientnet"])

@@ -11,13 +11,13 @@ import pytest
 from scipy.io import loadmat
 from scipy.stats import spearmanr
 
-from paperlib.rehearsal import salicon_cat2000 as standins
 from paperlib.datasets.koniq import OFFICIAL_TABLE, SCORES_TABLE
-from paperlib.rehearsal.koniq_clive import write_clive, write_koniq, write_own_opinions
 from paperlib.datasets.opinions import OpinionSet, check
 from paperlib.datasets.registry import open_opinions
-from paperlib.rehearsal.salicon_cat2000 import MANIFEST
 from paperlib.errors import PaperlibError
+from paperlib.rehearsal import salicon_cat2000 as standins
+from paperlib.rehearsal.koniq_clive import write_clive, write_koniq, write_own_opinions
+from paperlib.rehearsal.salicon_cat2000 import MANIFEST
 
 WRITERS: dict[str, Callable[[Path, int], Path]] = {
     "koniq10k": lambda root, seed: write_koniq(root, 5, seed),

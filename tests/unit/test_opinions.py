@@ -8,8 +8,6 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from paperlib.datasets.registry import open_gaze
-from paperlib.rehearsal.koniq_clive import write_koniq, write_own_opinions
 from paperlib.datasets.opinions import (
     Opinion,
     OpinionSet,
@@ -20,8 +18,10 @@ from paperlib.datasets.opinions import (
     split_digest,
     split_named,
 )
-from paperlib.rehearsal.salicon_cat2000 import write_own
+from paperlib.datasets.registry import open_gaze
 from paperlib.errors import PaperlibError
+from paperlib.rehearsal.koniq_clive import write_koniq, write_own_opinions
+from paperlib.rehearsal.salicon_cat2000 import write_own
 
 
 @pytest.fixture(scope="module")

@@ -9,8 +9,8 @@ from PIL import Image
 from scipy import ndimage
 
 from paperlib.datasets.gaze import check, fixation_map
-from paperlib.datasets.registry import open_gaze
 from paperlib.datasets.own import load_map, map_folders, open_own, read_fixations
+from paperlib.datasets.registry import open_gaze
 from paperlib.errors import PaperlibError
 
 HEADER = "image,subject,x,y"

@@ -23,19 +23,19 @@ from paperlib.datasets.own_opinions import open_own_opinions
 from paperlib.datasets.photographs import open_photographs
 from paperlib.datasets.sacid import open_sacid
 from paperlib.datasets.votes_table import read_votes
+from paperlib.engine.units import function
 from paperlib.errors import PaperlibError
 from paperlib.experiments import available
 from paperlib.experiments.extracting import explore
-from paperlib.engine.units import function
 from paperlib.experiments.maps.plan import Made, network_params, network_places
+from paperlib.paths import REPOSITORY
+from paperlib.settings import Settings, current, in_use
 from paperlib.sources import source
 from paperlib.sources.user_modules import find_module
 from paperlib.study import example as own_example
 from paperlib.study.example import MODEL, PHOTOGRAPHS, write_example
 from paperlib.study.folder import code_folder
 from paperlib.study.votes import score_votes
-from paperlib.paths import REPOSITORY
-from paperlib.settings import Settings, in_use, current
 
 Capture = pytest.CaptureFixture[str]
 Patch = pytest.MonkeyPatch

@@ -7,8 +7,8 @@ import pytest
 from PIL import Image
 
 from paperlib.datasets.opinions import check
-from paperlib.datasets.registry import open_opinions
 from paperlib.datasets.own_opinions import open_own_opinions, read_opinions
+from paperlib.datasets.registry import open_opinions
 from paperlib.errors import PaperlibError
 
 HEADER = "image,mos"

@@ -18,8 +18,8 @@ from paperlib.datasets.photographs import open_photographs, predicted_saliency
 from paperlib.datasets.sacid import Version, open_sacid, read_scores
 from paperlib.datasets.votes_table import read_votes
 from paperlib.errors import PaperlibError
-from paperlib.experiments.compression import plan, results
 from paperlib.experiments.available import without_data
+from paperlib.experiments.compression import plan, results
 from paperlib.study.folder import code_folder, enough_assessors, pairs_text, targets_of
 from paperlib.study.votes import score_votes, write_moses
 

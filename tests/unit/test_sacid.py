@@ -14,10 +14,10 @@ from PIL import Image
 from scipy.stats import spearmanr
 
 from paperlib import cli
-from paperlib.rehearsal import salicon_cat2000 as standins
 from paperlib.datasets.sacid import SacidSet, Version, check, open_sacid, read_scores
-from paperlib.rehearsal.sacid import SIZE, VERSIONS, write_sacid
 from paperlib.errors import PaperlibError
+from paperlib.rehearsal import salicon_cat2000 as standins
+from paperlib.rehearsal.sacid import SIZE, VERSIONS, write_sacid
 
 N = 3
 CASE = "h264v@targetbbp100=12_preset=p132"

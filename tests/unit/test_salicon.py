@@ -16,8 +16,8 @@ from paperlib.datasets.files import UnusableFile
 from paperlib.datasets.gaze import check, fixation_map
 from paperlib.datasets.registry import open_gaze
 from paperlib.datasets.salicon import SaliconRecord, edition_of, open_salicon
-from paperlib.rehearsal.salicon_cat2000 import write_salicon
 from paperlib.errors import PaperlibError
+from paperlib.rehearsal.salicon_cat2000 import write_salicon
 
 N = 4
 

@@ -8,11 +8,11 @@ import pytest
 from paperlib import paths, profiles, regenerate
 from paperlib.errors import PaperlibError
 from paperlib.experiments.dual_task import results
-from paperlib.tasks import sensitivity
 from paperlib.models.saliency_losses import SALIENCY_LOSSES
 from paperlib.show import sensitivity as shown
+from paperlib.tasks import sensitivity
 
-PROFILE = profiles.load("demo", n_train=64, n_test=24, n_fit=24, epochs=1, hidden=(8,), n_passes=1)
+PROFILE = profiles.load("demo", n_train=64, n_test=24, n_fit=24, steps=2, warm_up=0, n_passes=1)
 
 
 def test_one_thing_is_changed_at_a_time():

@@ -10,14 +10,14 @@ import numpy as np
 import pytest
 from scipy.io import loadmat
 
-from paperlib.rehearsal import salicon_cat2000 as standins
-from paperlib.rehearsal.clic import write_clic
 from paperlib.datasets.files import read_rgb
 from paperlib.datasets.gaze import check
-from paperlib.datasets.registry import open_gaze
 from paperlib.datasets.own import map_folders
-from paperlib.rehearsal.salicon_cat2000 import MANIFEST, write_cat2000, write_own, write_salicon
+from paperlib.datasets.registry import open_gaze
 from paperlib.errors import PaperlibError
+from paperlib.rehearsal import salicon_cat2000 as standins
+from paperlib.rehearsal.clic import write_clic
+from paperlib.rehearsal.salicon_cat2000 import MANIFEST, write_cat2000, write_own, write_salicon
 from paperlib.study.folder import code_folder
 
 WRITERS: dict[str, Callable[[Path, int], Path]] = {

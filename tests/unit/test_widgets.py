@@ -5,9 +5,9 @@ from io import BytesIO
 import numpy as np
 import pytest
 from PIL import Image
+from test_dual_task_explore import make_film
 from test_extracting_explore import make_material
 from test_masking_explore import make_material as make_mask_material
-from test_dual_task_explore import make_film
 
 from paperlib.datasets import microworld
 from paperlib.errors import PaperlibError

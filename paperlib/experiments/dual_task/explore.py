@@ -48,7 +48,7 @@ def learnt_maps(profile: "Profile") -> Figure1Data:
     units = {
         method: [
             unit
-            for unit in maps_units(profile, pictures, [gaze_unit(pictures)], made(one).label, made(one))
+            for unit in maps_units(profile, pictures, [gaze_unit(pictures)], method, made(one))
             if dict(unit.params)["first"] < FIGURE_IMAGES
         ]
         for method, one in shown_trainings(profile, SHOWN).items()

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from paperlib.engine.units import Unit
 from paperlib.experiments.extracting.compute import CENTER_PRIOR, SHUFFLED
-from paperlib.experiments.maps.plan import Made, known_sources, maps_units, require_weights_of, shard_length
+from paperlib.experiments.maps.plan import Made, known_sources, maps_units, name_of, require_weights_of, shard_length
 from paperlib.experiments.sets.plan import Pictures, gaze_pictures, gaze_unit, repeats
 from paperlib.experiments.training.plan import made, trainings
 
@@ -77,9 +77,9 @@ def measured_unit(profile: "Profile", pictures: Pictures, method: str, made: Mad
         method: its key in rows.
         made: its source; None for the centre prior.
     """
-    label, seed = (made.label, made.seed) if made and made.training else (method, pictures.seed)
-    maps = maps_units(profile, pictures, [gaze_unit(pictures)], label, made) if made else []
-    return _measured(profile, pictures, method, label, maps, seed)
+    seed = made.seed if made and made.training else pictures.seed
+    maps = maps_units(profile, pictures, [gaze_unit(pictures)], method, made) if made else []
+    return _measured(profile, pictures, method, name_of(pictures, method, made), maps, seed)
 
 
 def _measured(profile: "Profile", pictures: Pictures, method: str, label: str, maps: Sequence[Unit], seed: int) -> Unit:
@@ -140,7 +140,7 @@ def figure_units(profile: "Profile", pictures: Pictures, n: int) -> dict[str, li
     return {
         method: [
             unit
-            for unit in maps_units(profile, pictures, [gaze_unit(pictures)], one.label or method, one)
+            for unit in maps_units(profile, pictures, [gaze_unit(pictures)], method, one)
             if dict(unit.params)["first"] < n
         ]
         for method, one in figure_sources(profile, pictures).items()

@@ -38,6 +38,14 @@ class Made:
     seed: int = 0
 
 
+def name_of(pictures: Pictures, method: str, made: Made | None) -> str:
+    """What the maps of a method on a set are called: a trained network by its own name and, where the set does not tell the
+    repeat, that of its training."""
+    if made is None or made.training is None:
+        return method
+    return made.label if pictures.generated else f"{made.label}/seed{made.seed}"
+
+
 def known_sources(profile: "Profile", pictures: Pictures) -> dict[str, Made]:
     """The methods whose maps of a set are made of files or of nothing: those of `profile`, the user's folders and models."""
     backbone = profile.dual_task.backbones[0]
@@ -68,7 +76,7 @@ def maps_units(profile: "Profile", pictures: Pictures, after: Sequence[Unit], me
     return [
         pictures.unit(
             "maps",
-            f"{method}/{pictures.face}/{pictures.label}/{first}",
+            f"{name_of(pictures, method, made)}/{pictures.face}/{pictures.label}/{first}",
             "paperlib.experiments.maps.compute:make_maps",
             needs=[*after, *([made.training] if made.training else [])],
             places=network_places(profile, source),

@@ -130,7 +130,7 @@ def map_units(profile: "Profile", pictures: Pictures, method: str, made: Made) -
     """What masks the pictures besides controls: the network's own maps (`gradcam`), and where people look (`saliency`)."""
     mapped = mapped_pictures(profile, pictures)
     after = [gaze_unit(mapped)] if mapped.face == "gaze" and mapped.generated else [pictures_unit(mapped)]
-    found = {"gradcam": maps_units(profile, mapped, after, made.label or method, made), "saliency": []}
+    found = {"gradcam": maps_units(profile, mapped, after, method, made), "saliency": []}
     for name, source in saliency_source(profile, pictures).items():
         found["saliency"] = maps_units(profile, mapped, after, name, source)
     return found

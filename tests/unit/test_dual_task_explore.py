@@ -9,36 +9,40 @@ import pytest
 import torch
 
 from paperlib import profiles
-from paperlib.engine.local import run
-from paperlib.engine.store import ResultStore
-from paperlib.engine.units import Result, code_version
-from paperlib.experiments import training_explorer, world_training
-from paperlib.experiments.networks import baseline_units, load_network, load_world, world_unit
-from paperlib.experiments.training_explorer import NO_FILM, FilmChoice, Material, watch
-from paperlib.experiments.training_film import EARLY, N_PICTURES, film_unit
-from paperlib.experiments.world_maps import smoothed_maps, smoothing_params
+from paperlib.engine.units import Result
+from paperlib.experiments.dual_task import explore
+from paperlib.experiments.dual_task.explore import NO_FILM, FilmChoice, Material, watch
+from paperlib.experiments.dual_task.film import EARLY, N_PICTURES, film
+from paperlib.experiments.dual_task.plan import film_unit, quality_unit, shown_trainings
+from paperlib.experiments.running import compute
+from paperlib.maps.hirescam import extract
 from paperlib.metrics.saliency import cc
-from paperlib.models.dual_task import DualTask
 from paperlib.paper import look
 from paperlib.show import playground
+from paperlib.sources.trained import load_trained
 
 VARIANTS = ("baseline", "baseline_sal_loss", "baseline_gradcam_loss")
 WORLD = {"n_train": 160, "n_test": 12, "n_fit": 4, "height": 32, "width": 48}
-SMALL = WORLD | {"epochs": 2, "hidden": (16, 8), "n_passes": 2}
+EPOCHS = 2
+SMALL = WORLD | {"steps": EPOCHS * 5, "warm_up": 1, "n_passes": 2}
 
 
 @pytest.fixture(scope="module")
-def profile():
-    return profiles.load("demo", **SMALL)
+def profile(tmp_path_factory):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PAPERLIB_RESULTS", str(tmp_path_factory.mktemp("results")))
+        patch.setenv("PAPERLIB_WORKERS", "1")
+        yield profiles.load("demo", **SMALL)
 
 
 @pytest.fixture(scope="module")
-def results(profile, tmp_path_factory) -> dict[str, Result]:
-    films = {f"film/{name}": film_unit(profile, name, 0) for name in VARIANTS}
-    networks = {f"network/{name}": unit for name, unit in baseline_units(profile, 0).items()}
-    quality = {f"quality/{name}": world_training.score_unit(profile, name, 0) for name in VARIANTS}
-    units = films | networks | quality | {"test": world_unit(profile, "world/test", 0)}
-    done = run(list(units.values()), ResultStore(tmp_path_factory.mktemp("film")), workers=1, title="film")
+def results(profile) -> dict[str, Result]:
+    trained = shown_trainings(profile, VARIANTS)
+    units = {f"film/{name}": film_unit(profile, one) for name, one in trained.items()}
+    units |= {f"network/{name}": one.unit for name, one in trained.items()}
+    units |= {f"quality/{name}": quality_unit(profile, one, "world") for name, one in trained.items()}
+    units["test"] = next(unit for unit in units["film/baseline"].needs if "/test/" in unit.name)
+    done = compute(units.values(), profile, "film")
     return {role: done[unit.name] for role, unit in units.items()}
 
 
@@ -53,23 +57,25 @@ def test_it_ends_with_the_network_of_table_2(results, variant):
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_its_last_quality_is_that_of_table_2(results, variant):
     rows = results[f"film/{variant}"].rows
-    last = rows[(rows["variant"] == f"epoch {SMALL['epochs']}") & (rows["metric"] == "SROCC")]
+    last = rows[(rows["variant"] == f"epoch {EPOCHS}") & (rows["metric"] == "SROCC")]
     table = results[f"quality/{variant}"].rows
-    table = table[(table["dataset"] == "world") & (table["metric"] == "SROCC")]
+    table = table[table["metric"] == "SROCC"]
     assert last["value"].item() == table["value"].item() and last["n"].item() == SMALL["n_test"]
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_the_last_maps_are_those_of_the_trained_network(results, profile, variant):
-    network, world = load_network(results[f"network/{variant}"]), load_world(results["test"]).head(N_PICTURES)
+    trained = shown_trainings(profile, VARIANTS)[variant]
+    network = load_trained(dict(trained.recipe), results[f"network/{variant}"].arrays)
+    images = results["test"].arrays["images"][:N_PICTURES]
     if variant == "baseline_sal_loss":
         with torch.no_grad():
-            grid = network.decode(network.features(torch.from_numpy(world.images).permute(0, 3, 1, 2).float() / 255))
+            grid = network.decode(network.features(torch.from_numpy(images).permute(0, 3, 1, 2).float() / 255))
         expected = torch.nn.functional.interpolate(grid[:, None], (32, 48), mode="bilinear")[:, 0].numpy()
     else:
-        expected = smoothed_maps(smoothing_params(profile), network, world.images)
+        expected = extract(network, images, n_passes=2)
     maps = results[f"film/{variant}"].arrays["maps"]
-    assert maps.shape == (1 + len(EARLY) + SMALL["epochs"], N_PICTURES, 32, 48)
+    assert maps.shape == (1 + len(EARLY) + EPOCHS, N_PICTURES, 32, 48)
     np.testing.assert_allclose(maps[-1], expected, atol=2e-3)
     steps = np.abs(np.diff(maps.astype(float), axis=0)).max((1, 2, 3))
     assert (steps > 1e-3).all(), "every look sees another map"
@@ -81,50 +87,14 @@ def test_before_training_the_networks_differ_in_nothing_that_scores(results):
     assert first["baseline"]["SROCC"] == first["baseline_sal_loss"]["SROCC"]
 
 
-def test_nobody_watches_afterwards(results):
-    from torch.nn.modules import module
-
-    assert results and not module._global_forward_pre_hooks
-
-
-def test_a_second_look_from_a_killed_run_needs_no_checkpoint(results, profile, tmp_path: Path):
+def test_a_film_needs_no_checkpoint_of_a_killed_run(results, profile, tmp_path: Path):
     """Its training starts afresh, whatever lies in the folder of an earlier attempt."""
-    from paperlib.experiments.training_film import film
-
-    unit = film_unit(profile, "baseline", 0)
-    inputs = {need.name: results["test"] for need in unit.needs}
-    train = next(name for name in inputs if name.startswith("world/train"))
-    (tmp_path / "checkpoint.pt").write_bytes(b"of somebody else")
-    params = unit.arguments | {"epochs": 1, "batch_size": 4, "n_test": 6}
-    found = film(params, {**inputs, train: results["test"]}, tmp_path)
+    unit = film_unit(profile, shown_trainings(profile, ("baseline",))["baseline"])
+    done = compute(unit.needs, profile, "needs")
+    (tmp_path / "state.pt").write_bytes(b"of somebody else")
+    found = film(unit.arguments | {"steps": 5}, done, tmp_path)
     assert found.rows["variant"].unique().tolist() == ["epoch 0", "epoch 0.25", "epoch 0.5", "epoch 1"]
-    assert [file.name for file in tmp_path.iterdir()] == ["checkpoint.pt"]
-
-
-def test_the_code_behind_a_film_is_no_more_than_it_needs():
-    behind = code_version("paperlib.experiments.training_film:film")
-    assert "paperlib.experiments.networks" in behind
-    assert not {"paperlib.show", "paperlib.experiments.claims", "paperlib.experiments.training_explorer"} & set(behind)
-
-
-def test_watching_counts_batches_of_the_training_alone():
-    from paperlib.experiments.training_film import _watched
-    from paperlib.models.backbones import create_tiny_backbone
-    from paperlib.models.baseline import Baseline
-
-    network = Baseline(create_tiny_backbone(), (8,))
-    task, images = DualTask(network, "baseline"), torch.zeros(2, 32, 48, 3, dtype=torch.uint8)
-    with _watched([1]) as states:
-        network(torch.zeros(2, 3, 32, 48))
-        task(images, torch.zeros(2))
-        assert not states
-        with torch.no_grad():
-            network.head[0].bias.fill_(7)
-        task(images, torch.zeros(2))
-        with torch.no_grad():
-            network.head[0].bias.fill_(9)
-    task(images, torch.zeros(2))
-    assert list(states) == [1] and (states[1]["head.0.bias"] == 7).all()
+    assert [file.name for file in tmp_path.iterdir()] == ["state.pt"]
 
 
 # ----------------------------------------------------------------------------------------------------- what is shown
@@ -170,7 +140,7 @@ def test_what_is_not_there_is_refused(material, change):
 
 
 def test_without_micro_world_there_is_no_film():
-    assert training_explorer.material(profiles.load("rehearsal")) is None and "micro-world" in NO_FILM
+    assert explore.material(profiles.load("rehearsal")) is None and "micro-world" in NO_FILM
 
 
 def test_the_sheet_has_a_row_per_network_and_a_column_per_look(material):

@@ -1,4 +1,4 @@
-"""Table II on photographs: the whole way on stand-ins of a few pictures, with a tiny backbone and two steps."""
+"""Section III-C: the whole way on stand-ins of a few pictures, with a tiny backbone and two steps; and quality drops."""
 
 import math
 import shutil
@@ -10,20 +10,29 @@ import pytest
 import torch
 from safetensors.numpy import save
 
-from paperlib import cli, experiments, profiles
-from paperlib.rehearsal.koniq_clive import write_clive, write_koniq
+from paperlib import cli, profiles, regenerate
 from paperlib.datasets.registry import open_opinions
-from paperlib.rehearsal.salicon_cat2000 import write_salicon
-from paperlib.engine.store import ResultStore
+from paperlib.engine.units import function
 from paperlib.errors import PaperlibError
-from paperlib.experiments import exporting, judging, photo_sets
-from paperlib.experiments import photo_training as photo
-from paperlib.experiments.photo_sources import baseline_file, load_network
-from paperlib.rehearsal.write import _save
+from paperlib.experiments.dual_task import explore
+from paperlib.experiments.dual_task import results as told
+from paperlib.experiments.dual_task.plan import units as planned
+from paperlib.experiments.running import compute
+from paperlib.experiments.training import plan
+from paperlib.experiments.training.checking import check_leaks
+from paperlib.maps.controls import edge_energy_maps
+from paperlib.maps.transform import to_levels
 from paperlib.metrics.correlation import srocc
+from paperlib.metrics.equivalence import tost
 from paperlib.models.backbones import create_backbone, imagenet_file
 from paperlib.models.baseline import Baseline, to_unit_range
+from paperlib.rehearsal.koniq_clive import write_clive, write_koniq
+from paperlib.rehearsal.salicon_cat2000 import write_salicon
+from paperlib.rehearsal.write import save_network
 from paperlib.show import tables
+from paperlib.sources.maps import picture
+from paperlib.sources.source import Source, baseline_file
+from paperlib.tasks import export
 
 BACKBONE = "test_resnet"
 SETTINGS = profiles.DualTaskSettings(
@@ -48,7 +57,7 @@ def place(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PAPERLIB_RESULTS", str(tmp_path_factory.mktemp("results")))
         patch.setenv("PAPERLIB_WORKERS", "1")
-        patch.setattr(photo, "write_standins", lambda profile: None)
+        patch.setattr(regenerate, "make_ready", lambda profile: None)
         yield
     torch.set_num_threads(threads)
 
@@ -62,7 +71,7 @@ def data(tmp_path_factory):
     write_clive(root / "clive", 4, 0)
     write_salicon(root / "salicon", 3, 0)
     torch.manual_seed(0)
-    _save(timm.create_model(BACKBONE), root / "weights" / imagenet_file(BACKBONE))
+    save_network(timm.create_model(BACKBONE), root / "weights" / imagenet_file(BACKBONE))
     return root
 
 
@@ -84,8 +93,8 @@ def profile_of(root, settings=SETTINGS, **values):
 @pytest.fixture(scope="module")
 def results(data):
     profile = profile_of(data)
-    trained = [one.unit for one in photo.trainings(profile)]
-    return experiments.compute([*photo.units(profile), *trained], profile, "table 2")
+    trained = [one.unit for one in plan.trainings(profile)]
+    return compute([*planned(profile), *trained], profile, "table 2")
 
 
 @pytest.fixture(scope="module")
@@ -98,7 +107,7 @@ def cell(table, method, dataset, metric):
 
 
 def test_every_row_of_the_table_is_filled(rows, data):
-    table = photo.table(rows, profile_of(data))
+    table = told.table(rows, profile_of(data))
     trained = ["baseline", "baseline_sal_loss", "baseline_gradcam_loss"]
     for method in trained:
         for column in table.columns:
@@ -121,7 +130,7 @@ def test_scores_and_srocc_are_those_of_the_stored_network(results, data):
     )
     test = open_opinions("koniq10k", data / "koniq10k", partial=True).part("test")
     with torch.no_grad():
-        seen = [photo.picture(record, (48, 64))[None].copy() for record in test.records]
+        seen = [picture(record, (48, 64))[None].copy() for record in test.records]
         expected = [network.eval()(to_unit_range(image)).item() for image in seen]
     found = results[f"quality/{BACKBONE}/sal_loss/edge_energy/koniq10k/seed1"]
     np.testing.assert_allclose(found.arrays["scores"], expected, atol=1e-5)
@@ -130,30 +139,22 @@ def test_scores_and_srocc_are_those_of_the_stored_network(results, data):
     assert results[f"quality/{BACKBONE}/sal_loss/edge_energy/clive/seed1"].rows["n"].tolist() == [4, 4]
 
 
-def test_training_pictures_get_their_own_maps(data, results, monkeypatch):
-    """The maps are stored by part and shard; a picture's own edges tell whether they were put together in order."""
-    from paperlib.maps.controls import edge_energy_maps
-    from paperlib.maps.transform import to_levels
-
-    profile, found = profile_of(data), []
-    proxy_maps = photo._proxy_maps
-
-    def remembered(params, inputs, pictures):
-        found.append((pictures, proxy_maps(params, inputs, pictures)))
-        return found[0][1]
-
-    monkeypatch.setattr(photo, "_proxy_maps", remembered)
-    name = f"train/{BACKBONE}/gradcam_loss/edge_energy/seed0"
-    unit = next(one.unit for one in photo.trainings(profile) if one.unit.name == name)
-    store = ResultStore(profile.store_root)
-    again = photo.train(unit.arguments, {need.name: store.load(need) for need in unit.needs}, store.scratch(unit))
-    pictures, maps = found[0]
-    assert len(pictures) == 16 and pictures.splits == {"training": 14, "validation": 2}
-    for index, record in enumerate(pictures.records):
-        own = to_levels(edge_energy_maps(record.load_image()[None])[0])
-        assert np.abs(maps.load(index).astype(int) - own).max() <= 1, record.key
-    for name, array in again.arrays.items():
-        np.testing.assert_array_equal(array, results[unit.name].arrays[name], err_msg=name)
+def test_training_pictures_get_their_own_maps(data, results):
+    """The maps are stored by part and shard; a picture's own edges tell whether they stand in order."""
+    profile = profile_of(data)
+    whole = open_opinions("koniq10k", data / "koniq10k", partial=True)
+    (one,) = [one for one in plan.trainings(profile) if one.name == f"{BACKBONE}/gradcam_loss/edge_energy/seed0"]
+    stored = compute([unit for unit in one.unit.needs if unit.experiment == "maps"], profile, "maps")
+    for part in plan.PARTS:
+        levels = {
+            key: value
+            for name, result in stored.items()
+            if name.startswith(f"proxy edge_energy, {part}/")
+            for key, value in result.arrays.items()
+        }
+        for index, record in enumerate(whole.part(part).records):
+            own = to_levels(edge_energy_maps(record.load_image()[None])[0])
+            assert np.abs(levels[f"maps.{index}"].astype(int) - own).max() <= 1, record.key
 
 
 def test_variants_start_alike_and_end_apart(results):
@@ -164,19 +165,16 @@ def test_variants_start_alike_and_end_apart(results):
     assert set(gradcam) == set(plain)
     assert set(decoded) - set(plain) == {"weights.decoder.weight", "weights.decoder.bias"}
     assert all(one["losses"].shape == (2,) for one in (plain, decoded, gradcam))
-    params = {"seed": 3, "backbone": BACKBONE}
-    starts = [photo._task(params | {"variant": variant}).network.head[0].weight for variant in photo.METHODS]
-    assert torch.equal(starts[0], starts[1]) and torch.equal(starts[0], starts[2])
     assert not np.array_equal(plain["weights.head.0.weight"], gradcam["weights.head.0.weight"])
 
 
 def test_every_network_is_compared_with_the_baseline_of_its_backbone():
     profile = profiles.load("paper", backbones=["efficientnet_b0", "resnet50"], targets=["msinet", "center_only"])
-    found = photo.references(profile)
+    found = told.references(profile)
     assert found["baseline_sal_loss"] == found["baseline_gradcam_loss"] == "baseline"
     assert found["baseline_sal_loss_resnet50"] == "baseline_resnet50"
     assert len(found) == 8 and set(found.values()) == {"baseline", "baseline_resnet50"}
-    assert photo.references(profiles.load("paper", variants=["sal_loss"])) == {}
+    assert told.references(profiles.load("paper", variants=["sal_loss"])) == {}
 
 
 def test_a_picture_on_both_sides_is_named(data, tmp_path):
@@ -186,44 +184,42 @@ def test_a_picture_on_both_sides_is_named(data, tmp_path):
     test, own = whole.part("test").records[0], whole.part("validation").records[0]
     shutil.copyfile(test.path, own.path)
     settings = replace(SETTINGS, quality_sets=("koniq10k",), gaze_sets=())
-    unit = photo.units(profile_of(tmp_path, settings, weights_root=str(data / "weights")))[0]
+    unit = planned(profile_of(tmp_path, settings, weights_root=str(data / "weights")))[0]
     with pytest.raises(PaperlibError, match=f"1 pictures .* {own.key} = {test.key} of KonIQ-10k"):
-        photo.check_leaks(unit.arguments, {}, tmp_path)
+        check_leaks(unit.arguments, {}, tmp_path)
 
 
 def test_a_picture_that_cannot_be_read_ends_the_run_before_any_training(data, tmp_path):
     shutil.copytree(data, tmp_path / "data")
     record = open_opinions("clive", tmp_path / "data" / "clive", partial=True).records[0]
     content = record.path.read_bytes()
-    unit = photo.units(profile_of(tmp_path / "data"))[0]
+    unit = planned(profile_of(tmp_path / "data"))[0]
     record.path.write_bytes(content[: len(content) // 2])
     with pytest.raises(PaperlibError, match=f"CLIVE .*{record.key}"):
-        photo.check_leaks(unit.arguments, {}, tmp_path)
+        check_leaks(unit.arguments, {}, tmp_path)
 
 
 def test_what_is_missing_or_unknown_is_one_sentence(data, tmp_path):
     with pytest.raises(PaperlibError, match=f"missing .*{imagenet_file(BACKBONE)}"):
-        photo.units(profile_of(data, weights_root=str(tmp_path)))
+        planned(profile_of(data, weights_root=str(tmp_path)))
     with pytest.raises(PaperlibError, match="target elephants"):
-        photo.networks(replace(SETTINGS, targets=("elephants",)))
-    with pytest.raises(PaperlibError, match="no split"):
-        photo.training_set(open_opinions("clive", data / "clive", partial=True))
+        plan.networks(profile_of(data, replace(SETTINGS, targets=("elephants",))))
 
 
 def test_networks_of_table_1_alone_need_no_weights_here(data):
-    assert photo.units(profile_of(data, methods=["dbcnn"]))
+    assert planned(profile_of(data, methods=["dbcnn"]))
 
 
 def test_names_differ_and_controls_are_few(data):
     profile = profile_of(data)
-    names = [unit.name for unit in photo.units(profile)]
+    names = [unit.name for unit in planned(profile)]
     assert len(set(names)) == len(names)
-    assert len({one.name for one in photo.trainings(profile)}) == len(photo.trainings(profile)) == 2 * 3 + 2
+    assert len({one.name for one in plan.trainings(profile)}) == len(plan.trainings(profile)) == 2 * 3 + 2
 
 
 def test_what_the_table_asks_for_stays_small(results, data):
     """Weights and maps would not fit into memory at the paper's size."""
-    for unit in photo.units(profile_of(data)):
+    for unit in planned(profile_of(data)):
         result = results[unit.name]
         assert len(result.rows) and not any(name.startswith(("weights.", "maps.")) for name in result.arrays), unit.name
     name = f"{BACKBONE}/baseline/none/seed1"
@@ -232,42 +228,15 @@ def test_what_the_table_asks_for_stays_small(results, data):
     pd.testing.assert_frame_equal(losses.rows, trained.rows)
 
 
-def test_each_data_set_is_opened_once_for_the_table_and_the_maps_beside_it(data, monkeypatch):
-    opened, once = [], photo_sets._opened
-
-    def counted(face, name, root, options):
-        opened.append((name, options.get("part")))
-        return once(face, name, root, options)
-
-    monkeypatch.setattr(photo_sets, "_opened", counted)
-    profile = profile_of(data, batch_size=3)
-    photo.units(profile)
-    assert sorted(opened, key=str) == [
-        ("clive", "test"),
-        ("koniq10k", "test"),
-        ("koniq10k", "test"),
-        ("koniq10k", None),
-        ("salicon", None),
-    ]
-    source, units = photo.shown_maps(profile, ("baseline", "baseline_gradcam_loss"), 2)
-    assert len(opened) == 5
-    assert source.name == "salicon" and list(units) == ["baseline", "baseline_gradcam_loss"]
-
-
-def test_only_the_shards_of_the_first_pictures_are_shown(data):
-    profile = profile_of(data, shard=2)
-    for n, expected in ((1, [0]), (2, [0]), (3, [0, 2])):
-        _, units = photo.shown_maps(profile, ("baseline",), n)
-        assert [dict(unit.params)["first"] for unit in units["baseline"]] == expected
-        assert all(f"baseline/none/salicon/seed{profile.seeds[0]}/" in unit.name for unit in units["baseline"])
-
-
 # -------------------------------------------------------------------------------------------------- another backbone
 
 
 def test_rows_of_resnet50_are_the_papers_where_it_has_them():
     settings = replace(SETTINGS, backbones=("efficientnet_b0", "resnet50", "resnet18"))
-    named = {(one.backbone, one.variant, one.target): one.method for one in photo.networks(settings)}
+    named = {
+        (one.backbone, one.variant, one.target): one.method
+        for one in plan.networks(replace(profiles.load("paper"), dual_task=settings))
+    }
     assert named["efficientnet_b0", "baseline", ""] == "baseline"
     assert named["resnet50", "baseline", ""] == "baseline_resnet50"
     assert named["resnet50", "gradcam_loss", "edge_energy"] == "baseline_gradcam_loss_resnet50"
@@ -290,14 +259,14 @@ def test_rows_of_resnet50_are_the_papers_where_it_has_them():
             for dataset, metric, variant in (("salicon", "CC", "fitted"), ("koniq10k", "SROCC", "quality"))
         ]
     )
-    table = photo.table(rows, replace(profiles.load("paper"), dual_task=settings))
+    table = told.table(rows, replace(profiles.load("paper"), dual_task=settings))
     assert cell(table, "baseline_resnet50", "salicon", "CC")["published"] == 0.590
     assert cell(table, "baseline", "salicon", "CC")["published"] == 0.637
     assert cell(table, "baseline", "koniq10k", "SROCC")["published"] == 0.913
     assert math.isnan(cell(table, "baseline_resnet50", "koniq10k", "SROCC")["published"])
     assert math.isnan(cell(table, "baseline_gradcam_loss_resnet50", "salicon", "CC")["published"])
-    assert photo.RESNET_NOTE in table.notes and "Baseline-ResNet50-GradCAM-Loss" in tables.to_text(table)
-    assert photo.RESNET_NOTE not in photo.table(rows, replace(profiles.load("paper"), dual_task=SETTINGS)).notes
+    assert told.RESNET_NOTE in table.notes and "Baseline-ResNet50-GradCAM-Loss" in tables.to_text(table)
+    assert told.RESNET_NOTE not in told.table(rows, replace(profiles.load("paper"), dual_task=SETTINGS)).notes
 
 
 # -------------------------------------------------------------------------------------------------------------- export
@@ -306,21 +275,15 @@ def test_rows_of_resnet50_are_the_papers_where_it_has_them():
 def test_an_exported_baseline_gives_the_scores_of_the_trained_one(results, data, tmp_path):
     """Read as Table I and Figure 2 read it."""
     profile = profile_of(data)
-    (file,) = exporting.export_baselines(profile, tmp_path)
+    (file,) = export.export_baselines(profile, tmp_path)
     assert file.name == baseline_file(BACKBONE)
     assert [path.name for path in tmp_path.iterdir()] == [file.name], "nothing half written is left"
-    params = {
-        "kind": "baseline",
-        "model": BACKBONE,
-        "layer": "",
-        "weights": "",
-        "weights_root": str(tmp_path),
-        "optimise": False,
-    }
-    network, _ = load_network(params)
+    source = Source("baseline", BACKBONE)
+    params = {"kind": source.kind, "model": BACKBONE, "layer": "", "weights": str(file), "optimise": False}
+    network, _ = function(source.opener)(params, {})
     test = open_opinions("koniq10k", data / "koniq10k", partial=True).part("test")
     with torch.no_grad():
-        found = [network(to_unit_range(photo.picture(record, (48, 64))[None].copy())).item() for record in test.records]
+        found = [network(to_unit_range(picture(record, (48, 64))[None].copy())).item() for record in test.records]
     expected = results[f"quality/{BACKBONE}/baseline/none/koniq10k/seed0"].arrays["scores"]
     np.testing.assert_allclose(found, expected, atol=1e-6)
     assert np.ptp(expected) > 1e-5
@@ -328,13 +291,13 @@ def test_an_exported_baseline_gives_the_scores_of_the_trained_one(results, data,
 
 def test_an_export_says_where_it_comes_from_and_can_be_repeated(results, data, tmp_path):
     profile = profile_of(data)
-    (file,) = exporting.export_baselines(profile, tmp_path)
-    origin, content = exporting.origin_of(file), file.read_bytes()
-    (unit,) = (one.unit for one in photo.trainings(profile) if one.name == f"{BACKBONE}/baseline/none/seed0")
+    (file,) = export.export_baselines(profile, tmp_path)
+    origin, content = export.origin_of(file), file.read_bytes()
+    (unit,) = (one.unit for one in plan.trainings(profile) if one.name == f"{BACKBONE}/baseline/none/seed0")
     assert (origin["key"], origin["profile"], origin["evidence"]) == (unit.key, "rehearsal", "stand-ins")
     known = {name: origin["params"][name] for name in ("dataset", "steps", "seed", "backbone", "variant")}
     assert known == {"dataset": "koniq10k", "steps": 2, "seed": 0, "backbone": BACKBONE, "variant": "baseline"}
-    exporting.export_baselines(profile, tmp_path)
+    export.export_baselines(profile, tmp_path)
     assert file.read_bytes() == content
 
 
@@ -343,13 +306,13 @@ def test_weights_of_another_origin_are_never_replaced(results, data, tmp_path):
         file = tmp_path / baseline_file(BACKBONE)
         file.write_bytes(content)
         with pytest.raises(PaperlibError, match="no export wrote.*--out"):
-            exporting.export_baselines(profile_of(data), tmp_path)
+            export.export_baselines(profile_of(data), tmp_path)
         assert file.read_bytes() == content
 
 
 def test_without_a_training_the_export_is_one_sentence(results, data, tmp_path, capsys, monkeypatch):
     with pytest.raises(PaperlibError, match="no trained Baseline of profile 'rehearsal' yet"):
-        exporting.export_baselines(profile_of(data, batch_size=5), tmp_path)
+        export.export_baselines(profile_of(data, batch_size=5), tmp_path)
     assert not list(tmp_path.iterdir())
     assert cli.main(["export"]) == 2
     assert "'demo' trains no network on photographs" in capsys.readouterr().err
@@ -360,12 +323,105 @@ def test_without_a_training_the_export_is_one_sentence(results, data, tmp_path, 
 
 
 def test_the_common_door_leads_here_and_claim_3_is_judged(rows, data):
-    table = experiments.table(2, profile_of(data))
-    assert table.cells["value"].equals(photo.table(rows, profile_of(data)).cells["value"])
-    parts = judging.dual_task_parts(rows)
+    table = regenerate.table(2, profile_of(data))
+    assert table.cells["value"].equals(told.table(rows, profile_of(data)).cells["value"])
+    parts = told.claim_parts(rows)
     expected = [
         rows.query("method == @method and dataset == 'koniq10k' and metric == 'SROCC' and seed == 1")["value"].item()
         for method in ("baseline_sal_loss", "baseline")
     ]
     assert parts["SROCC: Sal-Loss − Baseline"].loc[1] == pytest.approx(expected[0] - expected[1])
     assert all(len(series) == 2 for series in parts.values())
+
+
+def test_the_decoder_adds_a_weight_per_channel_and_a_bias_and_the_gradcam_loss_nothing(data):
+    counts = explore.parameters(profile_of(data))["parameters"]
+    assert counts["baseline_gradcam_loss"] == counts["baseline"]
+    assert counts["baseline_sal_loss"] == counts["baseline"] + 96 + 1
+    assert len(counts) == 3
+
+
+def test_pictures_get_the_one_pass_maps_of_both_networks_at_the_size_that_networks_see(results, data):
+    shown = explore.learnt_maps(profile_of(data))
+    assert [image.shape for image in shown.images] == [(48, 64, 3)] * 3 and len(shown.captions) == 3
+    assert list(shown.rows) == ["Gaze density", "Baseline", "Baseline-GradCAM-Loss"]
+    for maps in shown.rows.values():
+        assert [one.shape for one in maps] == [(48, 64)] * 3 and all(one.max() <= 1 for one in maps)
+
+
+def test_home_is_the_first_set_of_each_block(data):
+    rows = pd.DataFrame(
+        [
+            (method, dataset, variant)
+            for method in ("baseline", "center_prior")
+            for dataset in ("world", "world_shifted", "koniq10k", "clive", "salicon", "cat2000")
+            for variant in ("quality", "fitted", "raw")
+        ],
+        columns=["method", "dataset", "variant"],
+    )
+    for profile, sets in ((profiles.load("demo"), {"world"}), (profile_of(data), {"koniq10k", "salicon"})):
+        home = told.at_home(rows, profile)
+        assert set(home["dataset"]) == sets and set(home["method"]) == {"baseline"}
+        assert set(home["variant"]) == {"quality", "fitted"} and len(home) == 2 * len(sets)
+
+
+# ------------------------------------------------------------------------------------------------------ quality drops
+
+REFERENCES = {"baseline_sal_loss": "baseline", "baseline_gradcam_loss": "baseline"}
+
+
+def scored(seeds: int) -> pd.DataFrame:
+    rng = np.random.default_rng(0)
+    base = 0.9 + rng.normal(0, 0.01, seeds)
+    shifts = {"baseline": 0.0, "baseline_sal_loss": 0.0005, "baseline_gradcam_loss": -0.03}
+    return pd.DataFrame(
+        [
+            {
+                "method": method,
+                "dataset": dataset,
+                "metric": metric,
+                "variant": "quality",
+                "seed": seed,
+                "value": base[seed] + shift + rng.normal(0, 0.001),
+            }
+            for method, shift in shifts.items()
+            for seed in range(seeds)
+            for dataset in ("koniq10k", "clive")
+            for metric in ("SROCC", "PLCC")
+        ]
+    )
+
+
+def test_the_margin_decides():
+    found = told.drops(scored(10), REFERENCES)
+    assert len(found) == 8 and set(found["n"]) == {10}
+    assert found.groupby("method")["verdict"].unique().map(list).to_dict() == {
+        "baseline_sal_loss": ["equivalent"],
+        "baseline_gradcam_loss": ["lower"],
+    }
+
+
+def test_repeats_are_paired_by_seed():
+    rows = scored(6).sample(frac=1, random_state=0)
+    rows = rows[~((rows["method"] == "baseline") & (rows["seed"] == 4))]
+    pairs = rows[(rows["dataset"] == "clive") & (rows["metric"] == "SROCC")].pivot(
+        index="seed", columns="method", values="value"
+    )
+    pairs = pairs.dropna()
+    expected = tost(pairs["baseline_sal_loss"], pairs["baseline"])
+    found = (
+        told.drops(rows, REFERENCES).set_index(["method", "dataset", "metric"]).loc["baseline_sal_loss", "clive", "SROCC"]
+    )
+    assert found["n"] == 5 and found["difference"] == expected["difference"] and found["p"] == expected["p"]
+
+
+def test_one_repeat_or_no_baseline_says_nothing():
+    assert told.drops(scored(1), REFERENCES).empty and told.verdicts(scored(1), REFERENCES) == ()
+    assert told.drops(scored(5), {"baseline_sal_loss": "another"}).empty
+
+
+def test_verdicts_name_data_networks_and_margin():
+    sentences = told.verdicts(scored(10), REFERENCES)
+    assert len(sentences) == 4
+    assert "KonIQ-10k, SROCC, Baseline-Sal-Loss against" in sentences[0] and "equivalent within 0.01" in sentences[0]
+    assert "TOST over 10 repeats" in sentences[0] and "lower within" not in sentences[0]

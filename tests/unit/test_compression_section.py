@@ -1,26 +1,22 @@
 """Table III on SACID: the whole way on small stand-ins, with methods that need no weights and methods made up here."""
 
 import math
-import shutil
 from dataclasses import replace
 from itertools import combinations
-from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
 import pytest
 import torch
-from PIL import Image
 from scipy import stats
 
-from paperlib import experiments, paper, profiles
+from paperlib import paper, profiles, regenerate
 from paperlib.datasets.sacid import open_sacid, read_scores
-from paperlib.rehearsal.sacid import write_sacid
 from paperlib.engine.units import Inputs, Result, Unit
 from paperlib.errors import ComputationError, PaperlibError
-from paperlib.experiments import photo_compression as photo
-from paperlib.experiments import picture_scores
-from paperlib.experiments.photo_training import Network, Training
+from paperlib.experiments.compression import plan, results, scoring
+from paperlib.experiments.compression.compute import METRICS, agree
+from paperlib.experiments.training.plan import Network, Training
 from paperlib.metrics import weighted
 from paperlib.models.backbones import create_backbone
 from paperlib.models.baseline import Baseline, to_unit_range
@@ -28,6 +24,7 @@ from paperlib.models.official import OfficialFile
 from paperlib.models.quality import methods as iqa_methods
 from paperlib.models.quality import sizes
 from paperlib.models.quality.methods import Method, Traits
+from paperlib.rehearsal.sacid import write_sacid
 from paperlib.show import tables
 
 SEQUENCES = 5
@@ -74,10 +71,10 @@ def open_method(name, root=None, device="cpu", crops=None):
 
 @pytest.fixture(autouse=True)
 def methods(monkeypatch):
-    monkeypatch.setattr(picture_scores, "describe", describe)
-    monkeypatch.setattr(picture_scores, "open_method", open_method)
-    monkeypatch.setattr(photo, "describe", describe)
-    monkeypatch.setattr(photo, "write_sacid_standins", lambda *_: None)
+    monkeypatch.setattr(scoring, "describe", describe)
+    monkeypatch.setattr(scoring, "open_method", open_method)
+    monkeypatch.setattr(plan, "describe", describe)
+    monkeypatch.setattr(regenerate, "make_ready", lambda profile: None)
     monkeypatch.setenv("PAPERLIB_WORKERS", "1")
     SCORED.clear()
     BROKEN.clear()
@@ -103,8 +100,8 @@ def profile_of(root, methods=PLAIN, **values):
 
 
 def rows_of(profile):
-    found = experiments.compute(photo.units(profile), profile, "table 3")
-    return pd.concat([result.rows for result in found.values()], ignore_index=True)
+    regenerate.forget()
+    return regenerate.rows("compression", profile)
 
 
 @pytest.fixture(scope="module")
@@ -112,10 +109,10 @@ def rows(data, tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PAPERLIB_RESULTS", str(tmp_path_factory.mktemp("results")))
         patch.setenv("PAPERLIB_WORKERS", "1")
-        patch.setattr(photo, "write_sacid_standins", lambda *_: None)
-        patch.setattr(photo, "describe", describe)
-        patch.setattr(picture_scores, "describe", describe)
-        patch.setattr(picture_scores, "open_method", open_method)
+        patch.setattr(regenerate, "make_ready", lambda profile: None)
+        patch.setattr(plan, "describe", describe)
+        patch.setattr(scoring, "describe", describe)
+        patch.setattr(scoring, "open_method", open_method)
         return rows_of(profile_of(data, (*PLAIN, "sharpness", "damage"), weighting_model="edge_energy"))
 
 
@@ -130,7 +127,7 @@ def pair_order(scores, truth, bpps):
 
 
 def test_agreement_is_that_of_the_pictures_as_scipy_measures_it(rows, data):
-    expected = {metric: {} for metric in photo.METRICS}
+    expected = {metric: {} for metric in METRICS}
     for records in sequences(data):
         if records[0].reference is None:
             continue
@@ -140,22 +137,22 @@ def test_agreement_is_that_of_the_pictures_as_scipy_measures_it(rows, data):
         expected["PLCC"][records[0].sequence] = abs(stats.pearsonr(scores, truth).statistic)
         expected["FracCP"][records[0].sequence] = pair_order(scores, truth, bpps)
     for metric, values in expected.items():
-        found = photo.per_photograph(rows, metric).loc["ew_psnr"].dropna()
+        found = results.per_photograph(rows, metric).loc["ew_psnr"].dropna()
         assert len(found) == SEQUENCES - 1
         pd.testing.assert_series_equal(found, pd.Series(values), check_names=False, check_index_type=False)
 
 
 def test_lower_is_better_is_turned_before_pairs_are_counted(rows, data):
-    found = photo.per_photograph(rows, "FracCP").loc["damage"].dropna()
+    found = results.per_photograph(rows, "FracCP").loc["damage"].dropna()
     for records in sequences(data)[1:]:
         scores = [-np.abs(one.load_image().astype(float) - one.load_reference()).mean() for one in records]
         expected = pair_order(scores, [one.mos for one in records], [one.bpp for one in records])
         assert found[records[0].sequence] == pytest.approx(expected)
 
 
-@pytest.mark.parametrize("metric", photo.METRICS)
+@pytest.mark.parametrize("metric", METRICS)
 def test_even_weights_are_the_plain_metric_and_others_are_not(rows, metric):
-    values = photo.per_photograph(rows, metric)
+    values = results.per_photograph(rows, metric)
     for name in ("PSNR", "SSIM"):
         plain = values.loc[name.lower()].to_numpy()
         np.testing.assert_allclose(values.loc[f"EW-{name}, uniform"], plain, rtol=1e-6)
@@ -165,7 +162,7 @@ def test_even_weights_are_the_plain_metric_and_others_are_not(rows, metric):
 
 def test_a_shuffled_map_is_that_of_the_next_picture_of_the_same_format(data):
     sacid = open_sacid(data / "sacid", partial=True)
-    found = picture_scores.lenders(sacid)
+    found = scoring.lenders([list(records) for _, records in sacid.by_sequence()])
     formats = {records[0].sequence: records[0].size for records in sequences(data)}
     upright = [name for name, size in formats.items() if size[0] > size[1]]
     assert len(upright) == 1 and found.keys() == formats.keys()
@@ -175,26 +172,29 @@ def test_a_shuffled_map_is_that_of_the_next_picture_of_the_same_format(data):
     assert len({lender.sequence for name, lender in found.items() if name not in upright}) == SEQUENCES - 1
 
 
-def test_real_scores_give_the_known_controls(shared, monkeypatch):
+def test_real_scores_give_the_known_controls(shared):
     scores = read_scores(shared("sacid", "moses.csv"))
-    monkeypatch.setattr(photo, "opened", lambda params: SimpleNamespace(scores=scores))
-    rows = photo.agree({"dataset": "sacid", "shards": (), "absent": (("musiq", "no file"),)}, {}, None).rows
-    means = {metric: photo.per_photograph(rows, metric).mean(axis=1) for metric in photo.METRICS}
+    params = {
+        "told_as": "sacid", "poll": "poll", "poll_seed": 0, "shards": (), "absent": (("musiq", "no file"),),
+        "bpps": scores.bpps.tolist(), "presets": scores.presets.tolist(), "sequences": scores.sequences,
+    }  # fmt: skip
+    rows = agree(params, {"poll": Result(arrays={"scores": scores.subjective})}, None).rows
+    means = {metric: results.per_photograph(rows, metric).mean(axis=1) for metric in METRICS}
     assert means["SROCC"]["bitrate_only"] == pytest.approx(0.9003, abs=5e-5)
     assert means["PLCC"]["bitrate_only"] == pytest.approx(0.8996, abs=5e-5)
     assert means["FracCP"]["preset_order"] == pytest.approx(0.7167, abs=5e-5) and "bitrate_only" not in means["FracCP"]
-    assert photo.per_photograph(rows, "SROCC").shape == (2, 60)
+    assert results.per_photograph(rows, "SROCC").shape == (2, 60)
 
 
 def test_the_table_holds_the_papers_rows_in_order_then_controls(rows, data):
     profile = profile_of(data, (*PLAIN, "sharpness", "damage"), weighting_model="edge_energy")
-    table = photo.table(rows, profile)
+    table = results.table(rows, profile)
     order = list(dict.fromkeys(table.cells["method"]))
     assert order[:25] == [row.method for row in paper.TABLE3] and order[25:27] == ["sharpness", "damage"]
     assert order[27:29] == ["bitrate_only", "preset_order"] and len(order) == 29 + 8
     cells = table.cells.set_index(["method", "metric"])
     for row in paper.TABLE3:
-        for metric in photo.METRICS:
+        for metric in METRICS:
             assert cells.loc[(row.method, metric), "published"] == row.values["sacid", metric]
     for method in (*PLAIN, "sharpness", "ew_ssim_shuffled", "EW-PSNR, Edge energy"):
         one = cells.loc[method, "SROCC"]
@@ -205,7 +205,7 @@ def test_the_table_holds_the_papers_rows_in_order_then_controls(rows, data):
     assert "mean nothing" in table.caption and "5 photographs, 60 coded pictures, 4 references" in table.caption
     (fewer,) = [note for note in table.notes if "speak of 4 of the 5 photographs" in note]
     assert "EW-PSNR, shuffled map" in fewer and "sharpness" not in fewer
-    against = photo.comparisons(rows, "SROCC").set_index("method")["p_holm"]
+    against = results.comparisons(rows, "SROCC").set_index("method")["p_holm"]
     assert cells.loc[("psnr", "SROCC"), "p_holm"] == against["psnr"]
     assert cells.loc[("psnr", "SROCC"), "alike"] and against["psnr"] > 0.05
     assert not cells.loc[("bitrate_only", "SROCC"), "alike"] and not cells.loc[("musiq", "SROCC"), "alike"]
@@ -213,8 +213,8 @@ def test_the_table_holds_the_papers_rows_in_order_then_controls(rows, data):
 
 
 def test_comparisons_ranks_and_the_claim_speak_of_common_photographs(rows):
-    values = photo.per_photograph(rows, "FracCP")
-    against = photo.comparisons(rows, "FracCP").set_index("method")
+    values = results.per_photograph(rows, "FracCP")
+    against = results.comparisons(rows, "FracCP").set_index("method")
     assert set(against["reference"]) == {"preset_order"} and len(against) == len(values) - 1
     difference = values.loc["psnr"] - values.loc["preset_order"]
     assert against.loc["psnr", "difference"] == pytest.approx(difference.mean()) and against.loc["psnr", "images"] == 4
@@ -222,9 +222,9 @@ def test_comparisons_ranks_and_the_claim_speak_of_common_photographs(rows):
     flipped = np.abs(difference.dropna().to_numpy() @ signs)
     assert against.loc["psnr", "p"] == pytest.approx((flipped >= abs(difference.sum()) - 1e-12).mean())
     assert (against["p_holm"] >= against["p"]).all()
-    best = photo.comparisons(rows, "FracCP", "best")
-    assert best["reference"].nunique() == 1 and best["reference"][0] in photo.subjects(values.index)
-    pairs = photo.weightings(rows)
+    best = results.comparisons(rows, "FracCP", "best")
+    assert best["reference"].nunique() == 1 and best["reference"][0] in results.subjects(values.index)
+    pairs = results.weightings(rows)
     assert list(pairs[pairs["method"] == "ew_psnr"]["reference"]) == [
         "psnr",
         "ew_psnr_center",
@@ -232,71 +232,53 @@ def test_comparisons_ranks_and_the_claim_speak_of_common_photographs(rows):
         "EW-PSNR, uniform",
         "EW-PSNR, Edge energy",
     ]
-    ranked = photo.ranks(rows)
+    ranked = results.ranks(rows)
     assert set(ranked["method"]) == {*PLAIN, "sharpness", "damage"} and set(ranked["images"]) == {4}
-    parts = photo.claim_parts(rows)
+    parts = results.claim_parts(rows)
     assert parts["FracCP: EW-PSNR − PSNR"].mean() == pytest.approx((values.loc["ew_psnr"] - values.loc["psnr"]).mean())
     assert len(parts["control, shuffled map, FracCP: EW-SSIM − SSIM"]) == 4 and len(parts) == 6
 
 
 def test_rows_without_any_method_give_empty_tests(data):
     empty = pd.DataFrame(columns=["method", "metric", "variant", "seed", "value"])
-    assert photo.comparisons(empty, "FracCP", "best").empty
-    assert photo.weightings(empty).empty and photo.ranks(empty).empty
+    assert results.comparisons(empty, "FracCP", "best").empty
+    assert results.weightings(empty).empty and results.ranks(empty).empty
 
 
 # ---- what is computed again, and what is not ------------------------------------------------------------------------
-def test_a_kill_costs_the_picture_at_hand(data, place):
+def test_a_kill_costs_the_shard_at_hand(data, place, monkeypatch):
     profile = profile_of(data, ("broken",))
-    BROKEN.append(KeyboardInterrupt())
-    original = compute("broken", "cpu")
-    seen = []
+    original, seen = compute("broken", "cpu"), []
 
     def interrupted(*pictures):
         seen.append(len(seen))
-        if len(seen) != 30:
-            BROKEN.clear()
-        elif not BROKEN:
-            BROKEN.append(KeyboardInterrupt())
+        if len(seen) == 30:
+            raise KeyboardInterrupt
         return original(*pictures)
 
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(picture_scores, "open_method", lambda *_: Method(**vars(TRAITS["broken"]), compute=interrupted))
-        with pytest.raises(KeyboardInterrupt):
-            rows_of(profile)
-        assert len(seen) == 30
-        BROKEN.clear()
-        found = rows_of(profile)
-    assert len(seen) == 12 * SEQUENCES + 1
-    assert photo.per_photograph(found, "SROCC").loc["broken"].notna().all()
+    monkeypatch.setattr(scoring, "open_method", lambda *_: Method(**vars(TRAITS["broken"]), compute=interrupted))
+    with pytest.raises(KeyboardInterrupt):
+        rows_of(profile)
+    assert len(seen) == 30
+    found = rows_of(profile)
+    assert 30 + 12 * SEQUENCES - 24 <= len(seen) <= 30 + 12 * SEQUENCES - 12, "the shard before is kept"
+    assert results.per_photograph(found, "SROCC").loc["broken"].notna().all()
 
 
-def test_another_size_mode_or_method_costs_itself_alone(data, place):
+def test_another_method_costs_itself_alone(data, place):
     rows_of(profile_of(data, ("sharpness",)))
     assert SCORED == [("sharpness", "cpu")] * 60
     SCORED.clear()
-    rows_of(profile_of(data, ("sharpness", "damage"), sequence_shard=5))
+    rows_of(profile_of(data, ("sharpness", "damage")))
     assert SCORED == [("damage", "cpu")] * 48
     SCORED.clear()
     rows_of(profile_of(data, ("sharpness",), size_mode="resize_384"))
     assert SCORED == [("sharpness", "cpu")] * 60
 
 
-def test_another_reference_costs_its_own_versions(data, place, tmp_path):
-    shutil.copytree(data, tmp_path / "copy")
-    rows_of(profile_of(tmp_path / "copy", ("sharpness", "damage")))
-    SCORED.clear()
-    path = min((tmp_path / "copy" / "sacid" / "reference").glob("*.png"))
-    with Image.open(path) as image:
-        darker = image.point(lambda level: level // 2)
-    darker.save(path)
-    rows_of(profile_of(tmp_path / "copy", ("sharpness", "damage")))
-    assert SCORED == [("damage", "cpu")] * 12
-
-
 def test_size_modes_reach_picture_reference_and_weights(data, place):
     profile = profile_of(data, ("ew_psnr",), size_mode="resize_384_512_or_512_384_horizontal", n_sequences=2)
-    found = photo.per_photograph(rows_of(profile), "PLCC").loc["ew_psnr"].dropna()
+    found = results.per_photograph(rows_of(profile), "PLCC").loc["ew_psnr"].dropna()
     for records in [records for records in sequences(data) if records[0].sequence in found.index]:
         made = [
             [
@@ -319,18 +301,18 @@ def test_a_failing_method_leaves_its_row_and_is_tried_again(data, place):
     profile = profile_of(data, ("sharpness", "broken"))
     BROKEN.append(RuntimeError("no kernel image\nmore"))
     first = rows_of(profile)
-    shown = photo.table(first, profile)
+    shown = results.table(first, profile)
     assert any(note.startswith("broken: not available: ") and note.endswith("no kernel image") for note in shown.notes)
-    values = photo.per_photograph(first, "SROCC")
+    values = results.per_photograph(first, "SROCC")
     assert "broken" not in values.index and values.loc["sharpness"].notna().all()
     cells = shown.cells.set_index(["method", "metric"])
     assert math.isnan(cells.loc[("broken", "SROCC"), "value"]) and cells.loc[("broken", "SROCC"), "n"] == 0
     BROKEN.clear()
     SCORED.clear()
-    assert photo.per_photograph(rows_of(profile), "SROCC").loc["broken"].notna().all()
+    assert results.per_photograph(rows_of(profile), "SROCC").loc["broken"].notna().all()
     assert set(SCORED) == {("broken", "cpu")}
     SCORED.clear()
-    assert photo.per_photograph(rows_of(profile), "SROCC").loc["broken"].notna().all() and not SCORED
+    assert results.per_photograph(rows_of(profile), "SROCC").loc["broken"].notna().all() and not SCORED
 
 
 def test_a_method_that_cannot_be_loaded_leaves_its_row(data, place, monkeypatch):
@@ -339,21 +321,21 @@ def test_a_method_that_cannot_be_loaded_leaves_its_row(data, place, monkeypatch)
             raise PaperlibError("the checkpoint is damaged")
         return open_method(name, *options)
 
-    monkeypatch.setattr(picture_scores, "open_method", damaged)
+    monkeypatch.setattr(scoring, "open_method", damaged)
     profile = profile_of(data, ("broken", "sharpness"), sequence_shard=5)
     found = rows_of(profile)
-    assert "broken: not available: the checkpoint is damaged" in photo.table(found, profile).notes
-    assert photo.per_photograph(found, "SROCC").loc["sharpness"].notna().all()
+    assert "broken: not available: the checkpoint is damaged" in results.table(found, profile).notes
+    assert results.per_photograph(found, "SROCC").loc["sharpness"].notna().all()
 
 
 def test_a_method_is_computed_once_its_weights_are_there(data, place, tmp_path):
     profile = replace(profile_of(data, ("sharpness", "musiq")), weights_root=str(tmp_path))
-    notes = photo.table(rows_of(profile), profile).notes
+    notes = results.table(rows_of(profile), profile).notes
     hint = "`python -m paperlib data fetch sharpness` gets them or says how"
     assert f"MUSIQ: not available: weights are missing: sharpness.pth (nowhere); {hint}" in notes
     (tmp_path / FILE.name).write_bytes(b"some weights")
     found = rows_of(profile)
-    assert photo.per_photograph(found, "SROCC").loc["musiq"].notna().all() and "failure" not in set(found["metric"])
+    assert results.per_photograph(found, "SROCC").loc["musiq"].notna().all() and "failure" not in set(found["metric"])
     SCORED.clear()
     (tmp_path / FILE.name).write_bytes(b"other weights")
     rows_of(profile)
@@ -366,7 +348,7 @@ def test_pictures_that_the_gpu_does_not_hold_are_scored_on_the_cpu(data, place, 
     found = rows_of(profile_of(data, ("hungry", "sharpness"), n_sequences=2))
     assert SCORED.count(("hungry", "cuda")) == SCORED.count(("hungry", "cpu")) == 24
     assert ("sharpness", "cpu") not in SCORED
-    values = photo.per_photograph(found, "SROCC")
+    values = results.per_photograph(found, "SROCC")
     np.testing.assert_array_equal(values.loc["hungry"], values.loc["sharpness"])
 
 
@@ -392,12 +374,12 @@ def test_bad_pictures_are_all_named_before_a_method_is_loaded(tmp_path, place):
 )
 def test_unfit_profiles_are_refused_at_once(data, place, values, complaint):
     with pytest.raises(PaperlibError, match=complaint):
-        photo.units(profile_of(data, **values))
+        plan.units(profile_of(data, **values))
 
 
 def test_a_profile_without_data_says_what_to_give(data):
     with pytest.raises(PaperlibError, match="give --data-root DIR, with SACID in it"):
-        photo.open_source(replace(profile_of(data), data_root=""))
+        plan.coded_set(replace(profile_of(data), data_root=""))
 
 
 # ---- the Baselines --------------------------------------------------------------------------------------------------
@@ -413,13 +395,13 @@ def trainings_of(profile):
         for method, variant in (("baseline", "baseline"), ("baseline_sal_loss", "sal_loss")):
             name, compute = f"train/{method}/seed{seed}", f"{__name__}:stored_training"
             unit = Unit.of("dual_task", name, compute, seed=seed, variant=variant)
-            found.append(Training(Network(BACKBONE, variant, "", method, BACKBONE), seed, unit))
+            recipe = (("backbone", BACKBONE), ("variant", variant))
+            found.append(Training(Network(BACKBONE, variant, "", method, BACKBONE), seed, unit, recipe))
     return found
 
 
 def test_baselines_are_table_twos_networks_and_means_over_their_seeds(data, place, monkeypatch):
-    monkeypatch.setattr(photo, "trainings", trainings_of)
-    photo._all_trainings.cache_clear()
+    monkeypatch.setattr(plan, "trainings", trainings_of)
     profile = profile_of(data, ("baseline", "baseline_sal_loss", "baseline_gradcam_loss"))
     rows = rows_of(profile)
     chosen = rows[(rows["method"] == "baseline_sal_loss") & (rows["metric"] == "PLCC")]
@@ -432,11 +414,11 @@ def test_baselines_are_table_twos_networks_and_means_over_their_seeds(data, plac
             expected = abs(stats.pearsonr(scores, [one.mos for one in records]).statistic)
             own = chosen[(chosen["seed"] == seed) & (chosen["variant"] == records[0].sequence)]["value"].item()
             assert own == pytest.approx(expected, abs=1e-4)
-    cell = photo.table(rows, profile).cells.set_index(["method", "metric"]).loc["baseline_sal_loss", "PLCC"]
+    cell = results.table(rows, profile).cells.set_index(["method", "metric"]).loc["baseline_sal_loss", "PLCC"]
     by_seed = [group["value"].mean() for _, group in chosen.groupby("seed")]
     assert cell["value"] == pytest.approx(np.mean(by_seed)) and cell["sd"] == pytest.approx(np.std(by_seed, ddof=1))
     assert cell["n"] == SEQUENCES
-    notes = photo.table(rows, profile).notes
+    notes = results.table(rows, profile).notes
     assert "Baseline-GradCAM-Loss: not available: Table II of this profile does not train it" in notes
 
 
@@ -444,19 +426,16 @@ def test_baselines_that_cannot_be_trained_leave_their_rows(data, place, monkeypa
     def refuse(profile):
         raise PaperlibError("KonIQ-10k is missing")
 
-    monkeypatch.setattr(photo, "trainings", refuse)
-    photo._all_trainings.cache_clear()
+    monkeypatch.setattr(plan, "trainings", refuse)
     profile = profile_of(data, ("baseline", "sharpness"))
     found = rows_of(profile)
-    assert "Baseline: not available: it cannot be trained: KonIQ-10k is missing" in photo.table(found, profile).notes
-    assert photo.per_photograph(found, "SROCC").loc["sharpness"].notna().all()
+    assert "Baseline: not available: it cannot be trained: KonIQ-10k is missing" in results.table(found, profile).notes
+    assert results.per_photograph(found, "SROCC").loc["sharpness"].notna().all()
 
 
 def test_the_sections_door_leads_here_and_the_claim_speaks_of_photographs(data, place):
     profile = profile_of(data)
-    experiments.rows.cache_clear()
-    cells = experiments.table(3, profile).cells.set_index(["method", "metric"])
+    cells = regenerate.table(3, profile).cells.set_index(["method", "metric"])
     assert cells.loc[("ew_psnr", "FracCP"), "n"] == SEQUENCES - 1
-    (claim,) = experiments.claims(profile, ["C4"])
+    (claim,) = regenerate.claims(profile, ["C4"])
     assert claim.n == SEQUENCES - 1 and claim.verdict == "not testable"
-    experiments.rows.cache_clear()
