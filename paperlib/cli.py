@@ -46,7 +46,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         arguments: the words after `python -m paperlib`; those of this process when None.
     """
     try:
-        options = _parsed(arguments)
+        options = parsed(arguments)
     except SystemExit as stop:
         return int(stop.code or 0)
     try:
@@ -65,8 +65,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return error.exit_code if isinstance(error, PaperlibError) else 1
 
 
-def _parsed(arguments: Sequence[str] | None) -> argparse.Namespace:
-    """What the words mean; names of data may also stand behind options, where argparse does not look for them."""
+def parsed(arguments: Sequence[str] | None) -> argparse.Namespace:
+    """What the words mean; names of data may also stand behind options, where argparse does not look for them.
+
+    Raises:
+        SystemExit: words that mean nothing, after a sentence on stderr; or `--help`.
+    """
     parser = _parser()
     options, rest = parser.parse_known_args(arguments)
     if rest and hasattr(options, "names") and not any(word.startswith("-") for word in rest):

@@ -125,7 +125,7 @@ class _Findings:
         if self.one_too_far and self.lowest >= 1 and origin == 0:
             notes.append(
                 "x equals the width or y the height somewhere and nothing lies below 1: if the coordinates count from "
-                "1, open with origin=1"
+                f"1, subtract 1 from x and y in {TABLE}"
             )
         if self.rotated:
             notes.append(

@@ -85,7 +85,9 @@ def _range(mos: Sequence[float], given: tuple[float, float] | None) -> tuple[flo
         if scale[0] <= low and high <= scale[1]:
             return scale
     expected = f"{given[0]:g}..{given[1]:g}" if given else ", ".join(f"{one[0]:g}..{one[1]:g}" for one in SCALES)
-    raise PaperlibError(
-        f"the MOS in {TABLE} lie on {low:g}..{high:g}, expected {expected}; give the worst and the best possible score "
-        "as mos_range"
+    advice = (
+        "give the worst and the best possible score as mos_range"
+        if given
+        else "scale the column mos to 0..100, from the worst to the best possible score"
     )
+    raise PaperlibError(f"the MOS in {TABLE} lie on {low:g}..{high:g}, expected {expected}; {advice}")

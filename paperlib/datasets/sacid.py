@@ -70,7 +70,7 @@ _CASE = re.compile(r"h264v@targetbbp100=(\d+)_preset=([A-Za-z0-9]+)")
 _CODED = (".png", ".jpg", ".jpeg")
 _ADVICE = "restore them from github.com/Alexkkir/SACID"
 _OWN_ADVICE = "make them anew with `python -m paperlib code FOLDER`, or take their lines out of the table"
-_HOW_CODED = "`python -m paperlib code FOLDER --saliency FOLDER --bpp 0.12 0.16 --out DIR` makes it out of photographs"
+_HOW_CODED = "`python -m paperlib code FOLDER --saliency FOLDER --bpp 0.12,0.16 --out DIR` makes it out of photographs"
 _HOW_SCORED = f"`python -m paperlib votes pairs.csv --moses {TABLE}` makes it out of votes"
 
 

@@ -118,11 +118,11 @@ def test_fixations_without_a_picture(folder: Folder) -> None:
 
 def test_coordinates_from_one_are_suspected(folder: Folder) -> None:
     root = folder("a.png,s,1,1", "a.png,s,40,30", "b.jpg,s,64,1")
-    assert any("open with origin=1" in note for note in open_own(root).notes)
+    assert any("subtract 1 from x and y in fixations.csv" in note for note in open_own(root).notes)
     shifted = open_own(root, origin=1)
-    assert not any("origin=1" in note for note in shifted.notes)
+    assert not any("subtract 1" in note for note in shifted.notes)
     assert shifted.records[0].load_fixations().tolist() == [[0, 0], [29, 39]]
-    assert not any("origin=1" in note for note in open_own(folder("a.png,s,0,1", "a.png,s,40,3")).notes)
+    assert not any("subtract 1" in note for note in open_own(folder("a.png,s,0,1", "a.png,s,40,3")).notes)
 
 
 def test_rotation_tags_are_mentioned(folder: Folder) -> None:
