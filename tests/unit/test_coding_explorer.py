@@ -5,13 +5,14 @@ from io import BytesIO
 
 import numpy as np
 import pytest
-from paperlib.experiments.coding_explorer import CodingChoice, Material, explore
 from PIL import Image
 
 from paperlib import profiles
 from paperlib.coding.x264 import decode, macroblock_mean
 from paperlib.datasets.photographs import PHOTOGRAPHS, open_photographs
-from paperlib.experiments import world_compression
+from paperlib.experiments.compression.coding import code
+from paperlib.experiments.compression.explore import CodingChoice, Material, explore
+from paperlib.experiments.compression.plan import coding_unit
 from paperlib.metrics.weighted import psnr
 from paperlib.show import figures, playground, widgets
 
@@ -21,9 +22,7 @@ PROFILE = profiles.load("demo", n_photographs=2, bpps=[0.3, 0.4], presets=[("non
 @pytest.fixture(scope="module")
 def material():
     settings = PROFILE.compression
-    coded = [
-        world_compression.code(dict(world_compression.coding_unit(PROFILE, index).params), {}, None) for index in range(2)
-    ]
+    coded = [code(dict(coding_unit(PROFILE, name).params), {}, None) for name in PHOTOGRAPHS[:2]]
     return Material(
         open_photographs(PHOTOGRAPHS[:2]),
         coded,

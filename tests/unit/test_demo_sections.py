@@ -7,9 +7,13 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from paperlib import experiments, paper, profiles
+from paperlib import paper, profiles, regenerate
 from paperlib.errors import PaperlibError
-from paperlib.experiments import explorer, extraction, judging, masked_scores, masking, world_masking, world_training
+from paperlib.experiments import claims as judging
+from paperlib.experiments.extracting import explore
+from paperlib.experiments.extracting import results as extraction
+from paperlib.experiments.masking import results as masking
+from paperlib.experiments.masking import scores
 from paperlib.experiments.statistics import interval, summarise
 
 
@@ -25,15 +29,14 @@ def profile(tmp_path_factory):
             n_test=30,
             n_fit=30,
             n_masked=24,
-            epochs=1,
-            hidden=(16,),
+            steps=3,
+            warm_up=0,
             fractions=(0.3, 0.7),
             cell_counts=(4, 8),
             n_halves=2,
             n_passes=2,
         )
-        experiments.rows.cache_clear()
-        experiments.examples.cache_clear()
+        regenerate.forget()
 
 
 def value(table, method, metric, dataset="world"):
@@ -42,18 +45,18 @@ def value(table, method, metric, dataset="world"):
 
 
 def test_table1_has_every_row_of_the_paper_and_every_control(profile):
-    table = experiments.table(1, profile)
+    table = regenerate.table(1, profile)
     methods = list(dict.fromkeys(table.cells["method"]))
     assert {line.method for line in paper.TABLE1} <= set(methods)
     assert len(table.cells) == len(methods) * len(table.columns)
     ours = table.cells.dropna(subset="value")
-    assert set(ours["method"]) == set(extraction.WORLD_ROWS)
+    assert set(ours["method"]) == set(extraction.ORDER)
     assert (ours["low"] <= ours["value"] + 1e-9).all() and (ours["value"] <= ours["high"] + 1e-9).all()
     assert not table.cells[table.cells["section"] == "Control"]["ranked"].any()
 
 
 def test_published_numbers_stand_beside_ours_and_never_in_them(profile):
-    cells = experiments.table(1, profile).cells
+    cells = regenerate.table(1, profile).cells
     both = cells.dropna(subset=["value", "published"])
     assert set(both["method"]) == {"center_prior", "baseline"}
     assert (abs(both["value"] - both["published"]) > 1e-9).all()
@@ -62,14 +65,14 @@ def test_published_numbers_stand_beside_ours_and_never_in_them(profile):
 
 
 def test_maps_that_know_nothing_end_at_the_centre_prior(profile):
-    table = experiments.table(1, profile)
+    table = regenerate.table(1, profile)
     for method in ("noise_map", "shuffled_map"):
         assert value(table, method, "CC") == pytest.approx(value(table, "center_prior", "CC"), abs=0.03)
     assert abs(value(table, "noise_map", "CC_raw")) < 0.02
 
 
 def test_slow_controls_run_for_the_first_repeats_only(profile):
-    table = experiments.table(1, profile)
+    table = regenerate.table(1, profile)
     counts = table.cells.groupby("method")["n"].max()
     assert counts["baseline"] == counts["uniform_observers"] == 2
     assert counts["unpretrained"] == counts["frozen_backbone"] == 1
@@ -77,18 +80,18 @@ def test_slow_controls_run_for_the_first_repeats_only(profile):
 
 
 def test_figure1_holds_images_truth_and_two_kinds_of_maps(profile):
-    figure = experiments.figure(1, profile)
+    figure = regenerate.figure(1, profile)
     assert np.shape(figure.images) == (6, 64, 96, 3) and len(figure.captions) == 6
-    assert list(figure.rows) == ["Gaze density", *extraction.MAP_LABELS.values()]
+    assert list(figure.rows) == ["Gaze density", "Saliency net", "GradCAM (Baseline)"]
     for maps in figure.rows.values():
         assert np.shape(maps) == (6, 64, 96) and np.min(maps) >= 0 and np.max(maps) <= 1
-    steps = extraction.smoothing_steps(experiments.examples(profile), profile)
+    steps = explore.smoothing_steps(explore.examples(profile), profile)
     for step, stored in zip(steps.rows["rotations, first component"], figure.rows["GradCAM (Baseline)"], strict=True):
         np.testing.assert_allclose(step / step.max(), stored, atol=5e-3)
 
 
 def test_the_explorer_starts_at_the_map_of_figure1(profile):
-    material = explorer.material(profile)
+    material = explore.material(profile)
     assert list(material.networks) == [
         paper.look(method).label
         for method in (
@@ -100,19 +103,19 @@ def test_the_explorer_starts_at_the_map_of_figure1(profile):
             "uniform_observers",
         )
     ]
-    view = explorer.explore(material, material.standard)
+    view = explore.explore(material, material.standard)
     assert (view.choice.network, view.choice.n_passes, view.choice.sign) == ("Baseline", 2, "positive")
-    stored = experiments.figure(1, profile)
+    stored = regenerate.figure(1, profile)
     np.testing.assert_allclose(view.saliency / view.saliency.max(), stored.rows["GradCAM (Baseline)"][0], atol=5e-3)
     np.testing.assert_array_equal(view.density, stored.rows["Gaze density"][0])
 
 
 def test_table1_marks_the_cells_whose_difference_does_not_survive(profile):
-    table = experiments.table(1, profile)
+    table = regenerate.table(1, profile)
     cells = table.cells
     assert cells["alike"].tolist() == (cells["p_holm"] >= extraction.ALPHA).tolist()
     assert cells["alike"].any() and not cells["alike"].all() and extraction.ALIKE_NOTE in table.notes
-    survivors = extraction.differences(experiments.rows("extraction", profile))["survives"]
+    survivors = extraction.differences(regenerate.rows("extracting", profile))["survives"]
     here = cells[cells["metric"] == "CC"].set_index("method")["alike"]
     assert (here[survivors.index] == ~survivors).all()
 
@@ -146,16 +149,16 @@ def test_methods_that_a_profile_lacks_are_left_out():
 
 
 def test_figure2_has_all_curves_with_intervals_around_them(profile):
-    figure = experiments.figure(2, profile)
+    figure = regenerate.figure(2, profile)
     own = figure.curves[figure.curves["network"] == "baseline"]
-    assert len(own) == 3 * len(masked_scores.MAPS) * 2 * 2
+    assert len(own) == 3 * len(scores.MAPS) * 2 * 2
     assert set(own["fill"]) == {"black", "mean", "blur"}
     assert ((figure.curves["low"] <= figure.curves["srocc"]) & (figure.curves["srocc"] <= figure.curves["high"])).all()
-    assert set(figure.unmasked["network"]) == set(world_masking.NETWORKS)
+    assert set(figure.unmasked["network"]) == set(profile.masking.networks)
 
 
 def test_figure2_sets_maps_beside_half_image(profile):
-    rows = experiments.rows("masking", profile)
+    rows = regenerate.rows("masking", profile)
     summaries = masking.summaries(rows).set_index(["network", "fill", "map"]).sort_index()
     assert (summaries["low"] <= summaries["area"] + 1e-9).all() and (summaries["area"] <= summaries["high"] + 1e-9).all()
     own = summaries.loc["baseline", "mean"]
@@ -185,19 +188,19 @@ def test_gaps_are_lerf_minus_morf_by_hand():
 
 
 def test_table2_covers_both_worlds(profile):
-    table = experiments.table(2, profile)
+    table = regenerate.table(2, profile)
     assert [column.dataset for column in table.columns] == ["world"] * 2 + ["world_shifted"] * 2 + ["world"] * 4 + [
         "world_shifted"
     ] * 4
-    for method in world_training.DUAL:
+    for method in ("baseline", "baseline_sal_loss", "baseline_gradcam_loss"):
         for column in table.columns:
             assert math.isfinite(value(table, method, column.metric, column.dataset)), (method, column)
     assert math.isnan(value(table, "center_prior", "SROCC"))
-    assert value(table, "saliency_net", "CC") == value(experiments.table(1, profile), "saliency_net", "CC")
+    assert value(table, "saliency_net", "CC") == value(regenerate.table(1, profile), "saliency_net", "CC")
 
 
 def test_unknown_artefacts_are_refused(profile):
-    for call in (experiments.table, experiments.figure):
+    for call in (regenerate.table, regenerate.figure):
         with pytest.raises(PaperlibError, match="there is no"):
             call(7, profile)
 
@@ -246,7 +249,7 @@ def test_c1_parts_by_hand():
             row("noise_map", "CC", 0.5),
         ]
     )
-    got = [round(float(part.iloc[0]), 6) for part in judging.extraction_parts(rows).values()]
+    got = [round(float(part.iloc[0]), 6) for part in extraction.claim_parts(rows).values()]
     assert got == [0.2, 0.2, 0.2, 0.3, 0.05, -0.05, 0.0]
 
 

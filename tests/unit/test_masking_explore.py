@@ -180,7 +180,7 @@ def test_material_needs_a_network(tmp_path):
 
 
 def test_material_of_the_micro_world():
-    profile = profiles.load("demo", seeds=1, n_train=32, n_test=8, n_fit=8, epochs=1, hidden=(8,), n_passes=2)
+    profile = profiles.load("demo", seeds=1, n_train=32, n_test=8, n_fit=8, steps=1, warm_up=0, n_passes=2)
     material = explore.material(profile)
     assert material.map_names == ["saliency", "gradcam", "random", "center", "half_image"]
     assert set(material.map_names) <= set(scores.MAPS)

@@ -94,7 +94,9 @@ def test_scales_that_do_not_fit(folder: Folder, options: dict, message: str) -> 
 
 
 def test_scales_that_are_not_known(folder: Folder) -> None:
-    with pytest.raises(PaperlibError, match=r"lie on -1..90, expected 0..1, 1..5, 0..10, 0..100; scale the column mos to 0..100"):
+    with pytest.raises(
+        PaperlibError, match=r"lie on -1..90, expected 0..1, 1..5, 0..10, 0..100; scale the column mos to 0..100"
+    ):
         open_own_opinions(folder("a.png,-1", *ALL[1:]))
 
 
