@@ -34,13 +34,11 @@ class WorldSettings:
 class TrainingSettings:
     """Fine-tuning of the shipped backbone on mean opinion scores (the paper's Baseline and its dual-task variants)."""
 
-    epochs: int = 5
     batch_size: int = 32
     head_lr: float = 2e-3
     backbone_lr_factor: float = 0.3
     weight_decay: float = 1e-4
     center_mos: bool = False
-    hidden: tuple[int, ...] = (1024, 128)
     saliency_loss: str = "mse"
     saliency_weight: float = 0.3
 
@@ -63,7 +61,7 @@ class ExtractionSettings:
 
 @dataclass(frozen=True)
 class PhotographSettings:
-    """Section III-A on photographs with eye tracking (`paperlib.experiments.photo_maps`).
+    """Section III-A: whose maps are measured on which pictures with gaze (`paperlib.experiments.extracting`).
 
     Attributes:
         datasets: `"salicon"`, `"cat2000"`, `"own"`, or the micro-world `"world"`.
@@ -102,7 +100,7 @@ class MaskingSettings:
 
     Attributes:
         opinions: sets with opinion scores whose pictures are masked.
-        networks: those of the profile's IQA networks that score them; all where none are named.
+        masked_networks: those of the profile's IQA networks that score them; all where none are named.
         fractions: shares of the pixels that are masked.
         cell_counts: how many of the 12 cells of HalfImage are masked.
         fills: names of `paperlib.vocabulary.FILLS`.
@@ -113,7 +111,7 @@ class MaskingSettings:
     """
 
     opinions: tuple[str, ...] = ("koniq10k",)
-    networks: tuple[str, ...] = ()
+    masked_networks: tuple[str, ...] = ()
     fractions: tuple[float, ...] = (0.1, 0.3, 0.5, 0.7, 0.9)
     cell_counts: tuple[int, ...] = (2, 4, 6, 8, 10)
     fills: tuple[str, ...] = ("black", "mean", "blur")
@@ -143,7 +141,7 @@ class CompressionSettings:
         n_sequences: photographs, drawn at random; 0 for all.
         sequence_shard: photographs whose pictures are scored together.
         crops: of each picture, for methods that look at crops; 0 for their official numbers.
-        weighting_model: method of `paperlib.experiments.photo_sources.ORIGINS` whose maps of the references EW metrics
+        weighting_model: method of `paperlib.sources.source.KNOWN` whose maps of the references EW metrics
             weigh with, as a further control; empty for none.
     """
 
@@ -159,7 +157,6 @@ class CompressionSettings:
     tie_threshold: float = 0.1
     inattentive: float = 0.05
     network_scale: float = 1.0
-    n_bootstrap: int = 1000
     compression_set: str = "sacid"
     weightings: tuple[str, ...] = ("center", "shuffled", "uniform")
     scored_methods: tuple[str, ...] = tuple(row.method for row in TABLE3)
@@ -180,7 +177,7 @@ class DualTaskSettings:
         gaze_sets: eye-tracking sets that the maps are tested on.
         backbones: of timm; the first one's rows stand beside the paper's.
         variants: of `paperlib.models.dual_task.VARIANTS`.
-        targets: methods of `paperlib.experiments.photo_sources.ORIGINS` whose maps are the proxy saliency; the first is
+        targets: methods of `paperlib.sources.source.KNOWN` whose maps are the proxy saliency; the first is
             the paper's, the others are controls.
         departures: further networks, of `paperlib.experiments.training.plan.DEPARTURES`.
         steps, accumulate, warm_up, clip_norm, ema_decay, deterministic: as in `paperlib.engine.finetuning.FinetuneSettings`.
@@ -224,7 +221,7 @@ class Profile:
     mean opinion scores come from: `"saliency"` (people look at the subject) or `"uniform"` (the control).
 
     `data_root`, `weights_root` and `models` (the user's networks, see
-    `paperlib.experiments.photo_sources.own_origins`) are empty where the profile brings its own data.
+    `paperlib.sources.source.of_user`) are empty where the profile brings its own data.
     `assumed` holds numbers of pictures as (set, part, number) that plans take for granted instead of opening the sets.
     `sections` are the notebooks that it can fill so far. `evidence` is what the numbers rest on: a `"simulation"`,
     `"stand-ins"` for data and weights, or `"data"`.

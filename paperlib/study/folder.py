@@ -7,7 +7,7 @@
     coded.json                                                            options, photographs, and what was left out
 
 `votes pairs.csv --moses moses.csv` of the command line makes scores out of the answers, and Table III is made of all that
-(`paperlib.experiments.photo_compression`). A photograph that cannot be used, or that misses a bit-rate in one of the
+(`paperlib.experiments.compression`). A photograph that cannot be used, or that misses a bit-rate in one of the
 versions, is left out whole. What is there of the same inputs is not coded again.
 """
 

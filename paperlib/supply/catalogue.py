@@ -1,6 +1,6 @@
 """Every data set and every file of weights: what it is, who needs it, what it weighs, its terms, and how it comes.
 
-Which files of weights there are is told by the code that loads them (`paperlib.experiments.photo_sources`,
+Which files of weights there are is told by the code that loads them (`paperlib.sources.source`,
 `paperlib.models.quality.methods`); here stands what that code need not know: sources, hashes, terms and sizes. Addresses,
 commits, hashes and numbers were read at the sources; sizes that are estimates say so.
 """

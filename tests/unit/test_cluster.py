@@ -378,7 +378,7 @@ def test_a_python_in_a_path_with_a_space_is_refused_at_once(
     monkeypatch.setattr(sys, "executable", "/a folder/bin/python")
     with pytest.raises(PaperlibError, match="path holds a space: /a folder/bin/python; move this"):
         cluster.run(
-            [Unit.of("toys", "one", "paperlib.experiments.networks:train")],
+            [Unit.of("toys", "one", "paperlib.experiments.training.compute:train")],
             ResultStore(tmp_path),
             address="local",
             title="t",

@@ -154,7 +154,7 @@ def test_figure2_has_all_curves_with_intervals_around_them(profile):
     assert len(own) == 3 * len(scores.MAPS) * 2 * 2
     assert set(own["fill"]) == {"black", "mean", "blur"}
     assert ((figure.curves["low"] <= figure.curves["srocc"]) & (figure.curves["srocc"] <= figure.curves["high"])).all()
-    assert set(figure.unmasked["network"]) == set(profile.masking.networks)
+    assert set(figure.unmasked["network"]) == set(profile.masking.masked_networks)
 
 
 def test_figure2_sets_maps_beside_half_image(profile):

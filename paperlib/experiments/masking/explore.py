@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 N_PICTURES = 6
 HALF_IMAGE = "half_image"
+MOS_SCALE = 100.0
+"""What Baselines learn is a mean opinion score, divided by this."""
 
 
 @dataclass(frozen=True)
@@ -183,6 +185,7 @@ def material(profile: "Profile") -> Material:
     records = opened.records[:N_PICTURES]
     images = [picture(record, seen_size(profile)) for record in records]
     network, _ = loader(profile, made, results)()
+    scale = 1.0 if made.source.kind == "quality" else MOS_SCALE
     stored = {
         name: {key: levels for unit in units for key, levels in results[unit.name].arrays.items()}
         for name, units in maps.items()
@@ -195,8 +198,8 @@ def material(profile: "Profile") -> Material:
     }
     return Material(
         images=images,
-        captions=[f"{number}: {record.caption}" for number, record in enumerate(records, start=1)],
-        mos=opened.mos[: len(records)].tolist() if pictures.face == "opinions" else (),
+        captions=[f"{number}: {getattr(record, 'caption', record.key)}" for number, record in enumerate(records, start=1)],
+        mos=(opened.mos[: len(records)] / scale).tolist() if pictures.face == "opinions" else (),
         maps=by_maps | _controls(images, profile.seeds[0]),
         network=look(method).label,
         score=network_score(network, profile.masking.score_batch),

@@ -84,7 +84,7 @@ def tested_networks(profile: "Profile", pictures: Pictures) -> dict[str, Made]:
         PaperlibError: the profile names none.
     """
     known = {method: one for method, one in sources_of(profile, pictures).items() if one.source.scores}
-    wanted = profile.masking.networks or tuple(known)
+    wanted = profile.masking.masked_networks or tuple(known)
     chosen = {method: known[method] for method in wanted if method in known}
     if not chosen:
         raise PaperlibError(
