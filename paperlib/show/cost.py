@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from paperlib import paper
-from paperlib.experiments import workload
+from paperlib.tasks import workload
 from paperlib.tasks.cost import CROPS, Cost, Rate, TableCost, hours_at
 
 EXAMPLE_TFLOPS = 20.0

@@ -27,21 +27,27 @@ from paperlib.datasets.training_pairs import PairBatch
 from paperlib.engine.finetuning import FinetuneSettings, finetune
 from paperlib.engine.plan import one_thread, usable_cores
 from paperlib.engine.progress import progress, say
-from paperlib.engine.units import Unit
+from paperlib.engine.units import Unit, function
 from paperlib.errors import PaperlibError
-from paperlib.experiments import photo_maps, workload
-from paperlib.experiments.masked_scores import masked_scores, network_score
-from paperlib.experiments.photo_sets import CHUNK, Source, make_maps, maps_units, open_gaze_source
-from paperlib.experiments.photo_sources import device, load_network, maker, needed_files, picture
+from paperlib.experiments.extracting.plan import measured_unit
+from paperlib.experiments.maps.compute import CHUNK
+from paperlib.experiments.maps.plan import Made, maps_units
+from paperlib.experiments.masking.scores import masked_scores, network_score
+from paperlib.experiments.sets.plan import Pictures, gaze_pictures, gaze_unit
 from paperlib.maps.masking import quantile_masks
 from paperlib.models.backbones import create_backbone
 from paperlib.models.baseline import Baseline
 from paperlib.models.dual_task import DualTask
-from paperlib.models.iqa_methods import Method, describe, method_of_network, open_method, random_files, resized
-from paperlib.models.quality import load_quality_model
+from paperlib.models.quality.methods import Method, describe, method_of_network, open_method
+from paperlib.models.quality.model import load_quality_model
+from paperlib.models.quality.sizes import resized
+from paperlib.models.stand_ins.quality import random_files
 from paperlib.rehearsal.salicon_cat2000 import write_salicon
 from paperlib.rehearsal.write import write_checkpoint
 from paperlib.settings import current
+from paperlib.sources.maps import device, picture
+from paperlib.sources.source import KNOWN, official_files
+from paperlib.tasks import workload
 from paperlib.tasks.workload import METHOD, Kind, SetSize, Work
 
 if TYPE_CHECKING:
@@ -245,7 +251,7 @@ def _table(name: str, works: Sequence[Work], rates: Mapping[Kind, Rate], workers
     hours = {kind: amount * rates[kind].seconds / 3600 / workers for kind, amount in amounts.items()}
     return TableCost(
         name,
-        sum(work.units for work in works),
+        len(works),
         sum(amount * workload.forward_passes(kind, profile) for kind, amount in amounts.items()),
         sum(amount for kind, amount in amounts.items() if kind.what == "step"),
         sum(value for kind, value in hours.items() if kind.on_device),
@@ -300,12 +306,12 @@ def _weights(kind: Kind, folder: Path) -> Iterator[None]:
 
 
 def _random_weights(kind: Kind, folder: Path) -> list[Path]:
-    if kind.origin.kind == METHOD:
-        return random_files(kind.origin.model, folder, SEED)
-    trained_here = kind.what == "step" or (kind.what, kind.origin.kind) == ("judge", "baseline")
-    files = [folder / name for name, _ in needed_files(kind.origin)] if kind.on_device and not trained_here else []
+    if kind.source.kind == METHOD:
+        return random_files(kind.source.model, folder, SEED)
+    trained_here = kind.what == "step" or (kind.what, kind.source.kind) == ("judge", "baseline")
+    files = [folder / file.name for file in official_files(kind.source)] if kind.on_device and not trained_here else []
     if files:
-        write_checkpoint(kind.origin, folder)
+        write_checkpoint(kind.source, folder)
     return files
 
 
@@ -357,20 +363,21 @@ def _map_probe(kind: Kind, profile: "Profile", sample: Sample) -> _Probe:
     passes = workload.forward_passes(kind, profile)
     fewer = replace(profile, extraction=replace(profile.extraction, n_passes=sample.passes))
     source, unit = _map_unit(kind, fewer)
-    make, records = maker(unit.arguments, source.keys), source.pictures.records[: sample.pictures]
+    records = source.open().records[: sample.pictures]
+    make = function(kind.source.maker)(unit.arguments, [record.key for record in records], {})
     share = workload.forward_passes(kind, fewer) / passes if passes else 1.0
     size = 1.0 if kind.on_device else _megapixels(source)
     return _Probe(lambda: make(records), len(records) * share * size)
 
 
-def _map_unit(kind: Kind, profile: "Profile") -> tuple[Source, Unit]:
+def _map_unit(kind: Kind, profile: "Profile") -> tuple[Pictures, Unit]:
     """The stand-ins, and a unit of maps on them: its parameters are those of the real ones."""
-    source = open_gaze_source(profile, _SET)
-    return source, maps_units(profile, source, photo_maps.gaze_unit(profile, source), kind.label, kind.origin)[0]
+    source = gaze_pictures(profile, _SET)
+    return source, maps_units(profile, source, [gaze_unit(source)], kind.label, Made(kind.source))[0]
 
 
-def _megapixels(source: Source) -> float:
-    height, width = source.pictures.records[0].size
+def _megapixels(source: Pictures) -> float:
+    height, width = source.open().records[0].size
     return height * width / 1e6
 
 
@@ -379,12 +386,12 @@ def _score_probe(kind: Kind, profile: "Profile", sample: Sample) -> _Probe:
     source, unit = _map_unit(kind, profile)
     arguments, settings = unit.arguments, profile.masking
     size = (arguments["input_height"], arguments["input_width"])
-    records = source.pictures.records[: sample.pictures]
+    records = source.open().records[: sample.pictures]
     images = np.stack([picture(record, size) for record in records])
     shares = max(1, sample.masked // (2 * len(records)))
     maps = np.random.default_rng(SEED).random(images.shape[:3], np.float32)
     masks = {"map": quantile_masks(maps, [(place + 1) / (shares + 1) for place in range(shares)])}
-    score = network_score(load_network(arguments)[0], sample.masked)
+    score = network_score(function(kind.source.opener)(arguments, {})[0], sample.masked)
 
     def run() -> None:
         for _ in masked_scores(score, images, masks, settings.fills[:1], device(), sample.masked):
@@ -397,7 +404,7 @@ def _step_probe(kind: Kind, profile: "Profile", sample: Sample) -> _Probe:
     """Steps of `paperlib.engine.finetuning.finetune` on one batch in memory; its pictures are scaled in proportion."""
     settings, training = profile.dual_task, profile.training
     torch.manual_seed(SEED)
-    network = Baseline(create_backbone(kind.origin.model), decoder=kind.variant == "sal_loss").to(device())
+    network = Baseline(create_backbone(kind.source.model), decoder=kind.variant == "sal_loss").to(device())
     task = DualTask(
         network,
         kind.variant,
@@ -436,20 +443,18 @@ def _batch(profile: "Profile", n: int, saliency: bool) -> PairBatch:
 
 def _measuring_probe(kind: Kind, profile: "Profile", sample: Sample) -> _Probe:
     """Held-out transforms and all metrics of the maps of noise of a few stand-ins."""
-    only = replace(profile, models=(), photographs=replace(profile.photographs, methods=("noise_map",)))
-    source = open_gaze_source(only, _SET)
-    unit = photo_maps.measured_units(only, source)["noise_map"]
-    scratch = Path(only.data_root)
-    gaze, *maps = unit.needs
-    inputs = {gaze.name: photo_maps.read_gaze(gaze.arguments, {}, scratch)}
-    inputs |= {one.name: make_maps(one.arguments, {}, scratch) for one in maps}
-    return _Probe(lambda: photo_maps.measure(unit.arguments, inputs, scratch), len(source.pictures) * _megapixels(source))
+    source = gaze_pictures(profile, _SET)
+    unit = measured_unit(profile, source, "noise_map", Made(KNOWN["noise_map"]))
+    scratch = Path(profile.data_root)
+    inputs = {need.name: function(need.compute)(need.arguments, {}, scratch) for need in unit.needs}
+    run = partial(function(unit.compute), unit.arguments, inputs, scratch)
+    return _Probe(run, source.n * _megapixels(source))
 
 
 def _judge_probe(kind: Kind, profile: "Profile", sample: Sample) -> _Probe:
     """Scores of a coded picture: of a part of it in proportion to pixels, of a few crops in proportion to crops."""
     pictures, crops, share = _coded_pictures(profile), 0, 1.0
-    name = kind.origin.model if kind.origin.kind == METHOD else ""
+    name = kind.source.model if kind.source.kind == METHOD else ""
     if name in CROPS:
         wanted = profile.compression.crops or CROPS[name]
         crops = min(sample.crops or wanted, wanted)
@@ -486,12 +491,12 @@ def _judge(kind: Kind, folder: Path, crops: int, pictures: Sequence[np.ndarray])
 
 
 def _opened(kind: Kind, folder: Path, crops: int, where: torch.device) -> Method:
-    name = kind.origin.model
-    if kind.origin.kind == METHOD:
+    name = kind.source.model
+    if kind.source.kind == METHOD:
         return open_method(name, folder if describe(name).files else None, where, crops or None)
-    if kind.origin.kind == "baseline":
+    if kind.source.kind == "baseline":
         return method_of_network(name, Baseline(create_backbone(name)), device=where)
-    weights = Path(kind.origin.weights) if kind.origin.weights else None
+    weights = Path(kind.source.weights) if kind.source.weights else None
     network = load_quality_model(name, weights=weights, weights_root=folder if folder.is_dir() else None).network
     return method_of_network(name, network, device=where)
 

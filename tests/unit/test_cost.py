@@ -2,37 +2,22 @@
 
 import inspect
 import json
-import re
-from collections import Counter
 from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
-from paperlib.experiments.photo_sources import ORIGINS, Origin, needed_files
 
-from paperlib import cli, experiments, profiles
-from paperlib.datasets.registry import open_opinions
+from paperlib import cli, profiles
 from paperlib.errors import PaperlibError
-from paperlib.experiments import (
-    cost,
-    extraction,
-    masking,
-    photo_compression,
-    photo_maps,
-    photo_masking,
-    photo_training,
-    workload,
-)
+from paperlib.experiments.compression import plan as coding_plan
 from paperlib.models.folding import prepare
 from paperlib.models.quality.methods import Method, Traits, describe
-from paperlib.paper import TABLE3
-from paperlib.rehearsal.koniq_clive import write_clive, write_koniq, write_own_opinions
-from paperlib.rehearsal.sacid import write_sacid
-from paperlib.rehearsal.salicon_cat2000 import write_cat2000, write_salicon
 from paperlib.show import summary
 from paperlib.show.cost import cost_text, readme_cost
-from paperlib.tasks.workload import METHOD, Kind, SetSize
+from paperlib.sources.source import Source
+from paperlib.tasks import cost, workload
+from paperlib.tasks.workload import METHOD, OFFICIAL, Kind
 
 SCORED = []
 """How many pictures each forward pass of `Counting` got."""
@@ -60,153 +45,44 @@ def place(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PAPERLIB_RESULTS", str(tmp_path_factory.mktemp("results")))
         patch.setenv("PAPERLIB_WORKERS", "1")
-        for module in (photo_maps, photo_masking, photo_training):
-            patch.setattr(module, "write_standins", lambda profile: None)
-        patch.setattr(photo_compression, "write_sacid_standins", lambda *_: None)
         yield
 
 
 # -------------------------------------------------------------------------------------------------------------- counts
 
 
-@pytest.fixture(scope="module")
-def data(tmp_path_factory):
-    """Stand-ins, and files that have the names of all weights: units look at no more than their bytes."""
-    root = tmp_path_factory.mktemp("data")
-    write_koniq(root / "koniq10k", 20, 0)
-    write_clive(root / "clive", 4, 0)
-    write_salicon(root / "salicon", 5, 0)
-    write_cat2000(root / "cat2000", 1, 0, categories=("Action", "Indoor", "Sketch"))
-    write_sacid(root / "sacid", 5, 0, size=(48, 64))
-    (root / "weights").mkdir()
-    for row in TABLE3:
-        for file in describe(row.method).files if row.method not in photo_compression.BASELINES else ():
-            (root / "weights" / file.name).write_bytes(file.name.encode())
-    for origin in [*ORIGINS.values(), *(Origin("activation", name) for name in ("efficientnet_b0", "resnet50"))]:
-        for name, _ in needed_files(origin):
-            (root / "weights" / name).write_bytes(name.encode())
-    return root
+def amounts_of(works):
+    found = {}
+    for work in works:
+        if work.kind:
+            found[work.kind.label] = found.get(work.kind.label, 0) + work.amount
+    return found
 
 
-def units_by_name(units):
-    """Experiment and name without a shard's first picture -> units, with all that they need."""
-    known, waiting = {}, list(units)
-    while waiting:
-        unit = waiting.pop()
-        if (unit.experiment, unit.name) not in known:
-            known[unit.experiment, unit.name] = unit
-            waiting += unit.needs
-    grouped = {}
-    for (experiment, name), unit in known.items():
-        grouped.setdefault(f"{experiment}/{re.sub(r'/[0-9]+$', '', name)}", []).append(unit)
-    return grouped
-
-
-@pytest.mark.parametrize("methods", [None, ("baseline", "noise_map")], ids=["all", "no saliency network"])
-def test_counts_are_those_of_the_units(data, methods):
-    options = {"methods": methods} if methods else {}
+def test_work_is_counted_by_hand():
+    """Four pictures per set and part: every number follows from the profile."""
+    sets = {name: replace(size, pictures=4, height=1000, width=1000, parts={}) for name, size in OFFICIAL.items()}
+    sets["sacid"] = replace(sets["sacid"], pictures=4 * 12)
     profile = profiles.load(
-        "rehearsal",
-        data_root=str(data),
-        weights_root=str(data / "weights"),
-        shard=2,
-        seeds=[0, 1, 2],
-        n_control_seeds=2,
-        models=[MODEL],
-        sequence_shard=2,
-        **options,
-    )
-    koniq = open_opinions("koniq10k", data / "koniq10k", partial=True)
-    assert koniq.splits["test"] > 2 and koniq.splits["validation"] > 1, "parts of more than one shard"
-    sets = {
-        "salicon": SetSize(5, 480, 640),
-        "cat2000": SetSize(3, 1080, 1920),
-        "clive": SetSize(4, 500, 500),
-        "koniq10k": SetSize(20, 384, 512, koniq.splits),
-        "sacid": SetSize(5 * 12, 48, 64),
-    }
+        "paper", seeds=1, datasets=["salicon"], methods=["topiq", "noise_map"], fractions=[0.3, 0.6], cell_counts=[6],
+        fills=["black"], n_halves=1, backbones=["test_resnet"], targets=["center_only"], steps=7, shard=3,
+        scored_methods=["psnr", "musiq", "baseline"], weighting_model="", sequence_shard=3,
+    )  # fmt: skip
     works = workload.tables(profile, sets)
-    sections = {"Table I": extraction, "Figure 2": masking, "Table II": photo_training, "Table III": photo_compression}
-    assert set(works) == set(sections)
-    for title, module in sections.items():
-        found = units_by_name(module.units(profile))
-        assert Counter({name: len(some) for name, some in found.items()}) == Counter(
-            {work.name: work.units for work in works[title]}
-        )
-        for work in works[title]:
-            given = [unit.arguments for unit in found[work.name]]
-            if work.kind and work.kind.what == "step":
-                assert work.amount == sum(one["steps"] for one in given)
-            elif work.kind and work.kind.what == "judge":
-                assert work.amount == 12 * sum(one["last"] - one["first"] for one in given)
-                assert {one["backbone"] or one["judge"] for one in given} == {work.kind.origin.model}
-                assert (work.kind.origin.model == MODEL) == (work.kind.origin.kind == "quality")
-            elif work.name.startswith("compression/maps"):
-                assert work.amount == 5
-            elif work.kind and work.kind.on_device and "last" in given[0]:
-                pictures = sum(one["last"] - one["first"] for one in given)
-                per_picture = 1 if title != "Figure 2" or work.kind.what == "map" else work.amount / pictures
-                assert work.amount == pictures * per_picture
-
-
-@pytest.mark.parametrize(
-    "values",
-    [
-        {
-            "scored_methods": ["psnr", "ew_psnr", "baseline", "baseline_gradcam_loss"],
-            "weighting_model": "edge_energy",
-            "n_sequences": 3,
-        },
-        {"scored_methods": ["ew_ssim", "baseline"], "weighting_model": ""},
-        {"scored_methods": ["vif"], "weighting_model": "msinet"},
-    ],
-    ids=["some", "no other model", "no EW metric"],
-)
-def test_counts_of_table_3_follow_its_methods(data, values):
-    profile = profiles.load(
-        "rehearsal", data_root=str(data), weights_root=str(data / "weights"), seeds=[0, 1], sequence_shard=2, **values
-    )
-    koniq = open_opinions("koniq10k", data / "koniq10k", partial=True)
-    sets = {**workload.OFFICIAL, "koniq10k": SetSize(20, 384, 512, koniq.splits), "sacid": SetSize(5 * 12, 48, 64)}
-    works = workload.tables(profile, sets)["Table III"]
-    assert {name: len(some) for name, some in units_by_name(photo_compression.units(profile)).items()} == {
-        work.name: work.units for work in works
-    }
-    amounts = {work.name.split("/")[1]: work.amount for work in works}
-    assert amounts["scores"] == 12 * (values.get("n_sequences") or 5)
-    assert amounts.get("maps") == (pytest.approx(3 * 48 * 64 / 1e6) if "n_sequences" in values else None)
+    maps = {"map: topiq": 4, "map: noise": 4.0, "measuring": 4 * (1 + 2 + 1 + 1)}
+    assert amounts_of(works["Table I"]) == maps
+    shown = 4 * (1 + 13 + (3 * 2 + 1 * 1) * 2 * 1) + 925
+    assert amounts_of(works["Figure 2"]) == {"map: topiq": 4, "score: topiq": shown}
+    assert amounts_of(works["Table II"])["step: gradcam_loss test_resnet"] == 7
+    judged = {"judge: psnr": 48, "judge: musiq": 48, "judge: test_resnet": 48}
+    assert judged.items() <= amounts_of(works["Table III"]).items()
+    units = [work.name for work in works["Table I"]]
+    assert len(units) == len(set(units)) == 1 + 2 * 2 + 4 + 1, "gaze, maps in two shards, four measured, differences"
 
 
 def test_an_unknown_weighting_model_is_one_sentence():
     with pytest.raises(PaperlibError, match="weighting_model='eyes' is not known"):
         workload.tables(profiles.load("paper", weighting_model="eyes"))
-
-
-def test_pictures_that_a_network_scores_are_counted(tmp_path):
-    write_own_opinions(tmp_path, 20, 0)
-    profile = profiles.load(
-        "own",
-        data_root=str(tmp_path),
-        models=[MODEL],
-        methods=["noise_map"],
-        n_passes=1,
-        shard=3,
-        fractions=[0.3, 0.6],
-        cell_counts=[3, 6, 9],
-        fills=["black", "mean"],
-        n_halves=2,
-        optimise=False,
-        input_height=24,
-        input_width=32,
-    )
-    needed = [need for unit in masking.units(profile) for shard in unit.needs for need in shard.needs]
-    experiments.compute(needed, profile, "maps")
-    SCORED.clear()
-    experiments.compute(masking.units(profile), profile, "scores")
-    n = len(open_opinions("own", tmp_path).part("test"))
-    assert sum(SCORED) == workload.scored_pictures(profile, n, saliency=False)
-    (work,) = (one for one in workload.tables(profile, {"own": SetSize(n, 1, 1)})["Figure 2"] if "scores" in one.name)
-    assert work.amount == sum(SCORED)
 
 
 def test_official_numbers():
@@ -224,10 +100,12 @@ def test_official_numbers():
     together = workload.together(workload.tables(profile))
     assert sum(work.amount for work in together if work.kind and work.kind.what == "step") == 72 * 20_000
     judged = [work for work in together if work.kind and work.kind.what == "judge"]
-    assert {work.amount for work in judged} == {720} and {work.units for work in judged} == {3}
-    assert len(judged) == 22 + 2 * 4 + 3 * 10, "methods, controls of two EW metrics, Baselines with ten seeds"
-    assert workload.scored_pictures(profile, 2015, True) == 2015 * (14 + (4 * 9 + 2 * 11) * 2 * 4) + 200 * 925
-    assert workload.forward_passes(Kind("map", ORIGINS["baseline"]), profile) == 7
+    rows = 22 + 2 * 4 + 3 * 10
+    assert {work.amount for work in judged} == {240}, "shards of twenty photographs"
+    assert len(judged) == 3 * rows, "methods, controls of two EW metrics, Baselines with ten seeds"
+    scored = [work for work in together if work.name.startswith("masking/scores/baseline/")]
+    assert sum(work.amount for work in scored) == 2015 * (14 + (4 * 9 + 2 * 11) * 2 * 4) + 200 * 925
+    assert workload.forward_passes(Kind("map", Source("baseline", "efficientnet_b0")), profile) == 7
 
 
 @pytest.mark.parametrize(
@@ -295,7 +173,7 @@ def small_paper():
         crop_height=32,
         crop_width=48,
         weighting_model="noise_map",
-        scored_methods=["psnr", "ew_psnr", "brisque", *photo_compression.BASELINES],
+        scored_methods=["psnr", "ew_psnr", "brisque", *coding_plan.BASELINES],
     )
 
 
@@ -338,10 +216,10 @@ def test_two_processes_halve_the_hours(monkeypatch):
 def test_less_at_once_gives_the_same_operations(found):
     """Operations are in proportion to views and pictures; so a wrong factor of a sample shows."""
     kinds = [
-        Kind("map", Origin("quality", MODEL)),
-        Kind("step", Origin("baseline", "test_resnet"), "gradcam_loss"),
-        Kind("score", Origin("quality", MODEL)),
-        Kind("judge", Origin("baseline", "test_resnet")),
+        Kind("map", Source("quality", MODEL)),
+        Kind("step", Source("baseline", "test_resnet"), "gradcam_loss"),
+        Kind("score", Source("quality", MODEL)),
+        Kind("judge", Source("baseline", "test_resnet")),
     ]
     more = replace(SAMPLE, pictures=2, passes=6, batch=4, masked=8, coded=(512, 768), steps=2)
     whole = cost.measure(kinds, small_paper(), more)
@@ -379,7 +257,7 @@ def judges(monkeypatch):
 
 
 def judged(name, sample=SAMPLE, **values):
-    kind = Kind("judge", Origin(METHOD, name))
+    kind = Kind("judge", Source(METHOD, name))
     return cost.measure([kind], profiles.load("paper", **values), sample)[kind]
 
 
@@ -414,7 +292,7 @@ def test_a_picture_too_large_for_the_gpu_is_scored_on_the_processor(judges, monk
     monkeypatch.setattr(torch.cuda, "empty_cache", lambda: None)
     profile = profiles.load("paper")
     for name, where in (("large", "cpu"), ("musiq", "cuda")):
-        cost._judge_probe(Kind("judge", Origin(METHOD, name)), profile, SAMPLE).run()
+        cost._judge_probe(Kind("judge", Source(METHOD, name)), profile, SAMPLE).run()
         assert OPENED[-1][2] == where
 
 

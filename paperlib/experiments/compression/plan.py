@@ -154,7 +154,7 @@ def _in_files(profile: "Profile", name: str) -> Coded:
         (Poll(name, 0),),
     )  # fmt: skip
     if profile.assumed:
-        known = {key: number for key, _, number in profile.assumed}
+        known = {key: number for key, part, number in profile.assumed if not part}
         sequences = tuple(f"{place:04}" for place in range(min(n, known[name]) if n else known[name]))
         bpps, presets = np.repeat((0.08, 0.12, 0.16), 4).tolist(), ("none", "p132", "p220", "p310") * 3
         found = replace(found, fingerprint="assumed", sequences=sequences, bpps=tuple(bpps), presets=presets)
