@@ -67,7 +67,8 @@ class PhotographSettings:
         datasets: `"salicon"`, `"cat2000"`, `"own"`, or the micro-world `"world"`.
         methods: rows of Table I that are computed, besides centre prior and shuffled map.
         slow_methods: those of them that run for the first `n_control_seeds` repeats only.
-        networks: where IQA networks come from that are trained here for Table II: `"trained"`, or `"files"` that `export` wrote.
+        networks: where IQA networks come from that are trained here for Table II: `"trained"`, or `"files"` that `export`
+        wrote.
         n_images: pictures of each data set, drawn at random; 0 for all.
         shard: pictures whose maps are made and stored together.
         n_folds: transform and centre prior of a picture come from the other folds.

@@ -34,7 +34,8 @@ class Section:
     table: int | None = None
 
     def of(self, module: str, name: str) -> Callable[..., Any]:
-        """Function `name` of the section's `plan`, `results` or `explore`; imported when it is asked for, as torch is slow."""
+        """Function `name` of the section's `plan`, `results` or `explore`; imported when it is asked for, as torch is
+        slow."""
         return getattr(import_module(f"paperlib.experiments.{self.package}.{module}"), name)
 
 

@@ -33,8 +33,8 @@ def compute(units: Iterable[Unit], profile: "Profile", title: str) -> dict[str, 
 
 
 def try_again(units: Iterable[Unit], profile: "Profile", metric: str) -> None:
-    """Forget the stored results of `units` and of their needs that hold a row of `metric`, which tells a failure: it may have
-    had reasons that pass, such as lack of memory."""
+    """Forget the stored results of `units` and of their needs that hold a row of `metric`, which tells a failure: it may
+    have had reasons that pass, such as lack of memory."""
     store = ResultStore(profile.store_root)
     for unit in units:
         failed = [need for need in unit.needs if _tells(store, need, metric)]

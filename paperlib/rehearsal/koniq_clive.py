@@ -1,5 +1,5 @@
-"""Stand-ins for the data sets with mean opinion scores, in the official layouts; `paperlib.rehearsal.salicon_cat2000` says what
-stand-ins are for and how their trees are written.
+"""Stand-ins for the data sets with mean opinion scores, in the official layouts; `paperlib.rehearsal.salicon_cat2000` says
+what stand-ins are for and how their trees are written.
 
 Pictures are scenes of the micro-world with texture, damaged by blur, JPEG, noise or lost contrast. The votes of a crowd
 follow the level of the damage, so that MOS fall as damage grows; nobody was asked.

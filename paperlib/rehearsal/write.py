@@ -79,8 +79,8 @@ def save_network(network: torch.nn.Module, file: Path) -> None:
 
 
 def _write_sacid(data: Path, weights: Path, methods: Iterable[str]) -> None:
-    """The folders `data/sacid` and `data/clic2021`, and in `weights` the files of `methods`, where they are missing; files that
-    are there are left alone: other methods may load them too."""
+    """The folders `data/sacid` and `data/clic2021`, and in `weights` the files of `methods`, where they are missing; files
+    that are there are left alone: other methods may load them too."""
     write_sacid(data / "sacid", SEQUENCES, SEED, CODED_SIZE, without_reference=WITHOUT_REFERENCE)
     write_clic(data / "clic2021", SEQUENCES, SEED, CODED_SIZE)
     for method in methods:

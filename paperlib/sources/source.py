@@ -47,7 +47,8 @@ class Source:
 
     @property
     def opener(self) -> str:
-        """`"module:function"` that opens its network, see `paperlib.sources.opening`; empty for what has no network to ask."""
+        """`"module:function"` that opens its network, see `paperlib.sources.opening`; empty for what has no network to
+        ask."""
         return KINDS[self.kind].opener
 
     @property

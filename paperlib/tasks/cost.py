@@ -476,7 +476,8 @@ def _coded_pictures(profile: "Profile") -> list[np.ndarray]:
 
 
 def _judge(kind: Kind, folder: Path, crops: int, pictures: Sequence[np.ndarray]) -> Method:
-    """The method on the device; on the processor where a GPU's memory does not hold the pictures, as when they are scored."""
+    """The method on the device; on the processor where a GPU's memory does not hold the pictures, as when they are
+    scored."""
     method = _opened(kind, folder, crops, device())
     if device().type == "cuda":
         try:

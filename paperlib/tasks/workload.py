@@ -1,5 +1,5 @@
-"""How much work a profile is, counted without its data: its real units, planned for official numbers of pictures, and what each
-of them does.
+"""How much work a profile is, counted without its data: its real units, planned for official numbers of pictures, and what
+each of them does.
 
 Nothing of a plan is written again here: units come from the sections, and only what one unit does is known.
 """

@@ -95,7 +95,8 @@ def test_saliency_driven_versions_are_better_where_gaze_is(coded):
 def study(observers: str, seed: int, responses: list[np.ndarray], assessors: int = 150) -> Result:
     inputs = {f"coding/{index}": Result(arrays={"response": one}) for index, one in enumerate(responses)}
     return coding.poll(
-        {"coded": tuple((name, name) for name in inputs), "dataset": "photographs", "photographs": PHOTOGRAPHS[: len(inputs)], "observers": observers, "seed": seed,
+        {"coded": tuple((name, name) for name in inputs), "dataset": "photographs",
+         "photographs": PHOTOGRAPHS[: len(inputs)], "observers": observers, "seed": seed,
          "assessors": assessors, "random_pairs": 8, "verification_pairs": 2, "fixations": 6, "noise": 0.2, "tie": 0.1,
          "inattentive": 0.05},
         inputs, Path(),

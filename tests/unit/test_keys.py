@@ -76,7 +76,8 @@ def versions(home: Path) -> dict[str, dict[str, str]]:
     )
     run = subprocess.run(
         [sys.executable, "-P", "-c", code],
-        input=json.dumps(FUNCTIONS), capture_output=True, text=True, check=True, env={"PYTHONPATH": str(home), "PATH": "/usr/bin"},
+        input=json.dumps(FUNCTIONS), capture_output=True, text=True, check=True,
+        env={"PYTHONPATH": str(home), "PATH": "/usr/bin"},
     )  # fmt: skip
     return json.loads(run.stdout)
 

@@ -133,8 +133,8 @@ def coded_set(profile: "Profile") -> Coded:
     """The coded set of `profile`.
 
     Raises:
-        PaperlibError: as `paperlib.datasets.sacid.open_sacid`; no such set; no folder of data; too few sequences, bit-rates or
-            presets.
+        PaperlibError: as `paperlib.datasets.sacid.open_sacid`; no such set; no folder of data; too few sequences, bit-rates
+            or presets.
     """
     name = profile.compression.compression_set
     if name not in DATASETS:

@@ -140,8 +140,8 @@ def ranks(rows: pd.DataFrame, metric: str = "FracCP") -> pd.DataFrame:
 
 
 def claim_parts(rows: pd.DataFrame) -> Parts:
-    """C4. Gains in FracCP of the eye-tracking weighted metrics over the plain ones; and, as controls, under observers who look
-    everywhere alike, and over the same metrics with weights that know nothing of the photograph. Over repeats of the
+    """C4. Gains in FracCP of the eye-tracking weighted metrics over the plain ones; and, as controls, under observers who
+    look everywhere alike, and over the same metrics with weights that know nothing of the photograph. Over repeats of the
     votes where there are several, else over photographs."""
     chosen = rows[rows["metric"] == "FracCP"]
     repeats = chosen["method"].eq("psnr") & chosen["dataset"].eq(chosen["dataset"].iloc[0]) if len(chosen) else chosen
@@ -174,8 +174,8 @@ def claim_parts(rows: pd.DataFrame) -> Parts:
 
 
 def table(rows: pd.DataFrame, profile: "Profile") -> TableData:
-    """Table III from the rows of its units, with the paper's numbers beside ours and the controls below; of further observers
-    FracCP alone."""
+    """Table III from the rows of its units, with the paper's numbers beside ours and the controls below; of further
+    observers FracCP alone."""
     home, *others = list(dict.fromkeys(rows.loc[rows["metric"].isin(METRICS), "dataset"])) or [
         profile.compression.compression_set
     ]
@@ -263,8 +263,8 @@ def _simulation_caption(profile: "Profile") -> str:
     return (
         f"Ours: {settings.n_photographs} photographs, {len(settings.presets)} presets, {rates} bpp, scores from votes "
         f"of simulated assessors ({profile.observers} observers), {len(profile.seeds)} repeats of the votes and "
-        "networks, mean ± sd over repeats, in brackets 95 % bootstrap interval over photographs of their means over repeats. Paper: SACID, 60 "
-        "photographs, .08, .12 and .16 bpp, people. The two are different studies: compare the order of the rows, not "
+        "networks, mean ± sd over repeats, in brackets 95 % bootstrap interval over photographs of "
+        "their means over repeats. Paper: SACID, 60 photographs, .08, .12 and .16 bpp, people. The two are different studies: compare the order of the rows, not "
         "the values."
     )
 
@@ -285,8 +285,8 @@ def _caption(rows: pd.DataFrame, profile: "Profile") -> str:
 NOTES = (
     (
         "SROCC and PLCC over all versions of a photograph, absolute value, mean over photographs, no logistic mapping. "
-        "FracCP over the pairs of presets at one photograph and bit-rate; chance is .5, and bit-rate alone cannot order such "
-        "a pair."
+        "FracCP over the pairs of presets at one photograph and bit-rate; chance is .5, and bit-rate alone cannot order "
+        "such a pair."
     ),
     (
         f"† Not told apart from bit-rate alone (SROCC, PLCC) or from a fixed order of the presets (FracCP): p > {ALPHA} in "

@@ -1,7 +1,7 @@
 """Measures maps against gaze, with map transforms fitted on other pictures, and compares methods picture by picture.
 
-Transform and centre prior of a picture come from pictures that are not judged beside it: from the other folds, or where a set
-brings pictures to fit on, from those. `fitted_on_test` fits on all judged pictures, the judged one too, as the paper does.
+Transform and centre prior of a picture come from pictures that are not judged beside it: from the other folds, or where a
+set brings pictures to fit on, from those. `fitted_on_test` fits on all judged pictures, the judged one too, as the paper does.
 Measuring reads one shard of maps at a time: memory does not grow with the data set.
 """
 
@@ -42,8 +42,8 @@ LevelsOf = Callable[[int, Prior], NDArray[np.uint8]]
 def measure(params: dict[str, Any], inputs: Inputs, scratch: Path) -> Result:
     """Metrics of one method's maps: raw, and after map transforms.
 
-    Variants of the rows: `raw`; `fitted` (on pictures that are not judged); `fitted_on_test` (as the paper does); `plain` and
-    `plain_fitted` (one pass, no principal component), where a score was asked for the maps. The arrays hold what single
+    Variants of the rows: `raw`; `fitted` (on pictures that are not judged); `fitted_on_test` (as the paper does); `plain`
+    and `plain_fitted` (one pass, no principal component), where a score was asked for the maps. The arrays hold what single
     pictures have: `values` (k, n), and the `variants` (k,) and `metrics` (k,) of its rows.
     """
     gaze, *shards = params["gaze"], *params["maps"]
@@ -105,8 +105,8 @@ class Folds:
 
     @classmethod
     def of(cls, moments: NDArray[np.float64], n_judged: int, n_folds: int) -> "Folds":
-        """Where pictures are left that are not judged, one fit on these; else `n_folds` fits, each on the other folds (number
-        of the picture modulo their number).
+        """Where pictures are left that are not judged, one fit on these; else `n_folds` fits, each on the other folds
+        (number of the picture modulo their number).
 
         Args:
             moments: (n, 6) of the densities of all pictures (`GaussianPrior`).
@@ -130,7 +130,8 @@ class Folds:
 
 
 def _values(records: Sequence[Any], folds: Folds, levels: LevelsOf) -> Values:
-    """Metrics of the judged pictures' maps: raw, transformed by the fit that has not seen them, and by the fit on all judged."""
+    """Metrics of the judged pictures' maps: raw, transformed by the fit that has not seen them, and by the fit on all
+    judged."""
     held_out, on_test = _fits(records, folds, levels)
     found: dict[tuple[str, str], list[float]] = {}
     for index, fold in progress(list(zip(folds.judged.tolist(), folds.fold.tolist(), strict=True))):

@@ -133,7 +133,8 @@ def network_resources(source: Source) -> dict[str, float]:
 
 
 def network_places(profile: "Profile", source: Source) -> dict[str, Any]:
-    """Where a unit finds the weights of `source`: the user's file, else the one official file, else the folder of weights."""
+    """Where a unit finds the weights of `source`: the user's file, else the one official file, else the folder of
+    weights."""
     root = Path(profile.weights_root)
     weights = source.weights
     if not weights and source.kind != "quality":

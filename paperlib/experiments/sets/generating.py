@@ -13,7 +13,8 @@ from paperlib.maps.center_prior import GaussianPrior
 
 
 def generate(params: dict[str, Any], inputs: Inputs, scratch: Path) -> Result:
-    """Arrays of the pictures of a micro-world, and `moments` of their densities as those of `paperlib.experiments.sets.reading.read_gaze`."""
+    """Arrays of the pictures of a micro-world, and `moments` of their densities as those of
+    `paperlib.experiments.sets.reading.read_gaze`."""
     story = {name: value for name, value in params.items() if name not in ("n_judged", "repeat")}
     arrays = microworld.generate(**story).to_arrays()
     densities = ImageSet.from_arrays(params["name"], arrays).density

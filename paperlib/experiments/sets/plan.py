@@ -50,8 +50,8 @@ class Pictures:
         fingerprint: of what the files hold; empty for a generated set.
         generated: the unit that generates its pictures; None where files hold them.
         seed: the repeat that it belongs to; the profile's first for a set that all repeats share.
-        n: number of pictures; n_judged of them, the first ones, are judged, and the others serve to fit map transforms. Where
-            all are judged, each is judged by fits on others of them.
+        n: number of pictures; n_judged of them, the first ones, are judged, and the others serve to fit map transforms.
+            Where all are judged, each is judged by fits on others of them.
     """
 
     face: str
@@ -114,7 +114,8 @@ def repeats(profile: "Profile", name: str) -> tuple[int, ...]:
 
 
 def gaze_pictures(profile: "Profile", name: str, seed: int | None = None) -> Pictures:
-    """Pictures with gaze: of an eye-tracking set with the profile's edition, blur and number, or of a micro-world's test part.
+    """Pictures with gaze: of an eye-tracking set with the profile's edition, blur and number, or of a micro-world's test
+    part.
 
     Raises:
         PaperlibError: as `paperlib.datasets.registry.open_gaze`; the profile names no folder of data.

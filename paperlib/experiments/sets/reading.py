@@ -28,7 +28,8 @@ def read_gaze(params: dict[str, Any], inputs: Inputs, scratch: Path) -> Result:
             "one come from the others; got 1"
         )
     names = (
-        "pictures", "fixations", "dropped", "without_fixations", "observers", "density_mean", "density_sd", "density_support",
+        "pictures", "fixations", "dropped", "without_fixations", "observers", "density_mean", "density_sd",
+        "density_support",
     )  # fmt: skip
     values = {name: getattr(found, name) for name in names}
     rows = pd.DataFrame(
@@ -45,7 +46,8 @@ def read_gaze(params: dict[str, Any], inputs: Inputs, scratch: Path) -> Result:
 
 
 def read_pictures(params: dict[str, Any], inputs: Inputs, scratch: Path) -> Result:
-    """Prepares a set with opinion scores: reads every picture once, so that bad files end the run before a network is loaded."""
+    """Prepares a set with opinion scores: reads every picture once, so that bad files end the run before a network is
+    loaded."""
     pictures = opened(params, inputs)
     check: Callable[..., object] = opinions.check if params["face"] == "opinions" else gaze.check
     check(pictures, progress)
