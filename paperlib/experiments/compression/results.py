@@ -264,8 +264,8 @@ def _simulation_caption(profile: "Profile") -> str:
         f"Ours: {settings.n_photographs} photographs, {len(settings.presets)} presets, {rates} bpp, scores from votes "
         f"of simulated assessors ({profile.observers} observers), {len(profile.seeds)} repeats of the votes and "
         "networks, mean ± sd over repeats, in brackets 95 % bootstrap interval over photographs of "
-        "their means over repeats. Paper: SACID, 60 photographs, .08, .12 and .16 bpp, people. The two are different studies: compare the order of the rows, not "
-        "the values."
+        "their means over repeats. Paper: SACID, 60 photographs, .08, .12 and .16 bpp, people. "
+        "The two are different studies: compare the order of the rows, not the values."
     )
 
 

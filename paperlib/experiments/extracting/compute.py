@@ -1,8 +1,8 @@
 """Measures maps against gaze, with map transforms fitted on other pictures, and compares methods picture by picture.
 
 Transform and centre prior of a picture come from pictures that are not judged beside it: from the other folds, or where a
-set brings pictures to fit on, from those. `fitted_on_test` fits on all judged pictures, the judged one too, as the paper does.
-Measuring reads one shard of maps at a time: memory does not grow with the data set.
+set brings pictures to fit on, from those. `fitted_on_test` fits on all judged pictures, the judged one too, as the paper
+does. Measuring reads one shard of maps at a time: memory does not grow with the data set.
 """
 
 from collections.abc import Callable, Mapping, Sequence

@@ -1,8 +1,8 @@
 """Opens data sets inside units.
 
 A unit that looks at a set has the parameters `dataset`, `opener`, `options`, `part`, `n_images` and `prepared`, and the
-place `root` (`paperlib.experiments.sets.plan.Pictures`). The opener is called by name and listed among the unit's calls, so that
-a result hangs on the loader of its own set alone.
+place `root` (`paperlib.experiments.sets.plan.Pictures`). The opener is called by name and listed among the unit's calls, so
+that a result hangs on the loader of its own set alone.
 """
 
 from collections.abc import Mapping
