@@ -8,17 +8,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from paperlib.datasets.opinions import (
-    Opinion,
-    OpinionSet,
-    check,
-    open_opinions,
-    overlap,
-    place_pictures,
-    split_digest,
-    split_named,
-)
-from paperlib.datasets.registry import open_gaze
+from paperlib.datasets.opinions import Opinion, OpinionSet, check, overlap, place_pictures, split_digest, split_named
+from paperlib.datasets.registry import open_gaze, open_opinions
 from paperlib.errors import PaperlibError
 from paperlib.rehearsal.koniq_clive import write_koniq, write_own_opinions
 from paperlib.rehearsal.salicon_cat2000 import write_own
