@@ -229,8 +229,8 @@ class Profile:
     """
 
     name: str
-    evidence: str
     sections: tuple[str, ...] = ("03a", "03b", "03c", "03d")
+    evidence: str = "data"
     data_root: str = ""
     weights_root: str = ""
     models: tuple[str, ...] = ()
@@ -271,7 +271,7 @@ PROFILES = {
     for profile in (
         Profile(
             "demo",
-            "simulation",
+            evidence="simulation",
             photographs=PhotographSettings(
                 ("world",), _WORLD_METHODS, _WORLD_SLOW, "trained", input_height=0, input_width=0
             ),
@@ -313,8 +313,7 @@ PROFILES = {
         ),
         Profile(
             "rehearsal",
-            "stand-ins",
-            ("03a", "03b", "03c", "03d"),
+            evidence="stand-ins",
             seeds=(0,),
             training=replace(_TRAINING, batch_size=2),
             dual_task=DualTaskSettings("koniq10k", steps=2),
@@ -324,8 +323,6 @@ PROFILES = {
         ),
         Profile(
             "paper",
-            "data",
-            ("03a", "03b", "03c", "03d"),
             seeds=tuple(range(10)),
             n_control_seeds=3,
             training=_TRAINING,
@@ -345,7 +342,6 @@ PROFILES = {
         ),
         Profile(
             "own",
-            "data",
             ("03a", "03b", "03d"),
             seeds=(0,),
             photographs=PhotographSettings(

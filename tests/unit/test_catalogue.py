@@ -69,7 +69,7 @@ def test_what_the_paper_needs() -> None:
         PAPER,
         photographs=replace(PAPER.photographs, methods=("center_only",)),
         compression=replace(PAPER.compression, scored_methods=("psnr",), weighting_model=""),
-        dual_task=replace(PAPER.dual_task, training_set=""),
+        sections=("03a", "03b", "03d"),
     )
     assert catalogue.needed_by(fewer) == {
         "salicon": ("Table I",),

@@ -119,7 +119,7 @@ def test_what_is_told_makes_nothing_stale(
 
 def test_a_loader_makes_only_the_results_on_its_set_stale(stale_after: Callable[[str, str, str], set[str]]) -> None:
     """Its opener stands among the calls of units that look at its set, so that no function itself hangs on it."""
-    assert stale_after("datasets/cat2000", "def ", "_EDITED = 1\n\n\ndef ") == {"paperlib.datasets.cat2000:open_cat2000"}
+    assert stale_after("datasets/cat2000", "\ndef ", "\n_EDITED = 1\n\n\ndef ") == {"paperlib.datasets.cat2000:open_cat2000"}
 
 
 def test_hirescam_makes_exactly_those_stale_that_ask_a_network_for_reasons(

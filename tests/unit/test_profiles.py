@@ -19,8 +19,8 @@ def test_field_names_are_unique_over_all_parts():
 
 
 def test_overrides_reach_every_part_and_leave_the_original_alone():
-    changed = profiles.load("demo", observers="uniform", epochs=2, n_test=50, seeds=2)
-    assert changed.observers == "uniform" and changed.training.epochs == 2 and changed.world.n_test == 50
+    changed = profiles.load("demo", observers="uniform", batch_size=8, n_test=50, seeds=2)
+    assert changed.observers == "uniform" and changed.training.batch_size == 8 and changed.world.n_test == 50
     assert changed.seeds == (0, 1)
     assert profiles.load("demo") == profiles.PROFILES["demo"]
 
@@ -36,12 +36,12 @@ def test_numbers_and_lists_are_taken_kindly():
         ("paper2", {}, "no profile 'paper2'"),
         ("demo", {"observer": "uniform"}, "no value 'observer'"),
         ("demo", {"observers": "cats"}, "choose from: saliency, uniform"),
-        ("demo", {"epochs": "five"}, "expected a int"),
+        ("demo", {"steps": "five"}, "expected a int"),
         ("demo", {"fills": ["black", "pink"]}, "choose from: black, mean"),
         ("demo", {"kernel_size": 100}, "an odd number"),
         ("demo", {"fractions": [0.5, 1.5]}, "shares between 0 and 1"),
         ("demo", {"cell_counts": [12]}, "from 1 to 11"),
-        ("demo", {"epochs": True}, "expected a int"),
+        ("demo", {"steps": True}, "expected a int"),
         ("demo", {"n_test": -3}, "negative"),
         ("demo", {"seeds": 0}, "repeat"),
         ("demo", {"seeds": ()}, "empty"),
