@@ -81,11 +81,13 @@ def rows(section: str, profile: "Profile") -> "pd.DataFrame":
 def _rows(section: str, profile: "Profile", store: Path) -> "pd.DataFrame":
     import pandas as pd
 
-    from paperlib.experiments.running import compute
+    from paperlib.experiments.running import compute, try_again
 
     planned = units(profile, section)
     if section == "compression":
-        _try_failed_methods_again(planned, profile)
+        from paperlib.experiments.compression.scoring import FAILURE
+
+        try_again(planned, profile, FAILURE)
     results = compute(planned, profile, section)
     return pd.concat([result.rows for result in results.values() if len(result.rows)], ignore_index=True)
 
@@ -93,13 +95,6 @@ def _rows(section: str, profile: "Profile", store: Path) -> "pd.DataFrame":
 def forget() -> None:
     """Read rows from the store again when they are asked for next."""
     _rows.cache_clear()
-
-
-def _try_failed_methods_again(planned: "list[Unit]", profile: "Profile") -> None:
-    from paperlib.experiments.compression.scoring import FAILURE
-    from paperlib.experiments.running import try_again
-
-    try_again([unit for unit in planned if unit.name.startswith("agreement/")], profile, FAILURE)
 
 
 def prepare(profile: "Profile") -> None:

@@ -33,16 +33,15 @@ def compute(units: Iterable[Unit], profile: "Profile", title: str) -> dict[str, 
 
 
 def try_again(units: Iterable[Unit], profile: "Profile", metric: str) -> None:
-    """Forget the stored results of `units` and of their needs that hold a row of `metric`, which tells a failure: it may
-    have had reasons that pass, such as lack of memory."""
+    """Forget the stored results among `units` that hold a row of `metric`, and those among their needs: it tells a failure,
+    which may have had reasons that pass, such as lack of memory."""
     store = ResultStore(profile.store_root)
-    for unit in units:
-        failed = [need for need in unit.needs if _tells(store, need, metric)]
-        if failed and store.load(unit) is not None:
-            for one in (unit, *failed):
-                store.forget(one)
 
+    def telling(some: Iterable[Unit]) -> dict[str, Unit]:
+        found = ((unit, store.load(unit)) for unit in some)
+        return {unit.name: unit for unit, result in found if result is not None and metric in set(result.rows["metric"])}
 
-def _tells(store: ResultStore, unit: Unit, metric: str) -> bool:
-    found = store.load(unit)
-    return found is not None and metric in set(found.rows["metric"])
+    stale = telling(units)
+    needs = {need.name: need for unit in stale.values() for need in unit.needs}
+    for unit in (stale | telling(needs.values())).values():
+        store.forget(unit)
