@@ -12,12 +12,16 @@ from paperlib.maps.controls import center_only, edge_energy_maps
 from paperlib.sources.maps import Maker
 
 
+def picture_rng(seed: int, record: Picture) -> np.random.Generator:
+    """Random numbers of one picture and repeat, whatever other pictures there are."""
+    return np.random.default_rng([seed, zlib.crc32(record.key.encode())])
+
+
 def make_noise(params: Mapping[str, Any], keys: Sequence[str], inputs: Mapping[str, Any]) -> Maker:
     """Maker of kind `noise`: the same noise for the same picture and seed."""
 
     def noise(record: Picture) -> NDArray:
-        rng = np.random.default_rng([params["seed"], zlib.crc32(record.key.encode())])
-        return rng.random(record.size, dtype=np.float32)
+        return picture_rng(params["seed"], record).random(record.size, dtype=np.float32)
 
     return lambda records: {"maps": [noise(record) for record in records]}
 

@@ -11,7 +11,6 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -24,6 +23,7 @@ from paperlib.maps.controls import center_only
 from paperlib.models.quality.methods import Method, Traits, describe, method_of_network, open_method
 from paperlib.models.quality.model import QualityModel, load_quality_model
 from paperlib.models.quality.sizes import resized
+from paperlib.sources.maps import device, sized
 from paperlib.sources.trained import load_trained
 
 FAILURE = "failure"
@@ -92,7 +92,7 @@ class _Scorer:
     @cached_property
     def method(self) -> Method:
         """The method on the device, loaded when a picture has to be scored."""
-        return self._loaded("cuda" if torch.cuda.is_available() else "cpu")
+        return self._loaded(device().type)
 
     @cached_property
     def fallback(self) -> Method:
@@ -132,15 +132,15 @@ class _Scorer:
         except Exception as error:
             raise MethodFailed(_sentence(error)) from error
 
-    def _loaded(self, device: str) -> Method:
+    def _loaded(self, where: str) -> Method:
         name, root = self.params["judge"], Path(self.params["weights_root"])
         try:
             if self.params["training"]:
                 network = load_trained(self.params, self.inputs[self.params["training"]].arrays)
-                return method_of_network(name, network, device=device)
+                return method_of_network(name, network, device=where)
             if self.params["network"]:
-                return method_of_network(name, deepcopy(self.network.network), self.network.higher_is_better, device)
-            return open_method(name, root if self.traits.files else None, device, self.params["crops"] or None)
+                return method_of_network(name, deepcopy(self.network.network), self.network.higher_is_better, where)
+            return open_method(name, root if self.traits.files else None, where, self.params["crops"] or None)
         except Exception as error:
             raise MethodFailed(_sentence(error)) from error
 
@@ -159,7 +159,7 @@ class _Scorer:
             values = lender.load_saliency()
         else:
             values = self.inputs[self.params["maps"]].arrays[f"maps.{records[0].sequence}"].astype(np.float32)
-        values = values if values.shape == size else cv2.resize(values, size[::-1], interpolation=cv2.INTER_LINEAR)
+        values = sized(values, size)
         return values / values.max()
 
     @cached_property

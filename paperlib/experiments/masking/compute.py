@@ -3,7 +3,6 @@
 A shard is what a killed run loses. Its result holds the scores of its pictures under every mask.
 """
 
-import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from itertools import groupby
@@ -33,6 +32,7 @@ from paperlib.experiments.masking.scores import (
 from paperlib.experiments.sets.opening import opened
 from paperlib.maps.half_image import Score, leave_one_out
 from paperlib.maps.masking import Variant
+from paperlib.sources.controls import picture_rng
 from paperlib.sources.maps import device, picture, sized
 
 OWN_SCORES, OPINIONS = "own scores", "opinions"
@@ -48,14 +48,12 @@ def score_shard(params: dict[str, Any], inputs: Inputs, scratch: Path) -> Result
     shard = _Shard(params, inputs)
     records = opened(params, inputs).records[params["first"] : params["last"]]
     groups = list(_alike(records, params))
-    found = [shard.scores([records[place] for place in places], places) for places in progress(groups)]
-    tried = [[records[place] for place in places if place < params["n_halves"]] for places in groups]
-    ranks = [shard.half_ranks(some) for some in progress(tried) if some]
+    found, ranks = zip(*(shard.look_at([records[place] for place in places], places) for places in progress(groups)), strict=True)
     order = np.concatenate(groups).argsort()
     keys = list(found[0])
     scores = np.stack([np.concatenate([one[key] for one in found])[order] for key in keys])
     names = {name: np.array([getattr(key, name) for key in keys]) for name in Variant._fields}
-    return Result(arrays=names | {"scores": scores, "half_ranks": np.concatenate(ranks or [np.empty(0)])})
+    return Result(arrays=names | {"scores": scores, "half_ranks": np.concatenate(ranks)})
 
 
 def _size(params: Mapping[str, Any]) -> tuple[int, int]:
@@ -89,25 +87,21 @@ class _Shard:
         network, _ = function(self.params["network_opener"])(self.params, self.inputs)
         return network_score(network, self.params["score_batch"])
 
-    def scores(self, records: Sequence[Any], places: Sequence[int]) -> dict[Variant, NDArray[np.float64]]:
-        """Scores (n,) by mask of the pictures at `places` of the shard, which are of one size."""
-        images = self._images(records)
-        masks = all_masks(self._maps(records, places, images.shape[1:3]), self._importance(images), self.params)
+    def look_at(
+        self, records: Sequence[Any], places: Sequence[int]
+    ) -> tuple[dict[Variant, NDArray[np.float64]], NDArray[np.float64]]:
+        """Scores (n,) by mask of the pictures at `places` of the shard, which are of one size; and `half_rank` (k,) of
+        those on which all halves are tried."""
+        images = np.stack([picture(record, _size(self.params)) for record in records])
         fills, batch = self.params["fills"], self.params["score_batch"]
+        importance = leave_one_out(self.score, images, HALF_IMAGE_FILL, device=device(), batch=batch)
+        masks = all_masks(self._maps(records, places, images.shape[1:3]), importance, self.params)
         found = {UNMASKED: whole_scores(self.score, images, device())}
-        return found | dict(masked_scores(self.score, images, masks, fills, device(), batch))
-
-    def half_ranks(self, records: Sequence[Any]) -> NDArray[np.float64]:
-        """`paperlib.experiments.masking.scores.half_rank` of pictures of one size, (n,)."""
-        images = self._images(records)
-        return half_rank(self.score, images, self._importance(images), device(), self.params["score_batch"])
-
-    def _images(self, records: Sequence[Any]) -> NDArray[np.uint8]:
-        return np.stack([picture(record, _size(self.params)) for record in records])
-
-    def _importance(self, images: NDArray[np.uint8]) -> NDArray[np.float64]:
-        """Importance of the cells of HalfImage, (n, rows, columns)."""
-        return leave_one_out(self.score, images, HALF_IMAGE_FILL, device=device(), batch=self.params["score_batch"])
+        found |= dict(masked_scores(self.score, images, masks, fills, device(), batch))
+        n_tried = sum(place < self.params["n_halves"] for place in places)
+        if not n_tried:
+            return found, np.empty(0)
+        return found, half_rank(self.score, images[:n_tried], importance[:n_tried], device(), batch)
 
     def _maps(self, records: Sequence[Any], places: Sequence[int], size: tuple[int, int]) -> dict[str, NDArray]:
         first = self.params["first"]
@@ -115,8 +109,7 @@ class _Shard:
             name: np.stack([sized(levels("maps", first + place), size) for place in places])
             for name, levels in self.levels.items()
         }
-        seeds = [[self.params["seed"], zlib.crc32(record.key.encode())] for record in records]
-        controls = [control_maps(1, *size, np.random.default_rng(seed)) for seed in seeds]
+        controls = [control_maps(1, *size, picture_rng(self.params["seed"], record)) for record in records]
         return maps | {name: np.concatenate([one[name] for one in controls]) for name in controls[0]}
 
 
