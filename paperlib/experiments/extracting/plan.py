@@ -47,11 +47,12 @@ def _names(profile: "Profile") -> tuple[str, ...]:
 def sources_of(profile: "Profile", pictures: Pictures) -> dict[str, Made]:
     """The methods with maps of their own on a set, in the order of the profile: of files and controls, and of networks that
     are trained here, where the profile takes those."""
-    known = known_sources(profile, pictures)
+    untrained = known_sources(profile, pictures)
+    known = dict(untrained)
     if profile.photographs.networks == "trained":
         known |= {one.network.method: made(one) for one in trainings(profile) if one.seed == pictures.seed}
     listed = [method for method in profile.photographs.methods if method in known]
-    rest = [method for method in known_sources(profile, pictures) if method not in listed]
+    rest = [method for method in untrained if method not in listed]
     return {method: known[method] for method in (*listed, *rest)}
 
 

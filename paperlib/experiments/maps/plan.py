@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from paperlib.datasets.own import map_folders
 from paperlib.engine.units import Unit
 from paperlib.experiments.sets.plan import OWN, Pictures
 from paperlib.models.official import official_path
@@ -59,8 +60,6 @@ def known_sources(profile: "Profile", pictures: Pictures) -> dict[str, Made]:
 
 def map_folders_of(pictures: Pictures) -> list[str]:
     """Names of the folders of maps beside the user's pictures."""
-    from paperlib.datasets.own import map_folders
-
     return list(map_folders(pictures.root, pictures.keys))
 
 
@@ -144,8 +143,6 @@ def network_places(profile: "Profile", source: Source) -> dict[str, Any]:
 
 def _folder_content(pictures: Pictures, name: str) -> str:
     """What a folder of maps holds, as far as its listing tells."""
-    from paperlib.datasets.own import map_folders
-
     files = map_folders(pictures.root, pictures.keys)[name]
     listing = [f"{key} {path.name} {path.stat().st_size}" for key, path in files.items()]
     return hashlib.sha256("\n".join(listing).encode()).hexdigest()[:16]
