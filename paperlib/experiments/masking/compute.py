@@ -48,7 +48,8 @@ def score_shard(params: dict[str, Any], inputs: Inputs, scratch: Path) -> Result
     shard = _Shard(params, inputs)
     records = opened(params, inputs).records[params["first"] : params["last"]]
     groups = list(_alike(records, params))
-    found, ranks = zip(*(shard.look_at([records[place] for place in places], places) for places in progress(groups)), strict=True)
+    looked = [shard.look_at([records[place] for place in places], places) for places in progress(groups)]
+    found, ranks = zip(*looked, strict=True)
     order = np.concatenate(groups).argsort()
     keys = list(found[0])
     scores = np.stack([np.concatenate([one[key] for one in found])[order] for key in keys])
