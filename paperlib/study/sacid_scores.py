@@ -11,7 +11,7 @@ import numpy as np
 from paperlib.datasets.files import listing
 from paperlib.datasets.sacid import ScoreTable
 from paperlib.errors import PaperlibError
-from paperlib.experiments.compression.presets import preset_order
+from paperlib.experiments.compression.compute import preset_order
 from paperlib.metrics.agreement import Summary, per_image, summarise
 from paperlib.metrics.correlation import group_means
 

@@ -32,7 +32,7 @@ from paperlib.errors import PaperlibError
 from paperlib.experiments.extracting.plan import measured_unit
 from paperlib.experiments.maps.compute import CHUNK
 from paperlib.experiments.maps.plan import Made, maps_units
-from paperlib.experiments.masking.scores import masked_scores, network_score
+from paperlib.experiments.masking.compute import masked_scores, network_score
 from paperlib.experiments.sets.plan import Pictures, gaze_pictures, gaze_unit
 from paperlib.maps.masking import quantile_masks
 from paperlib.models.backbones import create_backbone

@@ -14,7 +14,7 @@ from paperlib.engine.units import Unit
 from paperlib.errors import PaperlibError
 from paperlib.experiments.compression.plan import BASELINES, CODED_HERE, ON_CPU
 from paperlib.experiments.extracting.compute import SHUFFLED
-from paperlib.experiments.masking.scores import MAPS
+from paperlib.experiments.masking.compute import MAPS
 from paperlib.experiments.sets.plan import WORLDS
 from paperlib.maps.half_image import GRID, all_halves
 from paperlib.maps.smoothing import passes

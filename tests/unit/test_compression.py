@@ -14,9 +14,8 @@ from paperlib.engine.units import Result
 from paperlib.experiments.compression import coding, results
 from paperlib.experiments.compression.coded_photographs import open_coded_photographs
 from paperlib.experiments.compression.coding import block_gaze
-from paperlib.experiments.compression.compute import METRICS, agree
+from paperlib.experiments.compression.compute import METRICS, agree, preset_order
 from paperlib.experiments.compression.plan import all_lines, coded_here, coding_unit, units
-from paperlib.experiments.compression.presets import preset_order
 from paperlib.metrics.weighted import ew_psnr, psnr
 from paperlib.profiles import load
 
@@ -95,7 +94,7 @@ def test_saliency_driven_versions_are_better_where_gaze_is(coded):
 def study(observers: str, seed: int, responses: list[np.ndarray], assessors: int = 150) -> Result:
     inputs = {f"coding/{index}": Result(arrays={"response": one}) for index, one in enumerate(responses)}
     return coding.poll(
-        {"coded": tuple((name, name) for name in inputs), "dataset": "photographs",
+        {"prepared": tuple((name, name) for name in inputs), "dataset": "photographs",
          "photographs": PHOTOGRAPHS[: len(inputs)], "observers": observers, "seed": seed,
          "assessors": assessors, "random_pairs": 8, "verification_pairs": 2, "fixations": 6, "noise": 0.2, "tie": 0.1,
          "inattentive": 0.05},

@@ -13,7 +13,7 @@ from paperlib.experiments import claims as judging
 from paperlib.experiments.extracting import explore
 from paperlib.experiments.extracting import results as extraction
 from paperlib.experiments.masking import results as masking
-from paperlib.experiments.masking import scores
+from paperlib.experiments.masking.compute import MAPS
 from paperlib.experiments.statistics import interval, summarise
 
 
@@ -151,7 +151,7 @@ def test_methods_that_a_profile_lacks_are_left_out():
 def test_figure2_has_all_curves_with_intervals_around_them(profile):
     figure = regenerate.figure(2, profile)
     own = figure.curves[figure.curves["network"] == "baseline"]
-    assert len(own) == 3 * len(scores.MAPS) * 2 * 2
+    assert len(own) == 3 * len(MAPS) * 2 * 2
     assert set(own["fill"]) == {"black", "mean", "blur"}
     assert ((figure.curves["low"] <= figure.curves["srocc"]) & (figure.curves["srocc"] <= figure.curves["high"])).all()
     assert set(figure.unmasked["network"]) == set(profile.masking.masked_networks)

@@ -12,7 +12,7 @@ from paperlib import profiles
 from paperlib.datasets.own import load_map
 from paperlib.datasets.registry import open_opinions
 from paperlib.errors import PaperlibError
-from paperlib.experiments.masking import explore, results, scores
+from paperlib.experiments.masking import compute, explore, results
 from paperlib.experiments.masking.explore import MaskChoice, Material, masked
 from paperlib.maps.fills import fill
 from paperlib.maps.half_image import leave_one_out
@@ -183,7 +183,7 @@ def test_material_of_the_micro_world():
     profile = profiles.load("demo", seeds=1, n_train=32, n_test=8, n_fit=8, steps=1, warm_up=0, n_passes=2)
     material = explore.material(profile)
     assert material.map_names == ["saliency", "gradcam", "random", "center", "half_image"]
-    assert set(material.map_names) <= set(scores.MAPS)
+    assert set(material.map_names) <= set(compute.MAPS)
     assert len(material.images) == len(material.mos) == len(set(material.captions)) == explore.N_PICTURES
     for name in material.map_names:
         for name_of_fill in FILLS:

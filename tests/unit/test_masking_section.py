@@ -9,7 +9,7 @@ from PIL import Image
 from paperlib import profiles, regenerate
 from paperlib.datasets.registry import open_opinions
 from paperlib.errors import PaperlibError
-from paperlib.experiments.masking import plan, results, scores
+from paperlib.experiments.masking import compute, plan, results
 from paperlib.maps.fills import fill
 from paperlib.maps.masking import blur, quantile_masks
 from paperlib.metrics.correlation import srocc
@@ -79,7 +79,7 @@ def rows(folder):
 def test_every_map_and_point_is_there(rows, folder):
     test = open_opinions("own", folder).part("test")
     points = rows[(rows["metric"] == "SROCC") & (rows["method"] != "none")]
-    for name in scores.MAPS:
+    for name in compute.MAPS:
         per_fill = 2 if name in ("half_image", "saliency_grid") else 4
         assert (points["method"] == name).sum() == 2 * per_fill
     assert (points["n"] == len(test)).all()

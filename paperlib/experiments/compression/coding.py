@@ -65,7 +65,7 @@ def poll(params: dict[str, Any], inputs: Inputs, scratch: Path) -> Result:
     """Arrays: `scores` and `standard_errors` (photographs, versions), `wins` (photographs, versions, versions). Rows: the
     share of excluded assessors and of ties, the number of votes that count, the median score of the best version.
     """
-    responses = [inputs[name].arrays["response"] for _, name in params["coded"]]
+    responses = [inputs[name].arrays["response"] for _, name in params["prepared"]]
     gaze = [block_gaze(one, params["observers"]) for one in map(photograph, params["photographs"])]
     count, worst_version = len(responses[0]) - 1, 0
     rng = np.random.default_rng([params["seed"], OBSERVERS.index(params["observers"])])

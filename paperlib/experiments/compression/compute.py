@@ -12,9 +12,8 @@ from numpy.typing import NDArray
 from paperlib.datasets import sacid as sacid_set
 from paperlib.engine.progress import progress
 from paperlib.engine.units import Inputs, Result, function
-from paperlib.experiments.compression.opening import opened
-from paperlib.experiments.compression.presets import preset_order
 from paperlib.experiments.compression.scoring import FAILURE
+from paperlib.experiments.sets.opening import opened
 from paperlib.maps.transform import to_levels
 from paperlib.metrics.agreement import per_image
 
@@ -116,3 +115,26 @@ def _raw_scores(
         own = np.concatenate([result.arrays["scores"] for result in results])
         scores[method, seed] = own if results[0].arrays["higher_is_better"] else -own
     return {key: own for key, own in scores.items() if key[0] not in failed}, failed
+
+
+def preset_order(truth: np.ndarray, presets: np.ndarray) -> np.ndarray:
+    """A fixed order of presets as a method: each version scores the mean of its preset over the *other* images.
+
+    Args:
+        truth: (images, versions) subjective scores, at least 2 images.
+        presets: (versions,) preset of each version, the same in all images.
+
+    Returns:
+        (images, versions).
+
+    Raises:
+        ValueError: fewer than two images, or lengths that differ.
+    """
+    if truth.ndim != 2 or len(truth) < 2 or presets.shape != truth.shape[1:]:
+        raise ValueError(
+            f"expected truth (images >= 2, versions) and presets (versions,), got {truth.shape} and {presets.shape}"
+        )
+    _, index = np.unique(presets, return_inverse=True)
+    same = index[:, None] == index[None, :]
+    per_image = truth @ (same / same.sum(axis=0))
+    return (per_image.sum(axis=0) - per_image) / (len(truth) - 1)

@@ -22,10 +22,10 @@ from paperlib.datasets.sacid import open_sacid
 from paperlib.engine.units import Unit
 from paperlib.errors import PaperlibError
 from paperlib.experiments.compression.coded_photographs import photographs_named
-from paperlib.experiments.compression.opening import SAMPLE_SEED
 from paperlib.experiments.compression.scoring import CENTER, GAZE, OWN, SHUFFLED, UNIFORM
 from paperlib.experiments.maps.plan import Made, content_of, network_params, network_places, network_resources
-from paperlib.experiments.sets.plan import home, told_how_to_get
+from paperlib.experiments.sets.opening import SAMPLE_SEED
+from paperlib.experiments.sets.plan import home, told_how_to_get, unit_on
 from paperlib.experiments.training.plan import Training, trainings
 from paperlib.models.official import OfficialFile, official_path
 from paperlib.models.quality.methods import describe
@@ -106,15 +106,11 @@ class Coded:
             "dataset": self.name,
             "opener": self.opener,
             "options": self.options,
-            "n_sequences": self.n_sequences,
+            "part": "",
+            "n_images": self.n_sequences,
             "fingerprint": self.fingerprint,
-            "coded": tuple((photograph, unit.name) for photograph, unit in self.coding),
+            "prepared": tuple((photograph, unit.name) for photograph, unit in self.coding),
         }
-
-    @property
-    def n(self) -> int:
-        """Number of coded pictures."""
-        return len(self.sequences) * len(self.bpps)
 
     @property
     def needs(self) -> list[Unit]:
@@ -122,11 +118,8 @@ class Coded:
         return [*([self.checked] if self.checked else []), *(unit for _, unit in self.coding)]
 
     def unit(self, name: str, compute: str, needs: Sequence[Unit] = (), **rest: Any) -> Unit:
-        """A unit that looks at this set: `Unit.of` with the set's parameters, place, opener and needs added."""
-        places = {"root": self.root} | rest.pop("places", {})
-        calls = [self.opener, *rest.pop("calls", ())]
-        needed = [*self.needs, *needs]
-        return Unit.of(EXPERIMENT, name, compute, needs=needed, places=places, calls=calls, **(self.params | rest))
+        """`paperlib.experiments.sets.plan.unit_on` this set."""
+        return unit_on(self, EXPERIMENT, name, compute, needs, **rest)
 
 
 def coded_set(profile: "Profile") -> Coded:

@@ -203,7 +203,7 @@ def table(rows: pd.DataFrame, profile: "Profile") -> TableData:
                 }
             )
     title = "Table III: agreement on non-uniformly coded images"
-    is_simulation = profile.evidence == "simulation"
+    is_simulation = profile.compression.compression_set == CODED_HERE
     caption = _simulation_caption(profile) if is_simulation else _caption(rows, profile)
     notes = SIMULATION_NOTES if is_simulation else NOTES
     return TableData("table3", title, caption, tuple(columns), pd.DataFrame(cells), (*notes, *_notes(rows)))

@@ -18,7 +18,7 @@ from PIL import Image
 
 from paperlib.engine.progress import progress, say
 from paperlib.engine.units import Inputs, Result
-from paperlib.experiments.compression.opening import opened
+from paperlib.experiments.sets.opening import opened
 from paperlib.maps.controls import center_only
 from paperlib.models.quality.methods import Method, Traits, describe, method_of_network, open_method
 from paperlib.models.quality.model import QualityModel, load_quality_model

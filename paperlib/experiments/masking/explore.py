@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from paperlib.experiments.extracting.explore import loader, seen_size
+from paperlib.experiments.masking.compute import HALF_IMAGE_FILL, control_maps, network_score, whole_scores
 from paperlib.experiments.masking.plan import map_units, masked_pictures, tested_networks
-from paperlib.experiments.masking.scores import HALF_IMAGE_FILL, control_maps, network_score, whole_scores
 from paperlib.experiments.running import compute
 from paperlib.maps import masking
 from paperlib.maps.fills import FILLS, fill

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from paperlib.experiments.artefacts import Figure2Data
-from paperlib.experiments.masking.scores import UNMASKED
+from paperlib.experiments.masking.compute import UNMASKED
 from paperlib.experiments.statistics import Parts
 from paperlib.maps.fills import PAPER_FILLS
 from paperlib.paper import look

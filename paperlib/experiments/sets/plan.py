@@ -4,12 +4,12 @@ Sets of photographs lie in folders; plans open them to know how many pictures th
 picture. Micro-worlds are made by a unit, one per repeat, and a plan knows all about them beforehand.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from paperlib.datasets import microworld, registry
 from paperlib.datasets.world_pictures import TEST
@@ -100,12 +100,33 @@ class Pictures:
         """The opened set; a generated one out of the results of its unit."""
         return opened(self.params | {"root": self.root}, inputs or {})
 
-    def unit(self, experiment: str, name: str, compute: str, needs: list[Unit], **rest: Any) -> Unit:
-        """A unit that looks at this set: `Unit.of` with the set's parameters, place, opener and needs added."""
-        places = {"root": self.root} | rest.pop("places", {})
-        calls = [self.opener, *rest.pop("calls", ())]
-        needed = [*(one for one in self.needs if one not in needs), *needs]
-        return Unit.of(experiment, name, compute, needs=needed, places=places, calls=calls, **(self.params | rest))
+    def unit(self, experiment: str, name: str, compute: str, needs: Sequence[Unit], **rest: Any) -> Unit:
+        """`unit_on` this set."""
+        return unit_on(self, experiment, name, compute, needs, **rest)
+
+
+class Opened(Protocol):
+    """A set as units see it: its opener, its folder, the parameters that name its content, and units that it needs."""
+
+    @property
+    def opener(self) -> str: ...
+
+    @property
+    def root(self) -> Path: ...
+
+    @property
+    def params(self) -> dict[str, Any]: ...
+
+    @property
+    def needs(self) -> list[Unit]: ...
+
+
+def unit_on(pictures: Opened, experiment: str, name: str, compute: str, needs: Sequence[Unit], **rest: Any) -> Unit:
+    """A unit that looks at a set: `Unit.of` with the set's parameters, place, opener and needs added."""
+    places = {"root": pictures.root} | rest.pop("places", {})
+    calls = [pictures.opener, *rest.pop("calls", ())]
+    needed = [*(one for one in pictures.needs if one not in needs), *needs]
+    return Unit.of(experiment, name, compute, needs=needed, places=places, calls=calls, **(pictures.params | rest))
 
 
 def repeats(profile: "Profile", name: str) -> tuple[int, ...]:
