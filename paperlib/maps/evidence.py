@@ -69,11 +69,8 @@ def score_evidence(
 
 
 def last_features(network: nn.Module) -> nn.Module:
-    """The layer that a network itself names as its last features, like `paperlib.models.baseline.Baseline`.
-
-    Raises:
-        ValueError: the network names none.
-    """
+    """The layer that a network itself names as its last features, like `paperlib.models.baseline.Baseline` (ValueError
+    where it names none)."""
     layer = getattr(network, "last_features", None)
     if not isinstance(layer, nn.Module):
         raise ValueError(

@@ -79,16 +79,14 @@ def rotation_angles(n_passes: int, max_angle: float) -> tuple[float, ...]:
     return (0.0,) if n_passes == 1 else tuple(np.linspace(-max_angle, max_angle, n_passes).tolist())
 
 
-def rotate(batch: Tensor, degrees: float, padding: str = "reflection") -> Tensor:
-    """Rotate (n, c, h, w) counter-clockwise about its centre, bilinear, in pixel geometry (no aspect distortion).
-
-    `padding` fills what comes from outside: `"reflection"`, `"border"` or `"zeros"`.
-    """
+def rotate(batch: Tensor, degrees: float) -> Tensor:
+    """Rotate (n, c, h, w) counter-clockwise about its centre, bilinear, in pixel geometry (no aspect distortion);
+    reflections fill what comes from outside."""
     if degrees == 0:
         return batch
     height, width = batch.shape[-2:]
     grid = rotation_grid((height, width), degrees, batch.device).expand(len(batch), -1, -1, -1)
-    rotated = F.grid_sample(batch, grid.to(batch.dtype), padding_mode=padding, align_corners=False)
+    rotated = F.grid_sample(batch, grid.to(batch.dtype), padding_mode="reflection", align_corners=False)
     channels_last = batch.is_contiguous(memory_format=torch.channels_last)
     return rotated.contiguous(memory_format=torch.channels_last) if channels_last else rotated
 
@@ -132,11 +130,6 @@ class Average:
         self.weight = weight if self.weight is None else self.weight + weight
 
     def maps(self) -> Tensor:
-        """The mean (n, h, w).
-
-        Raises:
-            ValueError: nothing was added.
-        """
-        if self.total is None or self.weight is None:
-            raise ValueError("expected the maps of at least one pass, got none; call add first")
+        """The mean (n, h, w), once something was added."""
+        assert self.total is not None and self.weight is not None
         return self.total / self.weight

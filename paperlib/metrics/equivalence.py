@@ -56,6 +56,8 @@ def tost(
         ValueError: fewer than two values, other shapes, NaN or infinite values, unequal counts of paired values, a
             margin that is not positive, alpha outside (0, .5).
     """
+    from scipy.special import stdtrit
+
     one, two = _values(first, "first"), _values(second, "second")
     if not (0 < margin < math.inf and 0 < alpha < 0.5):
         raise ValueError(f"expected margin > 0 and alpha in (0, .5), got {margin} and {alpha}")
@@ -63,7 +65,7 @@ def tost(
         raise ValueError(f"paired values: expected as many of both, got {one.size} and {two.size}; or set paired=False")
     difference, error, df = _paired(one - two) if paired else _welch(one, two)
     p_lower, p_upper = _upper_tail(difference + margin, error, df), _upper_tail(margin - difference, error, df)
-    reach = _quantile(1 - alpha, df) * error
+    reach = float(stdtrit(df, 1 - alpha)) * error
     low, high = difference - reach, difference + reach
     p = max(p_lower, p_upper)
     verdict = "equivalent" if p < alpha else "lower" if high < -margin else "higher" if low > margin else "inconclusive"
@@ -110,9 +112,3 @@ def _upper_tail(distance: float, error: float, df: float) -> float:
     from scipy.special import stdtr
 
     return float(stdtr(df, -distance / error))
-
-
-def _quantile(share: float, df: float) -> float:
-    from scipy.special import stdtrit
-
-    return float(stdtrit(df, share))

@@ -14,6 +14,7 @@ from paperlib.maps.center_prior import gaussian_center_prior
 from paperlib.metrics.correlation import fraccp, plcc, srocc
 from paperlib.metrics.saliency import evaluate
 from paperlib.metrics.weighted import luma, psnr, ssim
+from tests.benchmarks import bench_saliency_metrics
 
 TOLERANCE = {
     "NSS": 1e-6,
@@ -65,15 +66,9 @@ def test_saliency_metrics_equal_the_textbook_through_scipy(dtype: type) -> None:
 
 @pytest.fixture(scope="module")
 def pysaliency_metrics() -> ModuleType:
-    """`metrics.py` of an installed pysaliency, loaded alone: the package itself needs an old setuptools."""
-    package = importlib.util.find_spec("pysaliency")
-    if package is None or not package.submodule_search_locations:
+    if importlib.util.find_spec("pysaliency") is None:
         pytest.skip("pysaliency is not installed")
-    path = Path(next(iter(package.submodule_search_locations))) / "metrics.py"
-    spec = importlib.util.spec_from_file_location("pysaliency_metrics_alone", path)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return bench_saliency_metrics.pysaliency_metrics()
 
 
 def by_pysaliency(peer: ModuleType, s: np.ndarray, d: np.ndarray, f: np.ndarray) -> dict[str, float]:

@@ -160,14 +160,14 @@ def test_psnr_and_ssim_are_symmetric_and_bounded(image: np.ndarray, seed: int) -
 
 
 @settings(max_examples=50, deadline=None)
-@given(map_pairs(count=4), st.sampled_from(["python", "matlab"]), st.integers(2, 64))
-def test_a_fitted_transform_keeps_order_bounds_and_never_does_worse_than_the_prior(stacks, bounds: str, bins: int) -> None:
+@given(map_pairs(count=4))
+def test_a_fitted_transform_keeps_order_bounds_and_never_does_worse_than_the_prior(stacks) -> None:
     maps, densities, _ = stacks
     densities = densities / densities.max(axis=(1, 2), keepdims=True)
     prior = densities.mean(axis=0)
-    fitted = MapTransform.fit(maps, densities, prior, bins=bins, bounds=bounds)
+    fitted = MapTransform.fit(maps, densities, prior)
     assert (np.diff(fitted.curve) >= 0).all()
-    levels = np.rint(normalise(maps) * (bins - 1)).astype(int)
+    levels = np.rint(normalise(maps) * 255).astype(int)
     error = ((densities - fitted.curve[levels] - fitted.beta * fitted.center_prior) ** 2).sum()
     assert error <= ((densities - prior) ** 2).sum() * (1 + 1e-6) + 1e-9
     result = fitted.transform(maps)

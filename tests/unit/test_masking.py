@@ -183,7 +183,6 @@ PICTURES = np.zeros((1, 2, 2, 3), np.uint8)
         (lambda: masks_of((1, 2, 2))["map"].of("LeRF", 0.25), "fraction=0.25: these masks were made for 0.5"),
         (lambda: masks_of((1, 2, 2))["map"].of("best", 0.5), "best"),
         (lambda: masking.variants(PICTURES, masks_of((1, 2, 3))), "masks of map"),
-        (lambda: masking.variants(PICTURES, masks_of((1, 2, 2)), strategies=["best"]), "best"),
         (lambda: masking.variants(PICTURES, masks_of((1, 2, 2)), fills=["red"]), "red"),
         (lambda: masking.variants(PICTURES.astype(float), masks_of((1, 2, 2))), "uint8"),
     ],

@@ -45,16 +45,13 @@ def test_rows_equal_one_by_one_and_images_without_a_value_are_left_out() -> None
         assert p[k] == paired_p(present, 2000) == paired_p(row, 2000)
 
 
-def test_too_few_images_have_no_interval() -> None:
+def test_too_few_images_have_no_interval_and_equal_ones_no_width() -> None:
     for short in ([1.5], [np.nan, 1.5], [np.nan]):
         assert all(math.isnan(end) for end in bootstrap_mean(short))
     low, high = bootstrap_mean([[1.0, np.nan], [1.0, 3.0]])
     assert np.isnan(low[0]) and np.isnan(high[0])
     assert (low[1], high[1]) == (1, 3)
-
-
-def test_equal_values_have_an_interval_without_width() -> None:
-    assert bootstrap_mean([1e9 + 0.1] * 9) == (1e9 + 0.1, 1e9 + 0.1)
+    assert bootstrap_mean([1e9 + 0.1] * 9) == (1e9 + 0.1, 1e9 + 0.1), "equal values: no width"
 
 
 # ---- sign flips -----------------------------------------------------------------------------------------------------
@@ -65,6 +62,10 @@ def test_sign_flips_by_hand() -> None:
     assert paired_p([1, 2, -4]) == 1
     assert paired_p([1, 2, -3]) == 1
     assert paired_p([5]) == paired_p([0]) == 1
+    # many images: the observed pattern counts among the random ones
+    assert paired_p(np.ones(40), 999) == 1 / 1000
+    assert paired_p(np.zeros(40), 99) == 1
+    assert math.isnan(paired_p([np.nan, np.nan]))
 
 
 @pytest.mark.parametrize("images", [2, 5, 11, 15])
@@ -92,19 +93,10 @@ def test_the_exact_and_the_random_way_agree(monkeypatch: pytest.MonkeyPatch) -> 
     assert paired_p(sample, 40_000) == pytest.approx(exact, abs=4 * math.sqrt(exact / 40_000))
 
 
-def test_random_p_values_count_the_observed_pattern() -> None:
-    assert paired_p(np.ones(40), 999) == 1 / 1000
-    assert paired_p(np.zeros(40), 99) == 1
-
-
 def test_p_values_without_an_effect_are_uniform() -> None:
     p = paired_p(np.random.default_rng(0).normal(size=(2000, 30)), 500)
     for level in (0.05, 0.25, 0.5):
         assert (p <= level).mean() == pytest.approx(level, abs=4 * math.sqrt(level * (1 - level) / 2000))
-
-
-def test_no_image_has_no_p_value() -> None:
-    assert math.isnan(paired_p([np.nan, np.nan]))
 
 
 # ---- many images ----------------------------------------------------------------------------------------------------
@@ -127,9 +119,6 @@ def test_holm_by_hand() -> None:
     np.testing.assert_allclose(holm([0.02]), [0.02])
     np.testing.assert_allclose(holm([0.6, 0.7]), [1, 1])
     assert holm([]).shape == (0,)
-
-
-def test_holm_leaves_missing_tests_out() -> None:
     np.testing.assert_allclose(holm([np.nan, 0.01, np.nan, 0.02]), [np.nan, 0.02, np.nan, 0.02])
 
 
@@ -168,16 +157,8 @@ def test_comparison_with_the_reference() -> None:
     assert better["p_holm"] == pytest.approx(3 * better["p"])  # "empty" is no test
     assert better["survives"] is True
     assert not records["noise"]["survives"]
-    assert records["same"] == {
-        "name": "same",
-        "images": 60,
-        "difference": 0,
-        "low": 0,
-        "high": 0,
-        "p": 1,
-        "p_holm": 1,
-        "survives": False,
-    }
+    nothing = dict.fromkeys(("difference", "low", "high"), 0)
+    assert records["same"] == {"name": "same", "images": 60, **nothing, "p": 1, "p_holm": 1, "survives": False}
     assert math.isnan(records["empty"]["difference"]) and math.isnan(records["empty"]["p_holm"])
     assert records["empty"]["images"] == 0 and records["empty"]["survives"] is False
 
