@@ -35,27 +35,23 @@ class GaussianPrior:
     xx: float = 0.0
 
     @classmethod
-    def of(cls, density: ArrayLike) -> "GaussianPrior":
-        """The moments of one density map (H, W), >= 0, not all zero.
+    def of(cls, density: ArrayLike, index: int = 0) -> "GaussianPrior":
+        """The moments of one density map (H, W), >= 0, not all zero; errors tell its index.
 
         Raises:
             ValueError: another shape, negative, all-zero or non-finite values.
         """
-        return cls._of_checked(*_checked_density(density, 0))
-
-    @classmethod
-    def _of_checked(cls, density: NDArray[np.float64], total: float) -> "GaussianPrior":
-        height, width = density.shape
+        array = np.asarray(density, np.float64)
+        if array.ndim != 2 or array.size == 0:
+            raise ValueError(f"density {index}: expected shape (H, W), got {array.shape}")
+        total = float(array.sum())
+        if not (np.isfinite(total) and array.min() >= 0 and total > 0):
+            raise ValueError(f"density {index}: expected finite values >= 0 with some mass, got a sum of {total:g}")
+        height, width = array.shape
         y, x = (np.arange(height) + 0.5) / height, (np.arange(width) + 0.5) / width
-        rows, columns = density.sum(axis=1), density.sum(axis=0)
+        rows, columns = array.sum(axis=1), array.sum(axis=0)
         spread = total * _PIXEL_VARIANCE  # mass is spread over the area of each pixel
-        sums = (
-            rows @ y,
-            columns @ x,
-            rows @ y**2 + spread / height**2,
-            y @ (density @ x),
-            columns @ x**2 + spread / width**2,
-        )
+        sums = (rows @ y, columns @ x, rows @ y**2 + spread / height**2, y @ (array @ x), columns @ x**2 + spread / width**2)
         return cls(1.0, *(float(value / total) for value in sums))
 
     def __add__(self, other: "GaussianPrior") -> "GaussianPrior":
@@ -100,22 +96,11 @@ def gaussian_center_prior(densities: Iterable[ArrayLike]) -> NDArray[np.float32]
     """
     whole, shape = GaussianPrior(), None
     for index, density in enumerate(densities):
-        array, total = _checked_density(density, index)
-        if shape is not None and array.shape != shape:
-            raise ValueError(f"density {index}: expected shape {shape} as the first, got {array.shape}")
-        shape = array.shape
-        whole += GaussianPrior._of_checked(array, total)
+        whole += GaussianPrior.of(density, index)
+        size = np.shape(density)
+        if shape is not None and size != shape:
+            raise ValueError(f"density {index}: expected shape {shape} as the first, got {size}")
+        shape = size
     if shape is None:
         raise ValueError("expected at least one density map, got none")
     return whole.render(*shape)
-
-
-def _checked_density(density: ArrayLike, index: int) -> tuple[NDArray[np.float64], float]:
-    """The map in float64 and its sum."""
-    array = np.asarray(density, np.float64)
-    if array.ndim != 2 or array.size == 0:
-        raise ValueError(f"density {index}: expected shape (H, W), got {array.shape}")
-    total = float(array.sum())
-    if not (np.isfinite(total) and array.min() >= 0 and total > 0):
-        raise ValueError(f"density {index}: expected finite values >= 0 with some mass, got a sum of {total:g}")
-    return array, total

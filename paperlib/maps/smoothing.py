@@ -56,7 +56,7 @@ def passes(smoothing: str, n_passes: int = 6, max_angle: float = 10.0) -> tuple[
     Args:
         smoothing: `"none"` (one pass), `"rotations"` (the paper's words: `n_passes` small rotations) or
             `"flip_multiply"` (pytorch-grad-cam's default: 2 flips x brightness 0.9, 1, 1.1).
-        n_passes, max_angle: of the rotations; degrees.
+        n_passes, max_angle: of the rotations: evenly spread from -max_angle to max_angle degrees; one pass has angle 0.
 
     Raises:
         ValueError: unknown smoothing, no pass, or an angle outside [0, 90).
@@ -64,19 +64,15 @@ def passes(smoothing: str, n_passes: int = 6, max_angle: float = 10.0) -> tuple[
     if smoothing == "none":
         return (Pass(),)
     if smoothing == "rotations":
-        return tuple(Pass(angle) for angle in rotation_angles(n_passes, max_angle))
+        if n_passes < 1:
+            raise ValueError(f"n_passes={n_passes}: expected at least 1")
+        if not 0 <= max_angle < 90:
+            raise ValueError(f"max_angle={max_angle}: expected degrees from 0 to below 90")
+        angles = [0.0] if n_passes == 1 else np.linspace(-max_angle, max_angle, n_passes).tolist()
+        return tuple(map(Pass, angles))
     if smoothing == "flip_multiply":
         return tuple(Pass(0.0, mirrored, factor) for mirrored in (False, True) for factor in (0.9, 1.0, 1.1))
     raise ValueError(f"smoothing={smoothing!r}; expected none, rotations or flip_multiply")
-
-
-def rotation_angles(n_passes: int, max_angle: float) -> tuple[float, ...]:
-    """`n_passes` evenly spread angles from -max_angle to max_angle degrees; one pass has angle 0."""
-    if n_passes < 1:
-        raise ValueError(f"n_passes={n_passes}: expected at least 1")
-    if not 0 <= max_angle < 90:
-        raise ValueError(f"max_angle={max_angle}: expected degrees from 0 to below 90")
-    return (0.0,) if n_passes == 1 else tuple(np.linspace(-max_angle, max_angle, n_passes).tolist())
 
 
 def rotate(batch: Tensor, degrees: float) -> Tensor:

@@ -21,9 +21,7 @@ def test_area_between_by_hand():
     # 0, .2 at .25, .6 at .5, 0 at 1
     assert area_between([0.9, 0.8], [0.7, 0.2], [0.25, 0.5]) == pytest.approx(0.025 + 0.1 + 0.15)
     assert area_between([0.4], [0.8], [0.5]) == pytest.approx(-0.2)
-
-
-def test_the_ends_of_the_area_do_not_depend_on_what_is_given_there():
+    # the ends do not depend on what is given there
     inside = area_between([0.9, 0.8], [0.7, 0.2], [0.25, 0.5])
     assert area_between([0.9, 0.9, 0.8, np.nan], [0.9, 0.7, 0.2, np.nan], [0, 0.25, 0.5, 1]) == pytest.approx(inside)
     assert math.isnan(area_between([np.nan, 0.8], [0.7, 0.2], [0.25, 0.5]))
@@ -62,15 +60,11 @@ def test_every_resample_is_ranked_right_and_shared_by_all_curves():
 
 
 @pytest.mark.parametrize("images", [3, 10, 70])
-def test_resamples_in_blocks_and_chunks_are_the_same(images, monkeypatch):
-    from paperlib.metrics import correlation
-
+def test_resamples_of_few_values_are_ranked_right(images):
     rng = np.random.default_rng(1)
     scores, mos = rng.integers(0, 9, (4, images)), rng.integers(0, 5, images)
     expected = srocc_resamples(scores, mos, 0, n_boot=100)
     assert expected.shape == (100, 4)
-    monkeypatch.setattr(correlation, "_BLOCK_DRAWS", 7)
-    np.testing.assert_array_equal(srocc_resamples(scores, mos, 0, n_boot=100), expected)
     rows = np.random.default_rng(0).integers(0, images, size=(100, images))
     plain = srocc(scores[:, rows], mos[rows]).T
     np.testing.assert_array_equal(np.isnan(expected), np.isnan(plain))
@@ -98,18 +92,6 @@ def test_p_by_hand():
     np.testing.assert_allclose(boot.p(), [2 * (1 + 1) / 10, 2 * (1 + 1) / 10, 1])
     with_gap = Bootstrapped(np.array(4.0), np.array([1.0, 2, np.nan, 3]))
     assert with_gap.p() == pytest.approx(2 / 4) and with_gap.interval(0.5) == pytest.approx((1.5, 2.5))
-
-
-def test_p_is_uniform_where_there_is_no_difference():
-    rng = np.random.default_rng(0)
-    values = []
-    for seed in range(120):
-        mos = rng.normal(size=60)
-        scores = mos + rng.normal(size=(2, 60))
-        boot = srocc_curve_bootstrap(scores, mos, seed, n_boot=200).apply(lambda y: y[..., 0] - y[..., 1])
-        values.append(boot.p())
-    assert 0.01 <= np.mean(np.array(values) < 0.1) <= 0.2
-    assert 0.38 <= np.mean(values) <= 0.62
 
 
 def test_constant_scores_have_no_srocc():
