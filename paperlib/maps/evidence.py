@@ -6,16 +6,13 @@ costs next to nothing, and frozen networks need no gradient at their input. The 
 left as they were found, also after an error.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-
-Reshape = Callable[[Tensor, int], Tensor]
-"""Brings the output of a layer to (n, c, h, w), n the number of images: for tokens, patches or extra levels."""
 
 
 @dataclass(frozen=True)
@@ -27,15 +24,12 @@ class Evidence:
     scores: Tensor
 
 
-def score_evidence(
-    network: nn.Module, images: Tensor, layer: nn.Module | None = None, reshape: Reshape | None = None
-) -> Evidence:
+def score_evidence(network: nn.Module, images: Tensor, layer: nn.Module | None = None) -> Evidence:
     """Features and gradients of `layer` for float images (n, 3, H, W) in [0, 1].
 
     Args:
         network: gives one score per image, (n,) or (n, 1); run in evaluation mode.
         layer: a module of the network that runs once and returns one tensor; `last_features(network)` when None.
-        reshape: see `Reshape`; applied to features and gradients.
 
     Raises:
         ValueError: the layer does not run, runs more than once, returns no tensor or none of shape (n, c, h, w); the
@@ -75,12 +69,10 @@ def score_evidence(
             reason = str(error).splitlines()[0]
             raise ValueError(f"the score has no gradient at the layer ({reason}); choose another") from None
     features = leaves[0].detach()
-    if reshape is not None:
-        features, gradients = reshape(features, len(images)), reshape(gradients, len(images))
     if features.ndim != 4 or len(features) != len(images):
         raise ValueError(
             f"the layer gives {tuple(features.shape)} for {len(images)} images: expected (n, c, h, w); choose "
-            "a convolutional layer or pass reshape="
+            "a convolutional layer"
         )
     return Evidence(features.float(), gradients.float(), scores.detach().float())
 

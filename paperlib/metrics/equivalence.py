@@ -37,17 +37,13 @@ class Equivalence(TypedDict):
     verdict: str
 
 
-def tost(
-    first: ArrayLike, second: ArrayLike, margin: float = MARGIN, alpha: float = 0.05, paired: bool = True
-) -> Equivalence:
-    """Two one-sided t tests of the mean difference (Schuirmann 1987; Lakens 2017), Welch's where unpaired.
+def tost(first: ArrayLike, second: ArrayLike, margin: float = MARGIN, alpha: float = 0.05) -> Equivalence:
+    """Two one-sided t tests of the mean of paired differences (Schuirmann 1987; Lakens 2017).
 
     Args:
-        first: (n,) values of one method, one per repeat.
-        second: (m,) of the other; paired values share what a repeat shares (seed, split), and m = n.
+        first, second: (n,) values of two methods, one per repeat; value i of both shares the repeat's seed and split.
         margin: differences smaller than this count as none.
         alpha: chance to call two methods equivalent that differ by the margin.
-        paired: whether value i of both belongs to the same repeat.
 
     Returns:
         See `Equivalence`. Without any spread p is 0 for differences inside the margin and 1 on it or beyond.
@@ -61,9 +57,10 @@ def tost(
     one, two = _values(first, "first"), _values(second, "second")
     if not (0 < margin < math.inf and 0 < alpha < 0.5):
         raise ValueError(f"expected margin > 0 and alpha in (0, .5), got {margin} and {alpha}")
-    if paired and one.size != two.size:
-        raise ValueError(f"paired values: expected as many of both, got {one.size} and {two.size}; or set paired=False")
-    difference, error, df = _paired(one - two) if paired else _welch(one, two)
+    if one.size != two.size:
+        raise ValueError(f"paired values: expected as many of both, got {one.size} and {two.size}")
+    difference, df = float((one - two).mean()), one.size - 1.0
+    error = float((one - two).std(ddof=1)) / math.sqrt(one.size)
     p_lower, p_upper = _upper_tail(difference + margin, error, df), _upper_tail(margin - difference, error, df)
     reach = float(stdtrit(df, 1 - alpha)) * error
     low, high = difference - reach, difference + reach
@@ -87,22 +84,6 @@ def _values(values: ArrayLike, name: str) -> NDArray[np.float64]:
     if array.ndim != 1 or array.size < 2 or not np.isfinite(array).all():
         raise ValueError(f"{name}: expected at least 2 finite values of shape (n,), got shape {array.shape}: {array}")
     return array
-
-
-def _paired(differences: NDArray[np.float64]) -> tuple[float, float, float]:
-    """Mean, its standard error, degrees of freedom."""
-    n = differences.size
-    return float(differences.mean()), float(differences.std(ddof=1)) / math.sqrt(n), n - 1.0
-
-
-def _welch(one: NDArray[np.float64], two: NDArray[np.float64]) -> tuple[float, float, float]:
-    """Difference of the means, its standard error, Welch and Satterthwaite's degrees of freedom."""
-    shares = [float(values.var(ddof=1)) / values.size for values in (one, two)]
-    total, difference = sum(shares), float(one.mean() - two.mean())
-    if total == 0:
-        return difference, 0.0, one.size + two.size - 2.0
-    spread = sum((share / total) ** 2 / (values.size - 1) for share, values in zip(shares, (one, two), strict=True))
-    return difference, math.sqrt(total), 1 / spread
 
 
 def _upper_tail(distance: float, error: float, df: float) -> float:

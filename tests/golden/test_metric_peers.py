@@ -173,29 +173,6 @@ def test_fraccp_with_ties_equals_counting() -> None:
         assert fraccp(x, y) == pytest.approx(expected, abs=1e-15)
 
 
-def test_bitrate_alone_and_preset_order_on_the_real_scores(shared: Callable[..., Path]) -> None:
-    """The two controls of Table III that need no picture: known values from the data set's subjective scores."""
-    with shared("sacid", "moses.csv").open(encoding="utf-8") as file:
-        rows = list(csv.DictReader(file))
-    cells = {(row["sequence"], *row["test_case"].split("targetbbp100=")[1].split("_preset=")): row for row in rows}
-    images = sorted({name for name, _, _ in cells})
-    rates, presets = ("8", "12", "16"), ("none", "p310", "p132", "p220")
-    subjective = np.array(
-        [
-            [[float(cells[image, rate, preset]["subjective_score"]) for preset in presets] for rate in rates]
-            for image in images
-        ]
-    )
-    assert subjective.shape == (60, 3, 4)
-    bitrate = np.repeat([8.0, 12.0, 16.0], 4)
-    flat = subjective.reshape(60, 12)
-    assert srocc(bitrate, flat).mean() == pytest.approx(0.900, abs=6e-4)
-    assert plcc(bitrate, flat).mean() == pytest.approx(0.900, abs=6e-4)
-    assert fraccp(np.arange(4.0), subjective).mean() == pytest.approx(0.717, abs=6e-4)
-    groups = np.repeat(np.arange(180), 4)
-    assert fraccp(np.tile(np.arange(4.0), 180), subjective.ravel(), groups) == pytest.approx(0.717, abs=6e-4)
-
-
 # ---- PSNR and SSIM --------------------------------------------------------------------------------------------------
 def photographs() -> list[tuple[np.ndarray, np.ndarray]]:
     """(distorted, reference) uint8 pairs: noise, blur, coarse quantisation, a shift of brightness; odd sizes."""
