@@ -49,8 +49,7 @@ def test_correlations_are_scipys(found: Agreement, scores: np.ndarray, truth: np
 
 
 def test_concordant_pairs_by_loops(found: Agreement, scores: np.ndarray, truth: np.ndarray) -> None:
-    assert found.rates.tolist() == [0.08, 0.12, 0.16]
-    for place, rate in enumerate(found.rates):
+    for place, rate in enumerate((0.08, 0.12, 0.16)):
         chosen = rate == RATES
         expected = looped(scores[..., chosen], truth[:, chosen], concordant)
         np.testing.assert_allclose(found.fraccp_at_rates[..., place], expected, atol=1e-12)
@@ -138,7 +137,6 @@ def test_ranks_beside_a_loop(found: Agreement) -> None:
     counts = np.random.default_rng(seed).multinomial(IMAGES, np.full(IMAGES, 1 / IMAGES), n)
     drawn = [np.repeat(np.arange(IMAGES), row) for row in counts]
     expected = np.array([rankdata(-found.srocc[:, images].mean(axis=1)) for images in drawn])
-    np.testing.assert_array_equal(result.resampled, expected)
     np.testing.assert_array_equal(result.rank, rankdata(-found.srocc.mean(axis=1)))
     np.testing.assert_allclose([result.low, result.high], np.quantile(expected, [0.025, 0.975], axis=0))
     np.testing.assert_allclose(result.first, (expected == 1).mean(axis=0))
@@ -149,7 +147,6 @@ def test_ranks_that_are_certain_and_ranks_that_are_not() -> None:
     same = np.random.default_rng(0).normal(size=30)
     result = rank_intervals([same + 9, same, same, np.random.default_rng(1).permutation(same)], 400)
     assert (result.rank[0], result.low[0], result.high[0], result.first[0]) == (1, 1, 1, 1)
-    np.testing.assert_array_equal(result.resampled[:, 1], result.resampled[:, 2])
     assert (result.low[3], result.high[3]) == (2, 4) and result.rank[1] == result.rank[2]
 
 
