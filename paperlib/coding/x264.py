@@ -85,20 +85,15 @@ class Allocation:
     Attributes:
         offsets: (h, w) int32 QP offset per macroblock, new QP minus plain QP.
         s0: the saliency level that parts the two groups.
-        slope_up, slope_down: k above and below s0, in QP per unit of saliency.
         share_before, share_after: share of the predicted bits that macroblocks above s0 have, in [0, 1].
-        total_ratio: predicted bits of both groups after / before; 1 where the rule could be met.
         reached: both groups are within 1 % of the predicted bits they should have. False where QP 0 or 51 stands in
             the way, or where few distinct saliency values make the rounding too coarse.
     """
 
     offsets: np.ndarray
     s0: float
-    slope_up: float
-    slope_down: float
     share_before: float
     share_after: float
-    total_ratio: float
     reached: bool
 
 
@@ -167,11 +162,8 @@ def allocate(saliency: np.ndarray, qp: np.ndarray, s0_percent: float, share_perc
     return Allocation(
         offsets=(new_qp - qp).round().astype(np.int32),
         s0=s0,
-        slope_up=slope_up,
-        slope_down=slope_down,
         share_before=float(bits_up / total),
         share_after=float(after_up / (after_up + after_down)),
-        total_ratio=float((after_up + after_down) / total),
         reached=bool(max(abs(after_up / goal_up - 1), abs(after_down / (total - goal_up) - 1)) <= 0.01),
     )
 
