@@ -1,4 +1,4 @@
-"""How well scores agree with subjective scores: SROCC, PLCC, FracCP, and their bootstrap intervals. NumPy only.
+"""How well scores agree with subjective scores: SROCC, PLCC, FracCP, and SROCC in bootstrap resamples. NumPy only.
 
 All measures work along the last axis and broadcast over the others, so that 50 methods on 60 images of 12 versions each
 are one call with scores of shape (50, 60, 12) and subjective scores of shape (60, 12).
@@ -90,36 +90,6 @@ def group_means(values: ArrayLike, groups: ArrayLike) -> tuple[NDArray, NDArray[
     sums = np.zeros((*array.shape[:-1], labels.size))
     np.add.at(np.moveaxis(sums, -1, 0), index, np.moveaxis(array, -1, 0))
     return labels, sums / np.bincount(index)
-
-
-def srocc_interval(
-    x: ArrayLike, y: ArrayLike, rng: np.random.Generator | int, n_boot: int = 1000, confidence: float = 0.95
-) -> tuple[float, float]:
-    """Percentile bootstrap interval of SROCC over the n pairs (images), from `srocc_resamples`.
-
-    Args:
-        x, y: (n,) scores and subjective scores.
-        rng: generator or seed.
-        n_boot: number of resamples; those in which x or y is constant are left out.
-        confidence: share of the resampled values that lies inside.
-
-    Returns:
-        (low, high); NaN where x or y is constant.
-
-    Raises:
-        ValueError: other shapes, n < 3, NaN or infinite values, n_boot < 1, confidence outside (0, 1).
-    """
-    first, second = _pair(x, y)
-    if first.ndim != 1:
-        raise ValueError(f"x, y: expected shape (n,), got {first.shape}; call once per method")
-    if not 0 < confidence < 1:
-        raise ValueError(f"confidence: expected a share in (0, 1), got {confidence}")
-    resampled = srocc_resamples(first, second, rng, n_boot)
-    defined = resampled[~np.isnan(resampled)]
-    if defined.size == 0:
-        return np.nan, np.nan
-    low, high = np.quantile(defined, [(1 - confidence) / 2, (1 + confidence) / 2])
-    return float(low), float(high)
 
 
 def srocc_resamples(x: ArrayLike, y: ArrayLike, rng: np.random.Generator | int, n_boot: int = 1000) -> NDArray[np.float64]:

@@ -4,7 +4,7 @@
 burden round: the null hypothesis is a difference of the margin or more, and it must be rejected on both sides.
 
 The values are one per repeat (a training with its own seed). Repeats that share a test set tell how trainings vary, not
-how other pictures would: pair with intervals over pictures (`paperlib.metrics.correlation.srocc_interval`).
+how other pictures would: pair with intervals over pictures (`paperlib.metrics.perturbation.srocc_curve_bootstrap`).
 """
 
 import math

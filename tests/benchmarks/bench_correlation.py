@@ -5,7 +5,8 @@ from typing import Any
 import numpy as np
 from scipy import stats
 
-from paperlib.metrics.correlation import fraccp, plcc, srocc, srocc_interval, srocc_resamples
+from paperlib.metrics.correlation import fraccp, plcc, srocc, srocc_resamples
+from paperlib.metrics.perturbation import srocc_curve_bootstrap
 
 from .timing import Sides, benchmark
 
@@ -46,7 +47,7 @@ def interval() -> Sides:
         rows = np.random.default_rng(0).integers(0, 400, size=(300, 400))
         return np.quantile([stats.spearmanr(x[row], y[row])[0] for row in rows], [0.025, 0.975])
 
-    return lambda: srocc_interval(x, y, 0, n_boot=300), by_scipy
+    return lambda: srocc_curve_bootstrap(x, y, 0, n_boot=300).interval(), by_scipy
 
 
 @benchmark("SROCC of 18 points in 32 joint resamples, 2015 images", "scipy spearmanr loop", goal=15, rounds=3, per=18 * 32)

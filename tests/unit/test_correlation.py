@@ -1,11 +1,11 @@
-"""SROCC, PLCC, FracCP and their intervals: values by hand, ties, groups, degenerate input."""
+"""SROCC, PLCC and FracCP: values by hand, ties, groups, degenerate input."""
 
 import math
 
 import numpy as np
 import pytest
 
-from paperlib.metrics.correlation import fraccp, group_means, plcc, ranks, srocc, srocc_interval
+from paperlib.metrics.correlation import fraccp, group_means, plcc, ranks, srocc
 
 
 def test_ranks_share_ties() -> None:
@@ -84,9 +84,6 @@ def test_a_constant_has_no_correlation(measure) -> None:
         (lambda: srocc(["a", "b", "c"], [1, 2, 3]), "expected real numbers"),
         (lambda: fraccp([1, 2, 3], [1, 2, 3], [0, 0]), "groups: expected one label per item"),
         (lambda: group_means([1, 2, 3], [0]), "groups: expected one label per item"),
-        (lambda: srocc_interval([1, 2, 3], [1, 2, 3], 0, n_boot=0), "n_boot"),
-        (lambda: srocc_interval([1, 2, 3], [1, 2, 3], 0, confidence=1.0), "confidence"),
-        (lambda: srocc_interval(np.ones((2, 3)), np.ones((2, 3)), 0), r"shape \(n,\)"),
     ],
 )
 def test_bad_input_is_refused(call, message: str) -> None:
@@ -98,21 +95,3 @@ def test_group_means() -> None:
     labels, means = group_means([[1, 2, 3, 6], [0, 0, 4, 2]], ["b", "a", "b", "a"])
     assert labels.tolist() == ["a", "b"]
     np.testing.assert_array_equal(means, [[4, 2], [1, 2]])
-
-
-def test_srocc_interval_equals_ranking_every_resample() -> None:
-    rng = np.random.default_rng(2)
-    x = rng.normal(size=60).round(1)
-    y = x + rng.normal(size=60)
-    rows = np.random.default_rng(3).integers(0, 60, size=(500, 60))
-    expected = np.quantile(srocc(x[rows], y[rows]), [0.025, 0.975])
-    for rng in (3, np.random.default_rng(3)):
-        np.testing.assert_allclose(srocc_interval(x, y, rng, n_boot=500), expected, rtol=0, atol=1e-12)
-    low, high = srocc_interval(x, y, 3, n_boot=500, confidence=0.5)
-    assert expected[0] < low < srocc(x, y) < high < expected[1]
-
-
-def test_srocc_interval_of_degenerate_data() -> None:
-    assert all(math.isnan(end) for end in srocc_interval([1, 1, 1], [1, 2, 3], 0))
-    # resamples of three items are often constant; those are left out
-    assert srocc_interval([1, 2, 3], [1, 2, 3], 0) == pytest.approx((1, 1))

@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from paperlib.metrics.correlation import srocc, srocc_interval, srocc_resamples
+from paperlib.metrics.correlation import srocc, srocc_resamples
 from paperlib.metrics.perturbation import Bootstrapped, aopc, area_between, srocc_curve_bootstrap
 
 
@@ -55,8 +55,11 @@ def test_every_resample_is_ranked_right_and_shared_by_all_curves():
     np.testing.assert_allclose(boot.draws, expected, rtol=0, atol=1e-12)
     np.testing.assert_allclose(boot.value, srocc(scores, mos))
     assert boot.interval()[0].shape == (2, 2, 3)
-    ends = srocc_interval(scores[1, 0, 2], mos, 3, n_boot=50)
-    assert [end[1, 0, 2] for end in boot.interval()] == pytest.approx(ends)
+    alone = srocc_curve_bootstrap(scores[1, 0, 2], mos, np.random.default_rng(3), n_boot=50)
+    assert alone.interval() == tuple(end[1, 0, 2] for end in boot.interval())
+    assert alone.interval() == pytest.approx(np.quantile(expected[:, 1, 0, 2], [0.025, 0.975]))
+    (low, high), (lower, higher) = alone.interval(0.5), alone.interval()
+    assert lower < low < alone.value < high < higher
 
 
 @pytest.mark.parametrize("images", [3, 10, 70])
@@ -98,6 +101,9 @@ def test_constant_scores_have_no_srocc():
     boot = srocc_curve_bootstrap(np.ones((1, 5)), np.arange(5), 0, n_boot=20)
     assert np.isnan(boot.value).all() and np.isnan(boot.draws).all()
     assert np.isnan(boot.interval()).all() and np.isnan(boot.p()).all()
+    assert np.isnan(srocc_curve_bootstrap(np.ones(5), np.arange(5), 0).interval()).all()
+    # resamples of three items are often constant; those are left out
+    assert srocc_curve_bootstrap([1, 2, 3], [1, 2, 3], 0).interval() == pytest.approx((1, 1))
 
 
 @pytest.mark.parametrize(
