@@ -8,6 +8,7 @@ from operator import itemgetter
 from paperlib.coding.x264 import BITS_PER_QP, CRF_RANGE, CodedPicture, StillEncoder
 
 _START_CRF = 36.0
+_MOST_ENCODES = 20
 _LOG_BITS_PER_CRF = -math.log(BITS_PER_QP)
 
 
@@ -24,30 +25,25 @@ class CrfSearch:
 
 @dataclass(frozen=True, eq=False)
 class RateResult:
-    """A picture coded as near to a target bit-rate as possible: the picture and the search that led to it."""
+    """A coded picture and the search that led to it."""
 
     coded: CodedPicture
     search: CrfSearch
 
 
 def search_crf(
-    bpp_at: Callable[[float], float],
-    target: float,
-    tolerance: float = 0.01,
-    limits: tuple[float, float] = CRF_RANGE,
-    max_encodes: int = 20,
+    bpp_at: Callable[[float], float], target: float, tolerance: float = 0.01, limits: tuple[float, float] = CRF_RANGE
 ) -> CrfSearch:
     """Find the CRF whose bit-rate is within `tolerance` of `target`.
 
     Steps along log(bpp), which is nearly linear in the CRF (2.24 times the bits for 6 QP), inside a bracket that
-    shrinks with every encode; after two steps on one side the bracket is halved.
+    shrinks with every encode; after two steps on one side the bracket is halved. Ends after 20 encodes at most.
 
     Args:
         bpp_at: bits per pixel at a CRF, falling with it.
         target: bits per pixel, > 0.
         tolerance: allowed relative error, > 0.
         limits: lowest and highest CRF.
-        max_encodes: calls of `bpp_at` at most, at least 1.
 
     Returns:
         The tried CRF nearest to the target (by the ratio of the bit-rates). `reached` is False where the target lies
@@ -58,17 +54,15 @@ def search_crf(
     """
     if not (target > 0 and math.isfinite(target)):
         raise ValueError(f"target bpp must be a positive number, got {target}")
-    if not tolerance > 0 or max_encodes < 1 or not limits[0] < limits[1]:
-        raise ValueError(
-            f"tolerance must be > 0, max_encodes >= 1 and limits (low, high), got {tolerance}, {max_encodes}, {limits}"
-        )
+    if not tolerance > 0 or not limits[0] < limits[1]:
+        raise ValueError(f"tolerance must be > 0 and limits (low, high), got {tolerance}, {limits}")
     low, high = limits
     error_low: float | None = None
     error_high: float | None = None
     crf = min(max(_START_CRF, low), high)
     tried: list[tuple[float, float, float]] = []
     side = 0
-    while len(tried) < max_encodes:
+    while len(tried) < _MOST_ENCODES:
         bpp = bpp_at(crf)
         error = math.log(bpp / target)
         tried.append((abs(error), crf, bpp))
@@ -92,20 +86,11 @@ def search_crf(
     return CrfSearch(crf, bpp, abs(bpp / target - 1) <= tolerance, len(tried))
 
 
-def encode_at_rate(encoder: StillEncoder, target_bpp: float, tolerance: float = 0.01) -> RateResult:
-    """Code a picture at an asked bit-rate.
+def encode_at_rate(encoder: StillEncoder, target_bpp: float) -> RateResult:
+    """Code a picture, with or without QP offsets, as near to an asked bit-rate as `search_crf` gets.
 
-    Args:
-        encoder: the picture, with or without QP offsets.
-        target_bpp: bits per pixel, > 0; slices and parameter sets count.
-        tolerance: allowed relative error.
-
-    Returns:
-        The coded picture nearest to the target; `search.reached` tells whether the target was met. Small or strongly
-        textured pictures have a floor that QP 51 cannot get under.
-
-    Raises:
-        ValueError: target or tolerance out of range.
+    `search.reached` tells whether the target was met: small or strongly textured pictures have a floor that QP 51 cannot
+    get under. Bits per pixel of slices and parameter sets count.
     """
     streams: dict[float, bytes] = {}
 
@@ -113,5 +98,5 @@ def encode_at_rate(encoder: StillEncoder, target_bpp: float, tolerance: float = 
         streams[crf] = encoder.stream(crf)
         return encoder.bpp(streams[crf])
 
-    search = search_crf(bpp_at, target_bpp, tolerance)
+    search = search_crf(bpp_at, target_bpp)
     return RateResult(encoder.coded(streams[search.crf]), search)

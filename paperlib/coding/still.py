@@ -148,7 +148,11 @@ def code_picture(
     raw = raw_qp(padded, settings)
     blocks = part = None
     if saliency is not None:
-        blocks = _block_saliency(saliency, pixels.shape[:2])
+        relevance = np.asarray(saliency)
+        if relevance.shape != pixels.shape[:2]:
+            wanted, got = pixels.shape[:2], relevance.shape
+            raise ValueError(f"saliency must have the size of the picture, {wanted}, got {got}; resize it")
+        blocks = macroblock_mean(_padded(relevance))
         part = np.sign(blocks - _parting_level(blocks, s0)).astype(np.int8)
     search, coded, allocation = _search(padded, blocks, raw, bpp / stretch, (s0, share), settings)
     plain = _clipped(raw, search.crf)
@@ -241,13 +245,6 @@ def _padded(values: NDArray) -> NDArray:
     """Repeat the last row and column until both sides are multiples of 16."""
     below, right = (-side % MACROBLOCK for side in values.shape[:2])
     return np.pad(values, ((0, below), (0, right), *[(0, 0)] * (values.ndim - 2)), mode="edge")
-
-
-def _block_saliency(saliency: ArrayLike, shape: tuple[int, ...]) -> NDArray[np.float64]:
-    values = np.asarray(saliency)
-    if values.shape != tuple(shape):
-        raise ValueError(f"saliency must have the size of the picture, {tuple(shape)}, got {values.shape}; resize it")
-    return macroblock_mean(_padded(values))
 
 
 def _parting_level(blocks: NDArray[np.float64], s0: float) -> float:

@@ -35,7 +35,8 @@ _WATSON_THRESHOLDS = np.array(
 )
 _WATSON_LUMINANCE_EXPONENT, _WATSON_MASKING_EXPONENT, _WATSON_POOLING_EXPONENT = 0.649, 0.7, 4.0
 _MID_GREY, _BLACK = 128.0, 16.0
-_LONGEST_STEP = 2.0
+_FOVEA = 16.0  # standard deviation of what is seen at a point, in pixels
+_LONGEST_STEP, _STEP_TOLERANCE, _MOST_STEPS = 2.0, 1e-8, 100
 
 
 class ConnectivityWarning(UserWarning):
@@ -69,7 +70,6 @@ class AssessorModel:
 
     Attributes:
         fixations: points looked at per pair, the same points in both versions.
-        fovea: standard deviation in pixels of the region seen at a point.
         noise: standard deviation of a judgement, in units of log2(1 + damage), of the median assessor.
         noise_spread: standard deviation over assessors of the natural logarithm of their noise.
         tie: differences below this are called "almost the same"; same unit as `noise`.
@@ -80,15 +80,14 @@ class AssessorModel:
     """
 
     fixations: int = 6
-    fovea: float = 16.0
     noise: float = 0.2
     noise_spread: float = 0.3
     tie: float = 0.1
     inattentive: float = 0.05
 
     def __post_init__(self) -> None:
-        if self.fixations < 1 or self.fovea <= 0 or min(self.noise, self.noise_spread, self.tie) < 0:
-            raise ValueError(f"expected fixations >= 1, fovea > 0 and no negative noise or tie, got {self}")
+        if self.fixations < 1 or min(self.noise, self.noise_spread, self.tie) < 0:
+            raise ValueError(f"expected fixations >= 1 and no negative noise or tie, got {self}")
         if not 0 <= self.inattentive <= 1:
             raise ValueError(f"inattentive must be a share in [0, 1], got {self.inattentive}")
 
@@ -100,12 +99,10 @@ class BradleyTerry:
     Attributes:
         scores: (G, n) float64, natural logarithm of the odds; the worst version of each group is 0.
         standard_errors: (G, n) of `scores`, as differences to the worst version, whose own entry is 0.
-        iterations: Newton steps taken.
     """
 
     scores: np.ndarray
     standard_errors: np.ndarray
-    iterations: int
 
 
 def schedule(
@@ -143,8 +140,10 @@ def schedule(
     if verification_pairs and obvious is None:
         raise ValueError("verification pairs need `obvious`, the versions (better, worse) that they show")
     better, worse = obvious or (0, 0)
-    drawn = _without_repetition(rng, assessors, images * len(first), random_pairs)
-    checked = _without_repetition(rng, assessors, images, verification_pairs)
+    drawn, checked = (  # (assessors, count) places, different within each row
+        np.argsort(rng.random((assessors, places)), axis=1)[:, :count]
+        for places, count in ((images * len(first), random_pairs), (images, verification_pairs))
+    )
     pair = drawn % len(first)
     image = np.concatenate([checked, drawn // len(first)], axis=1)
     left = np.concatenate([np.full_like(checked, better), first[pair]], axis=1)
@@ -158,11 +157,6 @@ def schedule(
         right=np.where(swap, left, right).ravel(),
         expected=np.where(swap, -expected, expected).ravel(),
     )
-
-
-def _without_repetition(rng: np.random.Generator, rows: int, population: int, count: int) -> np.ndarray:
-    """(rows, count) integers below `population`, different within each row."""
-    return np.argsort(rng.random((rows, population)), axis=1)[:, :count]
 
 
 def watson_damage(distorted: np.ndarray, reference: np.ndarray) -> np.ndarray:
@@ -209,25 +203,24 @@ def _block_dct(plane: np.ndarray) -> np.ndarray:
     return fft.dctn(blocks, axes=(2, 3), norm="ortho")
 
 
-def foveal_response(damage: np.ndarray, fovea: float = AssessorModel.fovea) -> np.ndarray:
-    """What is felt at each point of a picture: log2(1 + damage), the damage pooled over the fovea with exponent 4.
+def foveal_response(damage: np.ndarray) -> np.ndarray:
+    """What is felt at each point of a picture: log2(1 + damage), the damage pooled over a Gaussian fovea with exponent 4.
 
     The logarithm is Weber's law: two strong damages differ by their ratio.
 
     Args:
         damage: (..., h, w) damage per 8x8 block, >= 0.
-        fovea: standard deviation of the Gaussian fovea in pixels, > 0.
 
     Returns:
         (..., h, w) float64.
 
     Raises:
-        ValueError: fewer than two dimensions, negative damage, or `fovea` not positive.
+        ValueError: fewer than two dimensions, or negative damage.
     """
     damage = np.asarray(damage, dtype=np.float64)
-    if damage.ndim < 2 or not fovea > 0 or damage.min() < 0:
-        raise ValueError(f"expected damage (..., h, w) >= 0 and fovea > 0, got {damage.shape} and {fovea}")
-    sigma = (0,) * (damage.ndim - 2) + (fovea / BLOCK,) * 2
+    if damage.ndim < 2 or damage.min() < 0:
+        raise ValueError(f"expected damage (..., h, w) >= 0, got shape {damage.shape}")
+    sigma = (0,) * (damage.ndim - 2) + (_FOVEA / BLOCK,) * 2
     pooled = ndimage.gaussian_filter(damage**_WATSON_POOLING_EXPONENT, sigma, mode="nearest")
     return np.log2(1 + np.maximum(pooled, 0) ** (1 / _WATSON_POOLING_EXPONENT))
 
@@ -268,7 +261,12 @@ def simulate(
     for index, (response, density) in enumerate(zip(responses, gaze, strict=True)):
         shown = np.flatnonzero(plan.image == index)
         last_version = max(plan.left[shown].max(initial=0), plan.right[shown].max(initial=0))
-        flat = _flat_responses(response, density, last_version)
+        if response.ndim != 3 or response.shape[1:] != density.shape or len(response) <= last_version:
+            raise ValueError(
+                f"expected responses (versions, {', '.join(map(str, density.shape))}) with more than {last_version} "
+                f"versions, got {response.shape}"
+            )
+        flat = response.reshape(len(response), -1)
         points = _draw(density, (len(shown), model.fixations), rng)
         gap = flat[plan.right[shown, None], points] - flat[plan.left[shown, None], points]
         difference[shown] = gap.mean(axis=1)
@@ -277,15 +275,6 @@ def simulate(
     careless = (rng.random(assessors) < model.inattentive)[plan.assessor]
     guesses = rng.integers(-1, 2, size=len(choice), dtype=np.int8)
     return np.where(careless, guesses, choice)
-
-
-def _flat_responses(response: np.ndarray, density: np.ndarray, last_version: int) -> np.ndarray:
-    if response.ndim != 3 or response.shape[1:] != density.shape or len(response) <= last_version:
-        raise ValueError(
-            f"expected responses (versions, {', '.join(map(str, density.shape))}) with more than {last_version} "
-            f"versions, got {response.shape}"
-        )
-    return response.reshape(len(response), -1)
 
 
 def _draw(density: np.ndarray, shape: tuple[int, int], rng: np.random.Generator) -> np.ndarray:
@@ -297,15 +286,8 @@ def _draw(density: np.ndarray, shape: tuple[int, int], rng: np.random.Generator)
 
 
 def attentive(plan: Schedule, choice: np.ndarray) -> np.ndarray:
-    """Who passes the exclusion rule: every verification pair answered as expected; "almost the same" is a failure.
-
-    Args:
-        plan: the pairs.
-        choice: (n,) answers.
-
-    Returns:
-        (assessors,) bool.
-    """
+    """(assessors,) bool: who passes the exclusion rule, with answers (n,): every verification pair answered as expected;
+    "almost the same" is a failure."""
     wrong = (plan.expected != 0) & (choice != plan.expected)
     return np.bincount(plan.assessor, weights=wrong) == 0
 
@@ -347,9 +329,7 @@ def count_wins(
     return 0.5 * wins.reshape(images, versions, versions)
 
 
-def bradley_terry(
-    wins: np.ndarray, virtual_wins: float = VIRTUAL_WINS, tolerance: float = 1e-8, max_iterations: int = 100
-) -> BradleyTerry:
+def bradley_terry(wins: np.ndarray, virtual_wins: float = VIRTUAL_WINS) -> BradleyTerry:
     """Maximum likelihood scores of the Bradley-Terry model, all groups at once by Newton's method.
 
     P(i preferred to j) = 1 / (1 + exp(score_j - score_i)).
@@ -357,12 +337,6 @@ def bradley_terry(
     Args:
         wins: (G, n, n) wins of row over column, >= 0, fractions allowed; the diagonal is ignored.
         virtual_wins: added to every ordered pair, >= 0; keeps scores finite and pulls them together.
-        tolerance: stop when the next step would move no score by more than about this; as Newton's steps shrink
-            quadratically, that is when the square of the present one is below it.
-        max_iterations: Newton steps at most.
-
-    Returns:
-        Scores, standard errors, and the number of steps.
 
     Raises:
         ValueError: wrong shape or negative wins; or, without virtual wins, a group in which some versions never lost
@@ -381,30 +355,31 @@ def bradley_terry(
     _check_connected(wins * apart, virtual_wins)
     wins = (wins + virtual_wins) * apart
     trials, won = wins + wins.transpose(0, 2, 1), wins @ np.ones(size)
-    scores, information, steps = _newton(trials, won, tolerance, max_iterations)
+    scores, information = _newton(trials, won)
     covariance = np.linalg.inv(information)
     worst = scores.argmin(axis=1)
     groups = np.arange(len(scores))
     variance = np.diagonal(covariance, axis1=1, axis2=2)
     squared = variance + variance[groups, worst][:, None] - 2 * covariance[groups, worst]
-    return BradleyTerry(scores - scores[groups, worst][:, None], np.sqrt(np.maximum(squared, 0)), steps)
+    return BradleyTerry(scores - scores[groups, worst][:, None], np.sqrt(np.maximum(squared, 0)))
 
 
-def _newton(
-    trials: np.ndarray, won: np.ndarray, tolerance: float, max_iterations: int
-) -> tuple[np.ndarray, np.ndarray, int]:
-    """Scores of the greatest likelihood, the information before the last step, and the number of steps."""
+def _newton(trials: np.ndarray, won: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Scores of the greatest likelihood, and the information before the last step.
+
+    As Newton's steps shrink quadratically, the next one would be below the tolerance when the square of this one is.
+    """
     scores = np.log(won / (trials @ np.ones(trials.shape[1]) - won))
-    for iteration in range(1, max_iterations + 1):
+    for _ in range(_MOST_STEPS):
         expected, information = _moments(scores, trials)
         step = np.linalg.solve(information, (won - expected)[..., None])[..., 0]
         longest = np.abs(step).max(initial=0)
         if longest > _LONGEST_STEP:
             step /= np.maximum(1.0, np.abs(step).max(axis=1, keepdims=True) / _LONGEST_STEP)
         scores += step
-        if longest**2 <= tolerance:
-            return scores, information, iteration
-    raise ValueError(f"no convergence in {max_iterations} Newton steps; raise virtual_wins or max_iterations")
+        if longest**2 <= _STEP_TOLERANCE:
+            return scores, information
+    raise ValueError(f"no convergence in {_MOST_STEPS} Newton steps; raise virtual_wins")
 
 
 def _moments(scores: np.ndarray, trials: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

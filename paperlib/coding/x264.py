@@ -25,8 +25,7 @@ QP_MIN, QP_MAX = 0, 51
 BITS_PER_QP = 2.24 ** (1 / 6)
 CRF_RANGE = (1.0, 51.0)
 PRESETS = ("ultrafast", "superfast", "veryfast", "faster", "fast", "medium", "slow", "slower")
-_SLICE_NAL_TYPES = (1, 5)
-_PARAMETER_SET_NAL_TYPES = (7, 8)
+_COUNTED_NAL_TYPES = (1, 5, 7, 8)
 _BISECTION_STEPS = 60
 _READING_CRF = 18.0
 _TIME_BASE = Fraction(1, 25)
@@ -70,14 +69,12 @@ class CodedPicture:
         stream: the H.264 Annex B bit-stream, all NAL units.
         qp: (H/16, W/16) int32, the QP of every macroblock as the decoder read it. A macroblock without coefficients
             carries no QP of its own and shows its predecessor's.
-        counted_bytes: bytes of slices and parameter sets (NAL types 1, 5, 7, 8); x264's 600-byte SEI text is left out.
-        bpp: 8 counted_bytes / (H W), bits per pixel.
+        bpp: bits per pixel of slices and parameter sets (`count_bytes`); x264's 600-byte SEI text is left out.
     """
 
     picture: np.ndarray
     stream: bytes
     qp: np.ndarray
-    counted_bytes: int
     bpp: float
 
 
@@ -88,31 +85,20 @@ class Allocation:
     Attributes:
         offsets: (h, w) int32 QP offset per macroblock, new QP minus plain QP.
         s0: the saliency level that parts the two groups.
-        slope_up, slope_down: k above and below s0, in QP per unit of saliency.
         share_before, share_after: share of the predicted bits that macroblocks above s0 have, in [0, 1].
-        total_ratio: predicted bits of both groups after / before; 1 where the rule could be met.
         reached: both groups are within 1 % of the predicted bits they should have. False where QP 0 or 51 stands in
             the way, or where few distinct saliency values make the rounding too coarse.
     """
 
     offsets: np.ndarray
     s0: float
-    slope_up: float
-    slope_down: float
     share_before: float
     share_after: float
-    total_ratio: float
     reached: bool
 
 
 def macroblock_mean(values: np.ndarray) -> np.ndarray:
-    """Mean of a map over 16x16 macroblocks.
-
-    Args:
-        values: (H, W) finite numbers; H and W multiples of 16.
-
-    Returns:
-        (H/16, W/16) float64.
+    """Mean of a map (H, W) of finite numbers over 16x16 macroblocks: (H/16, W/16) float64; H and W multiples of 16.
 
     Raises:
         ValueError: another shape, or numbers that are not finite.
@@ -176,11 +162,8 @@ def allocate(saliency: np.ndarray, qp: np.ndarray, s0_percent: float, share_perc
     return Allocation(
         offsets=(new_qp - qp).round().astype(np.int32),
         s0=s0,
-        slope_up=slope_up,
-        slope_down=slope_down,
         share_before=float(bits_up / total),
         share_after=float(after_up / (after_up + after_down)),
-        total_ratio=float((after_up + after_down) / total),
         reached=bool(max(abs(after_up / goal_up - 1), abs(after_down / (total - goal_up) - 1)) <= 0.01),
     )
 
@@ -241,7 +224,7 @@ class StillEncoder:
     def coded(self, stream: bytes) -> CodedPicture:
         """Decode a stream of this picture."""
         picture, qp = decode(stream)
-        return CodedPicture(picture, stream, qp, count_bytes(stream), self.bpp(stream))
+        return CodedPicture(picture, stream, qp, self.bpp(stream))
 
     def bpp(self, stream: bytes) -> float:
         """Bits per pixel of a stream of this picture, slices and parameter sets alone."""
@@ -281,13 +264,6 @@ class StillEncoder:
         return b"".join(bytes(packet) for frame in (self._frame, None) for packet in codec.encode(frame))
 
 
-def encode(
-    image: np.ndarray, crf: float, offsets: np.ndarray | None = None, settings: EncoderSettings = EncoderSettings()
-) -> CodedPicture:
-    """Code one picture once; see `StillEncoder` for arguments and errors."""
-    return StillEncoder(image, offsets, settings).encode(crf)
-
-
 def plain_qp(image: np.ndarray, crf: float, settings: EncoderSettings = EncoderSettings()) -> np.ndarray:
     """QP that plain x264 gives to every macroblock at `crf`: rate factor plus adaptive quantisation.
 
@@ -296,14 +272,11 @@ def plain_qp(image: np.ndarray, crf: float, settings: EncoderSettings = EncoderS
     moves with the CRF, step for step, until it is clipped.
 
     Args:
-        image, settings: as for `StillEncoder`.
+        image, settings: as for `StillEncoder`, which also says what is refused.
         crf: in [1, 51].
 
     Returns:
         (H/16, W/16) int32 in [0, 51].
-
-    Raises:
-        ValueError: as `StillEncoder`.
     """
     if not CRF_RANGE[0] <= crf <= CRF_RANGE[1]:
         raise ValueError(f"crf must lie in {list(CRF_RANGE)}, got {crf}")
@@ -313,7 +286,7 @@ def plain_qp(image: np.ndarray, crf: float, settings: EncoderSettings = EncoderS
 
 def _checked_offsets(offsets: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
     offsets = np.asarray(offsets)
-    expected = (shape[0] // MACROBLOCK, shape[1] // MACROBLOCK)
+    expected = shape[0] // MACROBLOCK, shape[1] // MACROBLOCK
     if offsets.shape != expected:
         raise ValueError(f"offsets must be {expected}, one per macroblock, got {offsets.shape}")
     if not np.issubdtype(offsets.dtype, np.integer):
@@ -342,15 +315,10 @@ def _attach_offsets(frame: av.VideoFrame, offsets: np.ndarray) -> av.VideoFrame:
 
 
 def rectangles(values: np.ndarray) -> Iterator[tuple[int, int, int, int, int]]:
-    """Cover the non-zero entries of an integer map with disjoint rectangles of equal value.
+    """Cover the non-zero entries of an integer map (h, w) with disjoint rectangles of equal value.
 
-    Runs of equal values along a row are merged downwards while the next row repeats them.
-
-    Args:
-        values: (h, w) integers.
-
-    Yields:
-        (top, left, height, width, value), each cell with a non-zero value in exactly one rectangle.
+    Runs of equal values along a row are merged downwards while the next row repeats them. Yields (top, left, height,
+    width, value).
     """
     open_runs: dict[tuple[int, int, int], int] = {}
     for row in range(len(values) + 1):
@@ -373,13 +341,8 @@ def _runs(row: np.ndarray) -> Iterator[tuple[int, int, int]]:
 
 
 def decode(stream: bytes) -> tuple[np.ndarray, np.ndarray]:
-    """Decode the one picture of an H.264 stream.
-
-    Args:
-        stream: Annex B bit-stream.
-
-    Returns:
-        (H, W, 3) uint8 RGB and the (H/16, W/16) int32 QP of every macroblock.
+    """Decode the one picture of an H.264 Annex B bit-stream: (H, W, 3) uint8 RGB and the (H/16, W/16) int32 QP of every
+    macroblock.
 
     Raises:
         ValueError: the stream holds no whole picture.
@@ -400,7 +363,7 @@ def decode(stream: bytes) -> tuple[np.ndarray, np.ndarray]:
 
 def count_bytes(stream: bytes) -> int:
     """Bytes of slices and parameter sets (NAL types 1, 5, 7, 8) of an Annex B stream, start codes included."""
-    return sum(size for kind, size in nal_units(stream) if kind in _SLICE_NAL_TYPES + _PARAMETER_SET_NAL_TYPES)
+    return sum(size for kind, size in nal_units(stream) if kind in _COUNTED_NAL_TYPES)
 
 
 def nal_units(stream: bytes) -> list[tuple[int, int]]:

@@ -1,12 +1,9 @@
 """The centre prior: where people look before knowing the image.
 
 "A Gaussian distribution that approximates the saliency averaged over the dataset" (section III-A) is
-`gaussian_center_prior`. It sees every image once, so a data set may be streamed. With `leave_one_out` no image
-contributes to the prior that it is judged with.
-
-Where pictures differ in size, `GaussianPrior` holds the same Gaussian in shares of height and width: made of densities
-of any size, added over parts of a data set (the prior of a fold is the sum of the other folds' priors) and rendered at
-any size.
+`gaussian_center_prior`. It sees every image once, so a data set may be streamed. Where pictures differ in size,
+`GaussianPrior` holds the same Gaussian in shares of height and width: made of densities of any size, added over parts of
+a data set (the prior of a fold is the sum of the other folds' priors) and rendered at any size.
 """
 
 from collections.abc import Iterable
@@ -38,36 +35,28 @@ class GaussianPrior:
     xx: float = 0.0
 
     @classmethod
-    def of(cls, density: ArrayLike) -> "GaussianPrior":
-        """The moments of one density map (H, W), >= 0, not all zero.
+    def of(cls, density: ArrayLike, index: int = 0) -> "GaussianPrior":
+        """The moments of one density map (H, W), >= 0, not all zero; errors tell its index.
 
         Raises:
             ValueError: another shape, negative, all-zero or non-finite values.
         """
-        return cls._of_checked(*_checked_density(density, 0))
-
-    @classmethod
-    def _of_checked(cls, density: NDArray[np.float64], total: float) -> "GaussianPrior":
-        height, width = density.shape
+        array = np.asarray(density, np.float64)
+        if array.ndim != 2 or array.size == 0:
+            raise ValueError(f"density {index}: expected shape (H, W), got {array.shape}")
+        total = float(array.sum())
+        if not (np.isfinite(total) and array.min() >= 0 and total > 0):
+            raise ValueError(f"density {index}: expected finite values >= 0 with some mass, got a sum of {total:g}")
+        height, width = array.shape
         y, x = (np.arange(height) + 0.5) / height, (np.arange(width) + 0.5) / width
-        rows, columns = density.sum(axis=1), density.sum(axis=0)
+        rows, columns = array.sum(axis=1), array.sum(axis=0)
         spread = total * _PIXEL_VARIANCE  # mass is spread over the area of each pixel
-        sums = (
-            rows @ y,
-            columns @ x,
-            rows @ y**2 + spread / height**2,
-            y @ (density @ x),
-            columns @ x**2 + spread / width**2,
-        )
+        sums = (rows @ y, columns @ x, rows @ y**2 + spread / height**2, y @ (array @ x), columns @ x**2 + spread / width**2)
         return cls(1.0, *(float(value / total) for value in sums))
 
     def __add__(self, other: "GaussianPrior") -> "GaussianPrior":
         """The moments of both sets of images together."""
         return GaussianPrior(*(a + b for a, b in zip(astuple(self), astuple(other), strict=True)))
-
-    def __sub__(self, other: "GaussianPrior") -> "GaussianPrior":
-        """The moments without those of a part."""
-        return GaussianPrior(*(a - b for a, b in zip(astuple(self), astuple(other), strict=True)))
 
     def render(self, height: int, width: int) -> NDArray[np.float32]:
         """The Gaussian on a grid of pixels: (height, width), maximum 1.
@@ -91,59 +80,27 @@ class GaussianPrior:
         return np.exp(exponent, out=exponent).astype(np.float32)
 
 
-def gaussian_center_prior(densities: Iterable[ArrayLike], leave_one_out: bool = False) -> NDArray[np.float32]:
+def gaussian_center_prior(densities: Iterable[ArrayLike]) -> NDArray[np.float32]:
     """Anisotropic Gaussian with the mean and the covariance of the mean density, in pixels.
 
     Each map is divided by its sum first, so that every image counts the same.
 
     Args:
         densities: (N, H, W), or any iterable of (H, W) maps (read once); >= 0, none all zero.
-        leave_one_out: give one prior per image, made of the other images; needs an array and N >= 2.
 
     Returns:
-        (H, W), or (N, H, W) with `leave_one_out`; scaled to a maximum of 1.
+        (H, W), scaled to a maximum of 1.
 
     Raises:
         ValueError: no map, shapes that differ, negative, all-zero or non-finite maps.
     """
-    if not leave_one_out:
-        priors, shape = _priors_of_one_shape(densities)
-        return sum(priors, GaussianPrior()).render(*shape)
-    priors, shape = _priors_of_one_shape(_stack_for_leaving_out(densities))
-    total = sum(priors, GaussianPrior())
-    return np.stack([(total - prior).render(*shape) for prior in priors])
-
-
-def _priors_of_one_shape(densities: Iterable[ArrayLike]) -> tuple[list[GaussianPrior], tuple[int, int]]:
-    priors, shape = [], None
+    whole, shape = GaussianPrior(), None
     for index, density in enumerate(densities):
-        array, total = _checked_density(density, index)
-        shape = _same_shape(array, shape, index)
-        priors.append(GaussianPrior._of_checked(array, total))
+        whole += GaussianPrior.of(density, index)
+        size = np.shape(density)
+        if shape is not None and size != shape:
+            raise ValueError(f"density {index}: expected shape {shape} as the first, got {size}")
+        shape = size
     if shape is None:
         raise ValueError("expected at least one density map, got none")
-    return priors, shape
-
-
-def _checked_density(density: ArrayLike, index: int) -> tuple[NDArray[np.float64], float]:
-    """The map in float64 and its sum."""
-    array = np.asarray(density, np.float64)
-    if array.ndim != 2 or array.size == 0:
-        raise ValueError(f"density {index}: expected shape (H, W), got {array.shape}")
-    total = float(array.sum())
-    if not (np.isfinite(total) and array.min() >= 0 and total > 0):
-        raise ValueError(f"density {index}: expected finite values >= 0 with some mass, got a sum of {total:g}")
-    return array, total
-
-
-def _same_shape(density: NDArray, first: tuple[int, int] | None, index: int) -> tuple[int, int]:
-    if first is not None and density.shape != first:
-        raise ValueError(f"density {index}: expected shape {first} as the first, got {density.shape}")
-    return density.shape
-
-
-def _stack_for_leaving_out(densities: Iterable[ArrayLike]) -> NDArray:
-    stack = np.asarray(densities)
-    if stack.ndim != 3 or len(stack) < 2:
-        raise ValueError(f"leave_one_out: expected an array (N, H, W) with N >= 2, got shape {stack.shape}")
-    return stack
+    return whole.render(*shape)

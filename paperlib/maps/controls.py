@@ -61,11 +61,8 @@ def edge_energy_maps(images: ArrayLike, blur: float = _BLUR_SHARE) -> NDArray[np
 def center_only(height: int, width: int) -> NDArray[np.float32]:
     """A fixed Gaussian about the middle, standard deviations a quarter of height and width: no data behind it.
 
-    Args:
-        height, width: size in pixels, at least 1.
-
     Returns:
-        (height, width), maximum 1 (reached at a pixel where the size is odd).
+        (height, width), in pixels; maximum 1 (reached at a pixel where the size is odd).
 
     Raises:
         ValueError: a size below 1.
@@ -76,20 +73,13 @@ def center_only(height: int, width: int) -> NDArray[np.float32]:
     return np.exp(-0.5 * (y[:, None] ** 2 + x**2)).astype(np.float32)
 
 
-def blob_maps(
-    n: int, height: int, width: int, rng: np.random.Generator, grid: tuple[int, int] = (8, 12)
-) -> NDArray[np.float32]:
-    """Blobs of noise: uniform noise on a coarse grid, enlarged by cubic interpolation. As smooth as saliency maps are.
-
-    Args:
-        n, height, width: number and size of the maps.
-        rng: source of the noise.
-        grid: rows and columns of the noise.
+def blob_maps(n: int, height: int, width: int, rng: np.random.Generator) -> NDArray[np.float32]:
+    """Blobs of noise: uniform noise on a grid of 8 x 12, enlarged by cubic interpolation; as smooth as saliency maps are.
 
     Returns:
         (n, height, width), about 0 to 1 (the interpolation overshoots a little).
     """
     import cv2
 
-    noise = rng.random((n, *grid), dtype=np.float32)
+    noise = noise_maps(n, 8, 12, rng)
     return np.stack([cv2.resize(one, (width, height), interpolation=cv2.INTER_CUBIC) for one in noise])

@@ -6,16 +6,13 @@ costs next to nothing, and frozen networks need no gradient at their input. The 
 left as they were found, also after an error.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-
-Reshape = Callable[[Tensor, int], Tensor]
-"""Brings the output of a layer to (n, c, h, w), n the number of images: for tokens, patches or extra levels."""
 
 
 @dataclass(frozen=True)
@@ -27,53 +24,62 @@ class Evidence:
     scores: Tensor
 
 
-def score_evidence(
-    network: nn.Module, images: Tensor, layer: nn.Module | None = None, reshape: Reshape | None = None
-) -> Evidence:
+def score_evidence(network: nn.Module, images: Tensor, layer: nn.Module | None = None) -> Evidence:
     """Features and gradients of `layer` for float images (n, 3, H, W) in [0, 1].
 
     Args:
         network: gives one score per image, (n,) or (n, 1); run in evaluation mode.
         layer: a module of the network that runs once and returns one tensor; `last_features(network)` when None.
-        reshape: see `Reshape`; applied to features and gradients.
 
     Raises:
         ValueError: the layer does not run, runs more than once, returns no tensor or none of shape (n, c, h, w); the
             scores are not one per image; the score does not depend on the layer by a way that gradients can follow.
     """
     layer = last_features(network) if layer is None else layer
+    leaves: list[Tensor] = []
+
+    def tap(module: nn.Module, inputs: tuple[Any, ...], output: Any) -> Tensor:
+        """Forward hook that makes the output of its layer the start of the graph."""
+        if not isinstance(output, Tensor):
+            raise ValueError(
+                f"the layer {type(module).__name__} returns a {type(output).__name__}: expected one tensor; "
+                "choose a module inside it"
+            )
+        torch.set_grad_enabled(True)
+        leaves.append(output.detach().requires_grad_())
+        return leaves[-1].clone()  # what follows may write in place
+
     with torch.inference_mode(False), evaluation_mode(network):
-        tap = _Tap()
         handle = layer.register_forward_hook(tap)
         try:
             with torch.no_grad():
                 scores = _scores(network(images), len(images))
         finally:
             handle.remove()
-        features = tap.leaf()
+        if len(leaves) != 1:
+            raise ValueError(f"the layer ran {len(leaves)} times in one forward pass: expected once; choose another")
         if not scores.requires_grad:
             raise ValueError(
                 "the score does not follow from the layer with gradients: a no_grad block or a detach() lies "
                 "between them; choose a later layer, or lift the block"
             )
-        gradients = _gradients(scores, features)
-    features = features.detach()
-    if reshape is not None:
-        features, gradients = reshape(features, len(images)), reshape(gradients, len(images))
+        try:
+            gradients = torch.autograd.grad(scores.sum(), leaves[0])[0]
+        except RuntimeError as error:
+            reason = str(error).splitlines()[0]
+            raise ValueError(f"the score has no gradient at the layer ({reason}); choose another") from None
+    features = leaves[0].detach()
     if features.ndim != 4 or len(features) != len(images):
         raise ValueError(
             f"the layer gives {tuple(features.shape)} for {len(images)} images: expected (n, c, h, w); choose "
-            "a convolutional layer or pass reshape="
+            "a convolutional layer"
         )
     return Evidence(features.float(), gradients.float(), scores.detach().float())
 
 
 def last_features(network: nn.Module) -> nn.Module:
-    """The layer that a network itself names as its last features, like `paperlib.models.baseline.Baseline`.
-
-    Raises:
-        ValueError: the network names none.
-    """
+    """The layer that a network itself names as its last features, like `paperlib.models.baseline.Baseline` (ValueError
+    where it names none)."""
     layer = getattr(network, "last_features", None)
     if not isinstance(layer, nn.Module):
         raise ValueError(
@@ -97,38 +103,8 @@ def evaluation_mode(network: nn.Module) -> Iterator[None]:
                 module.training = training
 
 
-@dataclass
-class _Tap:
-    """Forward hook that makes the output of its layer the start of the graph."""
-
-    outputs: list[Tensor] = field(default_factory=list)
-
-    def __call__(self, module: nn.Module, inputs: tuple[Any, ...], output: Any) -> Tensor:
-        if not isinstance(output, Tensor):
-            raise ValueError(
-                f"the layer {type(module).__name__} returns a {type(output).__name__}: expected one tensor; "
-                "choose a module inside it"
-            )
-        torch.set_grad_enabled(True)
-        leaf = output.detach().requires_grad_()
-        self.outputs.append(leaf)
-        return leaf.clone()  # what follows may write in place
-
-    def leaf(self) -> Tensor:
-        if len(self.outputs) != 1:
-            raise ValueError(f"the layer ran {len(self.outputs)} times in one forward pass: expected once; choose another")
-        return self.outputs[0]
-
-
 def _scores(output: Any, n: int) -> Tensor:
     if not isinstance(output, Tensor) or output.numel() != n:
         got = tuple(output.shape) if isinstance(output, Tensor) else type(output).__name__
         raise ValueError(f"the network returns {got} for {n} images: expected one score per image, (n,) or (n, 1)")
     return output.reshape(n)
-
-
-def _gradients(scores: Tensor, features: Tensor) -> Tensor:
-    try:
-        return torch.autograd.grad(scores.sum(), features)[0]
-    except RuntimeError as error:
-        raise ValueError(f"the score has no gradient at the layer ({str(error).splitlines()[0]}); choose another") from None

@@ -42,17 +42,15 @@ _IMAGENET_COLOUR = tuple(round(255 * value) for value in IMAGENET_MEAN)
 _BLUR_SHARE = 10 / 224
 _INPAINTING = {"telea": cv2.INPAINT_TELEA, "navier_stokes": cv2.INPAINT_NS}
 _INPAINTING_RADIUS = 3
-_SMALLEST = 2  # in pictures of one row or column OpenCV's in-painting reads beyond the picture
 
 
-def fill(images: np.ndarray, mask: np.ndarray, name: str, inpaint_reduction: int = 1) -> NDArray[np.uint8]:
+def fill(images: np.ndarray, mask: np.ndarray, name: str) -> NDArray[np.uint8]:
     """A copy of images with the masked pixels filled.
 
     Args:
         images: (n, h, w, 3) uint8.
         mask: (n, h, w), true where masked.
         name: one of `FILLS`.
-        inpaint_reduction: as in `painter`.
 
     Returns:
         (n, h, w, 3) uint8; pixels outside the mask are those of `images`.
@@ -62,7 +60,7 @@ def fill(images: np.ndarray, mask: np.ndarray, name: str, inpaint_reduction: int
     """
     if images.shape[:-1] != mask.shape:
         raise ValueError(f"images {images.shape} and masks {mask.shape}: expected (n, h, w, 3) and (n, h, w)")
-    return painter(images, name, inpaint_reduction=inpaint_reduction)(byte_masks(mask)).numpy()
+    return painter(images, name)(byte_masks(mask)).numpy()
 
 
 def byte_masks(masks: NDArray[np.bool_], device: Any = "cpu") -> Tensor:
@@ -75,35 +73,30 @@ def per_colour(values: Tensor) -> Tensor:
     return torch.stack((values, values, values), -1)
 
 
-def painter(images: np.ndarray, name: str, device: Any = "cpu", inpaint_reduction: int = 1) -> Painter:
+def painter(images: np.ndarray, name: str, device: Any = "cpu") -> Painter:
     """A function that masks these images with one fill, made once and called with any number of masks.
 
     Args:
         images: (n, h, w, 3) uint8.
         name: one of `FILLS`.
         device: where masks come from and pictures go to, as torch takes it.
-        inpaint_reduction: in-painting works on pictures reduced by this whole factor, 1 for full size. Only unmasked
-            pixels enter the reduced picture; what was painted in is enlarged again, unmasked pixels stay.
 
     Returns:
         The function. A picture without an unmasked pixel has nothing to paint from: in-painting gives it the mean
         colour of ImageNet.
 
     Raises:
-        ValueError: images of another shape or type, an unknown fill, a reduction below 1, in-painting of pictures of
-            one row or column.
+        ValueError: images of another shape or type, an unknown fill, in-painting of pictures of one row or column.
     """
     if name not in FILLS:
         raise ValueError(f"fill={name!r}; expected one of: {', '.join(FILLS)}")
     if images.ndim != 4 or images.shape[-1] != 3 or images.dtype != np.uint8 or images.size == 0:
         raise ValueError(f"images {images.shape} {images.dtype}: expected (n, h, w, 3) uint8")
-    if not isinstance(inpaint_reduction, int) or inpaint_reduction < 1:
-        raise ValueError(f"inpaint_reduction={inpaint_reduction}: expected a whole factor of 1 or more")
     images = np.ascontiguousarray(images)
     if name in INPAINTING_FILLS:
-        if min(images.shape[1:3]) < _SMALLEST:
-            raise ValueError(f"images {images.shape}: {name} needs at least {_SMALLEST} x {_SMALLEST} pixels")
-        return lambda masks: _painted_in(images, masks, name, inpaint_reduction)
+        if min(images.shape[1:3]) < 2:  # OpenCV would read beyond the picture
+            raise ValueError(f"images {images.shape}: {name} needs at least 2 x 2 pixels")
+        return lambda masks: _painted_in(images, masks, name)
     originals = torch.tensor(images, device=device)
     changes = torch.from_numpy(images ^ _replacements(images, name)).to(device)
     return lambda masks: (changes & masks).bitwise_xor_(originals)
@@ -119,33 +112,18 @@ def _replacements(images: NDArray[np.uint8], name: str) -> NDArray[np.uint8]:
     return np.full_like(images[:1, :1], {"black": _BLACK, "mean": _IMAGENET_COLOUR}[name])
 
 
-def _painted_in(images: NDArray[np.uint8], masks: Tensor, name: str, reduction: int) -> Tensor:
+def _painted_in(images: NDArray[np.uint8], masks: Tensor, name: str) -> Tensor:
     """Byte masks (..., n or 1, h, w, 3) -> (..., n, h, w, 3) on the masks' device."""
     shape = np.broadcast_shapes(masks.shape, images.shape)
     masked = np.broadcast_to(masks[..., 0].cpu().numpy() > 0, shape[:-1]).reshape(-1, *shape[-3:-1])
     pictures = np.broadcast_to(images, shape).reshape(-1, *shape[-3:])
-    out = [_one_painted_in(*pair, name, reduction) for pair in zip(pictures, masked, strict=True)]
+    out = [_one_painted_in(*pair, name) for pair in zip(pictures, masked, strict=True)]
     return torch.from_numpy(np.stack(out).reshape(shape)).to(masks.device)
 
 
-def _one_painted_in(picture: NDArray[np.uint8], masked: NDArray[np.bool_], name: str, factor: int) -> NDArray[np.uint8]:
+def _one_painted_in(picture: NDArray[np.uint8], masked: NDArray[np.bool_], name: str) -> NDArray[np.uint8]:
+    source = np.where(masked[..., None], np.array(_IMAGENET_COLOUR, np.uint8), picture)
     if masked.all():
-        return np.broadcast_to(np.array(_IMAGENET_COLOUR, np.uint8), picture.shape)
-    source, holes = _reduced(picture, masked, factor) if factor > 1 else (picture, masked)
-    source = np.where(holes[..., None], np.array(_IMAGENET_COLOUR, np.uint8), source)
-    painted = cv2.inpaint(source, holes.astype(np.uint8), _INPAINTING_RADIUS, _INPAINTING[name])
-    if factor > 1:
-        painted = cv2.resize(painted, picture.shape[1::-1], interpolation=cv2.INTER_LINEAR)
+        return source
+    painted = cv2.inpaint(source, masked.astype(np.uint8), _INPAINTING_RADIUS, _INPAINTING[name])
     return np.where(masked[..., None], painted, picture)
-
-
-def _reduced(
-    picture: NDArray[np.uint8], masked: NDArray[np.bool_], factor: int
-) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
-    """The picture reduced to the means of its unmasked pixels, and where there are none."""
-    size = tuple(max(_SMALLEST, -(-length // factor)) for length in picture.shape[1::-1])
-    known = (~masked).astype(np.float32)
-    weights = cv2.resize(known, size, interpolation=cv2.INTER_AREA)
-    sums = cv2.resize(picture * known[..., None], size, interpolation=cv2.INTER_AREA)
-    holes = weights <= 0
-    return np.rint(sums / np.where(holes, 1, weights)[..., None]).clip(0, 255).astype(np.uint8), holes

@@ -17,7 +17,7 @@ equal terms saliency maps are brought to the same grid (`pool_to_grid`).
 `score` is any function from uint8 pictures (m, h, w, 3), a tensor on `device`, to m scores.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from itertools import combinations
 from typing import Any
@@ -35,9 +35,6 @@ GRID = (3, 4)
 Score = Callable[[Tensor], Any]
 """uint8 pictures (m, h, w, 3) on the device -> m scores, a tensor or anything that NumPy takes."""
 
-Watch = Callable[[Sequence[int]], Iterable[int]]
-"""Wraps the loop over batches, to show progress: it gets a sequence with a length and gives its items."""
-
 
 def leave_one_out(
     score: Score,
@@ -46,7 +43,6 @@ def leave_one_out(
     grid: tuple[int, int] = GRID,
     device: Any = "cpu",
     batch: int = 32,
-    watch: Watch = iter,
 ) -> NDArray[np.float64]:
     """Importance of each cell: |f(x) - f(x without the cell)|, from one pass per cell and one of the whole picture.
 
@@ -57,7 +53,6 @@ def leave_one_out(
         grid: rows and columns.
         device: where pictures are filled and scored, as torch takes it.
         batch: about how many pictures to score at once; never fewer than n.
-        watch: shows progress.
 
     Returns:
         (n, rows, columns), >= 0, in units of the score.
@@ -65,8 +60,8 @@ def leave_one_out(
     Raises:
         ValueError: images or fill as `painter`, a grid finer than the pixels, or scores that are not m finite numbers.
     """
-    cells = grid[0] * grid[1]
-    scores = _scores_without(score, images, np.eye(cells, dtype=bool).reshape(-1, *grid), fill, device, batch, watch)
+    single = np.eye(grid[0] * grid[1], dtype=bool).reshape(-1, *grid)
+    scores = _scores_without(score, images, single, fill, device, batch)
     return np.abs(scores[1:] - scores[0]).T.reshape(-1, *grid)
 
 
@@ -92,15 +87,13 @@ def exhaustive_halves(
     grid: tuple[int, int] = GRID,
     device: Any = "cpu",
     batch: int = 32,
-    watch: Watch = iter,
 ) -> Halves:
     """The scores of every half of the cells: C(12, 6) = 924 passes per picture on the paper's grid.
 
-    Args, Raises:
-        As `leave_one_out`; a grid with an odd number of cells has no halves.
+    Args, Raises: as `leave_one_out` and `all_halves`.
     """
     kept = all_halves(grid)
-    scores = _scores_without(score, images, ~kept, fill, device, batch, watch)
+    scores = _scores_without(score, images, ~kept, fill, device, batch)
     return Halves(kept, scores[1:].T, scores[0])
 
 
@@ -120,14 +113,7 @@ def all_halves(grid: tuple[int, int] = GRID) -> NDArray[np.bool_]:
 
 
 def pool_to_grid(maps: ArrayLike, grid: tuple[int, int] = GRID) -> NDArray[np.float64]:
-    """Mean of each map in each cell.
-
-    Args:
-        maps: (n, h, w).
-        grid: rows and columns.
-
-    Returns:
-        (n, rows, columns).
+    """Mean of each map (n, h, w) in each cell: (n, rows, columns).
 
     Raises:
         ValueError: maps of another shape, or a grid finer than the pixels.
@@ -165,7 +151,7 @@ def masked_cells(importance: ArrayLike, k: int, strategy: str) -> NDArray[np.boo
         strategy: `"LeRF"` or `"MoRF"`.
 
     Returns:
-        (n, rows, columns), true where masked: k of each picture's cells.
+        (n, rows, columns), true where masked.
 
     Raises:
         ValueError: importance as maps in `quantile_masks`, k out of range, an unknown strategy.
@@ -192,14 +178,14 @@ def cell_masks(importance: ArrayLike, height: int, width: int, counts: Iterable[
 
 
 def _scores_without(
-    score: Score, images: NDArray[np.uint8], removed: NDArray[np.bool_], fill: str, device: Any, batch: int, watch: Watch
+    score: Score, images: NDArray[np.uint8], removed: NDArray[np.bool_], fill: str, device: Any, batch: int
 ) -> NDArray[np.float64]:
     """(1 + m, n): scores of the whole pictures, then without each of the m sets of cells (m, rows, columns)."""
     paint = painter(images, fill, device)
     steps = np.concatenate([np.zeros_like(removed[:1]), removed])
     together = max(1, batch // len(images))
     scores = np.empty((len(steps), len(images)))
-    for start in watch(range(0, len(steps), together)):
+    for start in range(0, len(steps), together):
         chunk = slice(start, start + together)
         masks = byte_masks(on_pixels(steps[chunk], *images.shape[1:3])[:, None], device)
         pictures = paint(masks).flatten(0, 1)

@@ -10,8 +10,9 @@ number of grid cells, whatever the head (`tests/unit/test_hirescam.py` proves it
 slightly rotated copies of the image and keeps the first principal component of g * A (section III-A, after [36]).
 """
 
-from collections.abc import Callable
-from contextlib import nullcontext
+import io
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext, redirect_stderr, redirect_stdout
 from functools import lru_cache
 from itertools import chain
 from typing import TYPE_CHECKING, Any
@@ -20,8 +21,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from paperlib.maps import other_cams
-from paperlib.maps.evidence import Reshape, score_evidence
+from paperlib.maps.evidence import evaluation_mode, last_features, score_evidence
 from paperlib.maps.smoothing import Average, passes, unit_range
 from paperlib.models.baseline import to_unit_range
 
@@ -53,7 +53,21 @@ def activation(features: Tensor, gradients: Tensor) -> Tensor:
 
 
 METHODS = {"hirescam": hirescam, "gradcam": gradcam, "activation": activation}
-"""Methods of our own; `paperlib.maps.other_cams.METHODS` come from pytorch-grad-cam."""
+"""Methods of our own."""
+
+OTHER_METHODS = {
+    "gradcam++": "GradCAMPlusPlus",
+    "xgradcam": "XGradCAM",
+    "layercam": "LayerCAM",
+    "gradcam_elementwise": "GradCAMElementWise",
+    "scorecam": "ScoreCAM",
+    "ablationcam": "AblationCAM",
+    "eigencam": "EigenCAM",
+    "eigengradcam": "EigenGradCAM",
+    "kpcacam": "KPCA_CAM",
+    "randomcam": "RandomCAM",
+}
+"""Methods of pytorch-grad-cam (Gildenblat et al.): our name -> its class."""
 
 SIGNS: dict[str, Callable[[Tensor], Tensor]] = {
     "positive": lambda evidence: evidence,
@@ -163,7 +177,6 @@ def extract(
     images: np.ndarray,
     *,
     layer: nn.Module | None = None,
-    reshape: Reshape | None = None,
     method: str = "hirescam",
     smoothing: str = "rotations",
     n_passes: int = 6,
@@ -171,7 +184,6 @@ def extract(
     principal_component: bool | None = None,
     sign: str = "positive",
     precision: str = "float32",
-    batch: int | None = None,
 ) -> np.ndarray:
     """Saliency maps of a network with one score per image, at image size, on the device where the network lies.
 
@@ -183,14 +195,12 @@ def extract(
             as found.
         images: (n, h, w, 3) uint8.
         layer: the module whose output carries the map; what the network names as its last features when None.
-        reshape: brings that output to (n, c, h, w), see `paperlib.maps.evidence.Reshape`.
-        method: `"hirescam"`, `"gradcam"`, `"activation"` (no score at all), or a name in `paperlib.maps.other_cams.METHODS`.
+        method: `"hirescam"`, `"gradcam"`, `"activation"` (no score at all), or a name in `OTHER_METHODS`.
         smoothing, n_passes, max_angle: see `paperlib.maps.smoothing.passes`.
         principal_component: keep the first principal component instead of the channel sum; the default of our own
             methods. The others reduce channels in their own ways.
         sign: a key of `SIGNS`; only our own methods take another than `"positive"`.
         precision: `"float32"`, or `"bfloat16"` for autocast.
-        batch: images at once; as `BATCH_PIXELS` allows when None.
 
     Returns:
         (n, h, w) float32 in [0, 1].
@@ -201,10 +211,10 @@ def extract(
     if precision not in PRECISIONS:
         raise ValueError(f"precision={precision!r}; expected one of: {', '.join(PRECISIONS)}")
     views = passes(smoothing, n_passes, max_angle)
-    one_pass = _one_pass(network, layer, reshape, method, principal_component, sign)
+    one_pass = _one_pass(network, layer, method, principal_component, sign)
     device = next(chain(network.parameters(), network.buffers(), (torch.empty(0),))).device
     size = images.shape[1:3]
-    step = batch or max(1, BATCH_PIXELS[device.type] // max(1, size[0] * size[1]))
+    step = max(1, BATCH_PIXELS[device.type] // max(1, size[0] * size[1]))
     narrow = torch.autocast(device.type, torch.bfloat16) if precision == "bfloat16" else nullcontext()
     maps = np.empty(images.shape[:3], np.float32)
     for start in range(0, len(images), step):
@@ -219,28 +229,61 @@ def extract(
 
 
 def _one_pass(
-    network: nn.Module,
-    layer: nn.Module | None,
-    reshape: Reshape | None,
-    method: str,
-    principal_component: bool | None,
-    sign: str,
+    network: nn.Module, layer: nn.Module | None, method: str, principal_component: bool | None, sign: str
 ) -> Callable[[Tensor], Tensor]:
     """From views (n, 3, h, w) to maps (n, h', w') in [0, 1]."""
     if sign not in SIGNS:
         raise ValueError(f"sign={sign!r}; expected one of: {', '.join(SIGNS)}")
-    if method in other_cams.METHODS:
+    if method in OTHER_METHODS:
         if principal_component or sign != "positive":
             raise ValueError(
                 f"principal_component=True and sign={sign!r} go with {', '.join(METHODS)}; {method} makes its map itself"
             )
-        return other_cams.mapper(network, layer, method, reshape)
+        return _by_library(network, layer, method)
     if method not in METHODS:
-        raise ValueError(f"method={method!r}; expected one of: {', '.join([*METHODS, *other_cams.METHODS])}")
+        raise ValueError(f"method={method!r}; expected one of: {', '.join([*METHODS, *OTHER_METHODS])}")
     reduce = channel_sum if principal_component is False else first_principal_component
 
     def one_pass(views: Tensor) -> Tensor:
-        found = score_evidence(network, views, layer, reshape)
+        found = score_evidence(network, views, layer)
         return unit_range(SIGNS[sign](reduce(METHODS[method](found.features, found.gradients))))
 
     return one_pass
+
+
+def _by_library(network: nn.Module, layer: nn.Module | None, method: str) -> Callable[[Tensor], Tensor]:
+    """As `_one_pass`, by pytorch-grad-cam; what it prints is swallowed, what it leaves in the network is put back."""
+    layer = last_features(network) if layer is None else layer
+
+    def one_pass(views: Tensor) -> Tensor:
+        import pytorch_grad_cam
+
+        silent = redirect_stdout(io.StringIO()), redirect_stderr(io.StringIO())
+        with torch.inference_mode(False), torch.enable_grad(), _as_found(network), silent[0], silent[1]:
+            cam = getattr(pytorch_grad_cam, OTHER_METHODS[method])(network, [layer])
+            try:
+                cam.compute_input_gradient = cam.uses_gradients
+                found = cam(views, [torch.sum] * len(views))
+            finally:
+                cam.activations_and_grads.release()
+        return torch.from_numpy(found).to(views.device, torch.float32)
+
+    return one_pass
+
+
+@contextmanager
+def _as_found(network: nn.Module) -> Iterator[None]:
+    """Modes, gradients and submodules (Ablation-CAM puts its own layer in) are restored at the end."""
+    children = {module: dict(module.named_children()) for module in network.modules()}
+    gradients: dict[nn.Parameter, Any] = {parameter: parameter.grad for parameter in network.parameters()}
+    for parameter in gradients:
+        parameter.grad = None
+    try:
+        with evaluation_mode(network):
+            yield
+    finally:
+        for module, named in children.items():
+            for name, child in named.items():
+                setattr(module, name, child)
+        for parameter, gradient in gradients.items():
+            parameter.grad = gradient

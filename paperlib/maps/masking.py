@@ -86,11 +86,7 @@ class Masks:
         return self.bands <= cut if strategy == "LeRF" else self.bands > cut
 
     def as_bytes(self, bands: Tensor, strategy: str, fraction: float) -> Tensor:
-        """As `of`, from any copy of `bands` on any device: uint8, all ones (255) where masked and 0 elsewhere.
-
-        Raises:
-            ValueError: as `of`.
-        """
+        """As `of`, from any copy of `bands` on any device: uint8, all ones (255) where masked and 0 elsewhere."""
         sign = 8 * bands.element_size() - 1
         low = (bands - (self._cut(strategy, fraction) + 1)) >> sign  # -1, all ones, up to the cut; else 0
         low = low.to(torch.int8).view(torch.uint8)
@@ -143,10 +139,8 @@ def variants(
     images: NDArray[np.uint8],
     masks: Mapping[str, Masks],
     fills: Sequence[str] = PAPER_FILLS,
-    strategies: Sequence[str] = STRATEGIES,
     device: Any = "cpu",
     batch: int = 1,
-    inpaint_reduction: int = 1,
 ) -> Iterator[tuple[tuple[Variant, ...], Tensor]]:
     """Masked images, ready for a network on `device`: every map, strategy, fraction and fill, one after the other.
 
@@ -156,41 +150,35 @@ def variants(
         images: (n, h, w, 3) of one size.
         masks: masks of these images by the name of their map.
         fills: names from `paperlib.vocabulary.FILLS`.
-        strategies: `"LeRF"`, `"MoRF"` or both.
         device: as torch takes it.
         batch: about how many pictures to give at once: as many variants of the n images as fit, at least one.
-        inpaint_reduction: as in `paperlib.maps.fills.painter`.
 
     Yields:
         (k variants, pictures (k, n, h, w, 3) uint8 on the device). Fraction 0 gives the images themselves; fraction 1
         gives one picture for all images with `black`, `mean` and in-painting.
 
     Raises:
-        ValueError: images, fills, strategies or masks that do not fit; at the call, not at the first step.
+        ValueError: images, fills or masks that do not fit; at the call, not at the first step.
     """
-    painters = {name: painter(images, name, device, inpaint_reduction) for name in fills}
+    painters = {name: painter(images, name, device) for name in fills}
     for label, own in masks.items():
         if own.bands.shape != images.shape[:3]:
-            wanted = images.shape[:3]
-            raise ValueError(f"masks of {label} {own.bands.shape}: expected one per image and pixel, {wanted}")
-    if unknown := set(strategies) - set(STRATEGIES):
-        raise ValueError(f"strategies={sorted(unknown)}; expected some of: {', '.join(STRATEGIES)}")
+            raise ValueError(f"masks of {label} {own.bands.shape}: expected one per image and pixel, {images.shape[:3]}")
 
     def one_by_one() -> Iterator[tuple[Variant, Tensor]]:
         for label, own in masks.items():
             bands = per_colour(torch.from_numpy(own.bands).to(device))
-            for strategy, fraction in product(strategies, own.fractions):
+            for strategy, fraction in product(STRATEGIES, own.fractions):
                 mask = own.as_bytes(bands, strategy, fraction)
                 for name, paint in painters.items():
                     yield Variant(label, strategy, fraction, name), paint(mask)
 
-    return _stacked(one_by_one(), max(1, batch // len(images)))
+    def stacked(pairs: Iterator[tuple[Variant, Tensor]], together: int) -> Iterator[tuple[tuple[Variant, ...], Tensor]]:
+        while chunk := tuple(islice(pairs, together)):
+            keys, pictures = zip(*chunk, strict=True)
+            yield keys, torch.stack(pictures) if len(pictures) > 1 else pictures[0][None]
 
-
-def _stacked(pairs: Iterator[tuple[Variant, Tensor]], together: int) -> Iterator[tuple[tuple[Variant, ...], Tensor]]:
-    while chunk := tuple(islice(pairs, together)):
-        keys, pictures = zip(*chunk, strict=True)
-        yield keys, torch.stack(pictures) if len(pictures) > 1 else pictures[0][None]
+    return stacked(one_by_one(), max(1, batch // len(images)))
 
 
 def _add_bands(values: NDArray, cuts: Sequence[int], bands: NDArray) -> None:

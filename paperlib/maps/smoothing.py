@@ -56,7 +56,7 @@ def passes(smoothing: str, n_passes: int = 6, max_angle: float = 10.0) -> tuple[
     Args:
         smoothing: `"none"` (one pass), `"rotations"` (the paper's words: `n_passes` small rotations) or
             `"flip_multiply"` (pytorch-grad-cam's default: 2 flips x brightness 0.9, 1, 1.1).
-        n_passes, max_angle: of the rotations; degrees.
+        n_passes, max_angle: of the rotations: evenly spread from -max_angle to max_angle degrees; one pass has angle 0.
 
     Raises:
         ValueError: unknown smoothing, no pass, or an angle outside [0, 90).
@@ -64,31 +64,25 @@ def passes(smoothing: str, n_passes: int = 6, max_angle: float = 10.0) -> tuple[
     if smoothing == "none":
         return (Pass(),)
     if smoothing == "rotations":
-        return tuple(Pass(angle) for angle in rotation_angles(n_passes, max_angle))
+        if n_passes < 1:
+            raise ValueError(f"n_passes={n_passes}: expected at least 1")
+        if not 0 <= max_angle < 90:
+            raise ValueError(f"max_angle={max_angle}: expected degrees from 0 to below 90")
+        angles = [0.0] if n_passes == 1 else np.linspace(-max_angle, max_angle, n_passes).tolist()
+        return tuple(map(Pass, angles))
     if smoothing == "flip_multiply":
         return tuple(Pass(0.0, mirrored, factor) for mirrored in (False, True) for factor in (0.9, 1.0, 1.1))
     raise ValueError(f"smoothing={smoothing!r}; expected none, rotations or flip_multiply")
 
 
-def rotation_angles(n_passes: int, max_angle: float) -> tuple[float, ...]:
-    """`n_passes` evenly spread angles from -max_angle to max_angle degrees; one pass has angle 0."""
-    if n_passes < 1:
-        raise ValueError(f"n_passes={n_passes}: expected at least 1")
-    if not 0 <= max_angle < 90:
-        raise ValueError(f"max_angle={max_angle}: expected degrees from 0 to below 90")
-    return (0.0,) if n_passes == 1 else tuple(np.linspace(-max_angle, max_angle, n_passes).tolist())
-
-
-def rotate(batch: Tensor, degrees: float, padding: str = "reflection") -> Tensor:
-    """Rotate (n, c, h, w) counter-clockwise about its centre, bilinear, in pixel geometry (no aspect distortion).
-
-    `padding` fills what comes from outside: `"reflection"`, `"border"` or `"zeros"`.
-    """
+def rotate(batch: Tensor, degrees: float) -> Tensor:
+    """Rotate (n, c, h, w) counter-clockwise about its centre, bilinear, in pixel geometry (no aspect distortion);
+    reflections fill what comes from outside."""
     if degrees == 0:
         return batch
     height, width = batch.shape[-2:]
     grid = rotation_grid((height, width), degrees, batch.device).expand(len(batch), -1, -1, -1)
-    rotated = F.grid_sample(batch, grid.to(batch.dtype), padding_mode=padding, align_corners=False)
+    rotated = F.grid_sample(batch, grid.to(batch.dtype), padding_mode="reflection", align_corners=False)
     channels_last = batch.is_contiguous(memory_format=torch.channels_last)
     return rotated.contiguous(memory_format=torch.channels_last) if channels_last else rotated
 
@@ -132,11 +126,6 @@ class Average:
         self.weight = weight if self.weight is None else self.weight + weight
 
     def maps(self) -> Tensor:
-        """The mean (n, h, w).
-
-        Raises:
-            ValueError: nothing was added.
-        """
-        if self.total is None or self.weight is None:
-            raise ValueError("expected the maps of at least one pass, got none; call add first")
+        """The mean (n, h, w), once something was added."""
+        assert self.total is not None and self.weight is not None
         return self.total / self.weight

@@ -1,4 +1,4 @@
-"""How well methods agree with subjective scores, image by image, for many methods at once (Table III). NumPy only.
+"""How well methods agree with subjective scores, image by image, for many methods at once (Table III).
 
     found = per_image(scores, subjective, bpps)            # scores (methods, images, versions)
     summarise(names, found.srocc)                          # mean, sd, bootstrap interval, number of images
@@ -31,17 +31,13 @@ class Agreement:
             ranks. NaN where a method gives all versions one score.
         fraccp: (K, N) fraction of concordant pairs inside a bit-rate, averaged over the bit-rates. Pairs with equal
             subjective scores are left out; equal scores of a method are not concordant.
-        fraccp_at_rates: (K, N, R) the same for each bit-rate: the paper's (image, bit-rate) groups.
-        fraccp_all_pairs: (K, N) over all pairs of versions of an image, of any bit-rates.
-        rates: (R,) the bit-rates, ascending.
+        fraccp_at_rates: (K, N, R) the same for each bit-rate, ascending: the paper's (image, bit-rate) groups.
     """
 
     srocc: NDArray[np.float64]
     plcc: NDArray[np.float64]
     fraccp: NDArray[np.float64]
     fraccp_at_rates: NDArray[np.float64]
-    fraccp_all_pairs: NDArray[np.float64]
-    rates: NDArray
 
 
 class Summary(TypedDict):
@@ -63,7 +59,6 @@ class RankIntervals:
         rank: (K,) of the means; equal means share the mean of their ranks.
         low, high: (K,) ends of the percentile bootstrap interval.
         first: (K,) share of resamples in which no other method has a better mean.
-        resampled: (n_resamples, K) ranks in the resamples.
         images: number of images: those where every ranked method has a value.
     """
 
@@ -71,7 +66,6 @@ class RankIntervals:
     low: NDArray[np.float64]
     high: NDArray[np.float64]
     first: NDArray[np.float64]
-    resampled: NDArray[np.float64]
     images: int
 
 
@@ -111,12 +105,7 @@ def per_image(scores: ArrayLike, subjective: ArrayLike, rates: ArrayLike, drop_s
     rank, linear = (np.abs(one) if drop_sign else one for one in (srocc(filled, truth), plcc(filled, truth)))
     at_rates = [fraccp(filled[..., labels == rate], truth[:, labels == rate]) for rate in distinct]
     return Agreement(
-        known(rank),
-        known(linear),
-        known(fraccp(filled, truth, groups=labels)),
-        known(np.stack(at_rates, axis=-1)),
-        known(fraccp(filled, truth)),
-        distinct,
+        known(rank), known(linear), known(fraccp(filled, truth, groups=labels)), known(np.stack(at_rates, axis=-1))
     )
 
 
@@ -128,9 +117,7 @@ def summarise(
     Args:
         names: of the K methods.
         values: (K, N) one value per method and image, for example `Agreement.srocc`; NaN marks an image without one.
-        n_resamples: number of resamples, the same ones for all methods with the same images.
-        confidence: share of the resampled means inside.
-        seed: of the resamples.
+        n_resamples, confidence, seed: of `bootstrap_mean`; resamples are the same for all methods with the same images.
 
     Returns:
         One record per method, in the order given; `value` is NaN without any image, `low` and `high` below two.
@@ -138,9 +125,14 @@ def summarise(
     Raises:
         ValueError: other shapes, infinite values, n_resamples < 1, confidence outside (0, 1).
     """
-    rows = _table(names, values)
+    rows = np.asarray(values, np.float64)
+    if rows.ndim != 2 or len(names) != len(rows) or len(set(names)) != len(names):
+        raise ValueError(
+            f"expected values (methods, images) and one unique name per method, got {rows.shape} and {list(names)}"
+        )
     low, high = bootstrap_mean(rows, n_resamples, confidence, seed)
-    n, mean = _means(rows)
+    n = (~np.isnan(rows)).sum(axis=1)
+    mean = np.nansum(rows, axis=1) / np.where(n > 0, n, np.nan)
     spread = np.sqrt(np.nansum((rows - mean[:, None]) ** 2, axis=1) / np.where(n > 1, n - 1, np.nan))
     return [
         Summary(name=name, value=float(mean[k]), sd=float(spread[k]), low=float(low[k]), high=float(high[k]), n=int(n[k]))
@@ -156,9 +148,7 @@ def rank_intervals(values: ArrayLike, n_resamples: int = 2000, confidence: float
 
     Args:
         values: (K, N) one value per method and image, higher is better; NaN marks an image without one.
-        n_resamples: number of resamples.
-        confidence: share of the resampled ranks inside.
-        seed: of the resamples.
+        n_resamples, confidence, seed: of the bootstrap, as in `summarise`.
 
     Raises:
         ValueError: other shapes, no method with a value, fewer than two common images, infinite values,
@@ -181,8 +171,8 @@ def rank_intervals(values: ArrayLike, n_resamples: int = 2000, confidence: float
     best = resampled == resampled.min(axis=1, keepdims=True)
 
     def spread_out(found: NDArray[np.float64]) -> NDArray[np.float64]:
-        result = np.full((*found.shape[:-1], len(rows)), np.nan)
-        result[..., ranked] = found
+        result = np.full(len(rows), np.nan)
+        result[ranked] = found
         return result
 
     return RankIntervals(
@@ -190,7 +180,6 @@ def rank_intervals(values: ArrayLike, n_resamples: int = 2000, confidence: float
         low=spread_out(tails[0]),
         high=spread_out(tails[1]),
         first=spread_out(best.mean(axis=0)),
-        resampled=spread_out(resampled),
         images=images,
     )
 
@@ -199,18 +188,3 @@ def _ranks_of_means(means: NDArray[np.float64]) -> NDArray[np.float64]:
     """1 for the largest along the last axis; means that differ by rounding only are equal."""
     scale = np.abs(means).max(axis=-1, keepdims=True)
     return ranks(-np.rint(means / np.where(scale > 0, scale, 1) / _TIE))
-
-
-def _means(rows: NDArray[np.float64]) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-    """Number of values and mean of each row; NaN without any."""
-    n = (~np.isnan(rows)).sum(axis=1)
-    return n, np.nansum(rows, axis=1) / np.where(n > 0, n, np.nan)
-
-
-def _table(names: Sequence[str], values: ArrayLike) -> NDArray[np.float64]:
-    rows = np.asarray(values, np.float64)
-    if rows.ndim != 2 or len(names) != len(rows) or len(set(names)) != len(names):
-        raise ValueError(
-            f"expected values (methods, images) and one unique name per method, got {rows.shape} and {list(names)}"
-        )
-    return rows

@@ -1,10 +1,10 @@
-"""How well scores agree with subjective scores: SROCC, PLCC, FracCP, and their bootstrap intervals. NumPy only.
+"""How well scores agree with subjective scores: SROCC, PLCC, FracCP, and SROCC in bootstrap resamples. NumPy only.
 
 All measures work along the last axis and broadcast over the others, so that 50 methods on 60 images of 12 versions each
 are one call with scores of shape (50, 60, 12) and subjective scores of shape (60, 12).
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -18,13 +18,7 @@ _FEW = 64
 
 
 def ranks(values: ArrayLike) -> NDArray[np.float64]:
-    """Ranks 1..n along the last axis; equal values share the mean of their ranks.
-
-    Args:
-        values: (..., n), finite.
-
-    Returns:
-        (..., n) ranks.
+    """Ranks 1..n of (..., n) along the last axis; equal values share the mean of their ranks.
 
     Raises:
         ValueError: no axis, NaN or infinite values.
@@ -49,18 +43,7 @@ def plcc(x: ArrayLike, y: ArrayLike) -> Any:
 
 
 def srocc(x: ArrayLike, y: ArrayLike) -> Any:
-    """Spearman's rank-order correlation coefficient along the last axis; ties get average ranks.
-
-    Args:
-        x: (..., n) scores.
-        y: (..., n) subjective scores; both broadcast against each other.
-
-    Returns:
-        A float for (n,) inputs, else an array of the leading axes. NaN where x or y is constant.
-
-    Raises:
-        ValueError: n < 3, lengths that differ, NaN or infinite values.
-    """
+    """Spearman's rank-order correlation coefficient along the last axis; ties get average ranks. Otherwise as `plcc`."""
     first, second = _pair(x, y)
     return _scalar_or_array(_pearson(_ranks(first), _ranks(second)))
 
@@ -97,14 +80,7 @@ def fraccp(scores: ArrayLike, subjective: ArrayLike, groups: ArrayLike | None = 
 
 
 def group_means(values: ArrayLike, groups: ArrayLike) -> tuple[NDArray, NDArray[np.float64]]:
-    """Mean of the values in each group.
-
-    Args:
-        values: (..., n), finite.
-        groups: (n,) labels.
-
-    Returns:
-        The sorted labels (g,) and the means (..., g).
+    """The sorted labels (g,) of groups, from one label per item (n,), and the means (..., g) of values (..., n) in each.
 
     Raises:
         ValueError: lengths that differ, NaN or infinite values.
@@ -114,61 +90,6 @@ def group_means(values: ArrayLike, groups: ArrayLike) -> tuple[NDArray, NDArray[
     sums = np.zeros((*array.shape[:-1], labels.size))
     np.add.at(np.moveaxis(sums, -1, 0), index, np.moveaxis(array, -1, 0))
     return labels, sums / np.bincount(index)
-
-
-def bootstrap_interval(
-    values: ArrayLike,
-    rng: np.random.Generator | int,
-    statistic: Callable[..., Any] = np.mean,
-    n_boot: int = 1000,
-    confidence: float = 0.95,
-) -> tuple[float, float]:
-    """Percentile bootstrap interval of a statistic over images (or seeds).
-
-    Args:
-        values: (n,) one value per image, finite.
-        rng: generator or seed.
-        statistic: called as `statistic(resamples, axis=-1)` with resamples of shape (draws, n).
-        n_boot: number of resamples.
-        confidence: share of the resampled statistics that lies inside.
-
-    Returns:
-        (low, high).
-
-    Raises:
-        ValueError: other shapes, n < 2, NaN or infinite values, n_boot < 1, confidence outside (0, 1).
-    """
-    array = _finite(values, "values")
-    if array.ndim != 1 or array.size < 2:
-        raise ValueError(f"values: expected at least 2 values of shape (n,), got shape {array.shape}")
-    _check_confidence(confidence)
-    resampled = [np.asarray(statistic(array[rows], axis=-1)) for rows in _resamples(array.size, n_boot, rng)]
-    return _percentiles(np.concatenate(resampled), confidence)
-
-
-def srocc_interval(
-    x: ArrayLike, y: ArrayLike, rng: np.random.Generator | int, n_boot: int = 1000, confidence: float = 0.95
-) -> tuple[float, float]:
-    """Percentile bootstrap interval of SROCC over the n pairs (images), from `srocc_resamples`.
-
-    Args:
-        x: (n,) scores.
-        y: (n,) subjective scores.
-        rng: generator or seed.
-        n_boot: number of resamples; those in which x or y is constant are left out.
-        confidence: share of the resampled values that lies inside.
-
-    Returns:
-        (low, high); NaN where x or y is constant.
-
-    Raises:
-        ValueError: other shapes, n < 3, NaN or infinite values, n_boot < 1, confidence outside (0, 1).
-    """
-    first, second = _pair(x, y)
-    if first.ndim != 1:
-        raise ValueError(f"x, y: expected shape (n,), got {first.shape}; call once per method")
-    _check_confidence(confidence)
-    return _percentiles(srocc_resamples(first, second, rng, n_boot), confidence)
 
 
 def srocc_resamples(x: ArrayLike, y: ArrayLike, rng: np.random.Generator | int, n_boot: int = 1000) -> NDArray[np.float64]:
@@ -354,32 +275,19 @@ def _spread(drawn: NDArray[np.float64]) -> NDArray[np.float64]:
     return (total**3 - np.einsum("rd,rd,rd->d", drawn, drawn, drawn)) / 12
 
 
-def _resamples(n: int, n_boot: int, rng: np.random.Generator | int) -> Iterator[NDArray[np.int64]]:
-    """Index arrays (draws, n) with n_boot draws in all, in chunks of bounded memory."""
+def _counts_of_resamples(n: int, n_boot: int, rng: np.random.Generator | int) -> Iterator[NDArray[np.float64]]:
+    """How often each item is drawn, (n, draws) in blocks that stay in the processor's cache; n_boot draws in all."""
     if n_boot < 1:
         raise ValueError(f"n_boot: expected at least 1 resample, got {n_boot}")
     generator = np.random.default_rng(rng)
     step = max(1, _CHUNK_VALUES // n)
-    for start in range(0, n_boot, step):
-        yield generator.integers(0, n, size=(min(step, n_boot - start), n))
-
-
-def _counts_of_resamples(n: int, n_boot: int, rng: np.random.Generator | int) -> Iterator[NDArray[np.float64]]:
-    """How often each item is drawn, (n, draws) in blocks that stay in the processor's cache; n_boot draws in all."""
-    for rows in _resamples(n, n_boot, rng):
+    for first in range(0, n_boot, step):
+        rows = generator.integers(0, n, size=(min(step, n_boot - first), n))
         for start in range(0, len(rows), _BLOCK_DRAWS):
             block = rows[start : start + _BLOCK_DRAWS]
             offsets = n * np.arange(len(block))[:, None]
             counts = np.bincount((block + offsets).ravel(), minlength=block.size).reshape(block.shape)
             yield np.ascontiguousarray(counts.T, np.float64)
-
-
-def _percentiles(statistics: NDArray[np.float64], confidence: float) -> tuple[float, float]:
-    defined = statistics[~np.isnan(statistics)]
-    if defined.size == 0:
-        return np.nan, np.nan
-    low, high = np.quantile(defined, [(1 - confidence) / 2, (1 + confidence) / 2])
-    return float(low), float(high)
 
 
 # ---- checks ---------------------------------------------------------------------------------------------------------
@@ -405,11 +313,6 @@ def _pair(x: ArrayLike, y: ArrayLike, least: int = 3) -> tuple[NDArray[np.float6
     except ValueError:
         raise ValueError(f"expected shapes that broadcast, got {first.shape} and {second.shape}") from None
     return first, second
-
-
-def _check_confidence(confidence: float) -> None:
-    if not 0 < confidence < 1:
-        raise ValueError(f"confidence: expected a share in (0, 1), got {confidence}")
 
 
 def _labels(groups: ArrayLike, n: int) -> NDArray:

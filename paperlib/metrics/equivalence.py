@@ -4,7 +4,7 @@
 burden round: the null hypothesis is a difference of the margin or more, and it must be rejected on both sides.
 
 The values are one per repeat (a training with its own seed). Repeats that share a test set tell how trainings vary, not
-how other pictures would: pair with intervals over pictures (`paperlib.metrics.correlation.srocc_interval`).
+how other pictures would: pair with intervals over pictures (`paperlib.metrics.perturbation.srocc_curve_bootstrap`).
 """
 
 import math
@@ -37,17 +37,13 @@ class Equivalence(TypedDict):
     verdict: str
 
 
-def tost(
-    first: ArrayLike, second: ArrayLike, margin: float = MARGIN, alpha: float = 0.05, paired: bool = True
-) -> Equivalence:
-    """Two one-sided t tests of the mean difference (Schuirmann 1987; Lakens 2017), Welch's where unpaired.
+def tost(first: ArrayLike, second: ArrayLike, margin: float = MARGIN, alpha: float = 0.05) -> Equivalence:
+    """Two one-sided t tests of the mean of paired differences (Schuirmann 1987; Lakens 2017).
 
     Args:
-        first: (n,) values of one method, one per repeat.
-        second: (m,) of the other; paired values share what a repeat shares (seed, split), and m = n.
+        first, second: (n,) values of two methods, one per repeat; value i of both shares the repeat's seed and split.
         margin: differences smaller than this count as none.
         alpha: chance to call two methods equivalent that differ by the margin.
-        paired: whether value i of both belongs to the same repeat.
 
     Returns:
         See `Equivalence`. Without any spread p is 0 for differences inside the margin and 1 on it or beyond.
@@ -56,14 +52,17 @@ def tost(
         ValueError: fewer than two values, other shapes, NaN or infinite values, unequal counts of paired values, a
             margin that is not positive, alpha outside (0, .5).
     """
+    from scipy.special import stdtrit
+
     one, two = _values(first, "first"), _values(second, "second")
     if not (0 < margin < math.inf and 0 < alpha < 0.5):
         raise ValueError(f"expected margin > 0 and alpha in (0, .5), got {margin} and {alpha}")
-    if paired and one.size != two.size:
-        raise ValueError(f"paired values: expected as many of both, got {one.size} and {two.size}; or set paired=False")
-    difference, error, df = _paired(one - two) if paired else _welch(one, two)
+    if one.size != two.size:
+        raise ValueError(f"paired values: expected as many of both, got {one.size} and {two.size}")
+    difference, df = float((one - two).mean()), one.size - 1.0
+    error = float((one - two).std(ddof=1)) / math.sqrt(one.size)
     p_lower, p_upper = _upper_tail(difference + margin, error, df), _upper_tail(margin - difference, error, df)
-    reach = _quantile(1 - alpha, df) * error
+    reach = float(stdtrit(df, 1 - alpha)) * error
     low, high = difference - reach, difference + reach
     p = max(p_lower, p_upper)
     verdict = "equivalent" if p < alpha else "lower" if high < -margin else "higher" if low > margin else "inconclusive"
@@ -87,22 +86,6 @@ def _values(values: ArrayLike, name: str) -> NDArray[np.float64]:
     return array
 
 
-def _paired(differences: NDArray[np.float64]) -> tuple[float, float, float]:
-    """Mean, its standard error, degrees of freedom."""
-    n = differences.size
-    return float(differences.mean()), float(differences.std(ddof=1)) / math.sqrt(n), n - 1.0
-
-
-def _welch(one: NDArray[np.float64], two: NDArray[np.float64]) -> tuple[float, float, float]:
-    """Difference of the means, its standard error, Welch and Satterthwaite's degrees of freedom."""
-    shares = [float(values.var(ddof=1)) / values.size for values in (one, two)]
-    total, difference = sum(shares), float(one.mean() - two.mean())
-    if total == 0:
-        return difference, 0.0, one.size + two.size - 2.0
-    spread = sum((share / total) ** 2 / (values.size - 1) for share, values in zip(shares, (one, two), strict=True))
-    return difference, math.sqrt(total), 1 / spread
-
-
 def _upper_tail(distance: float, error: float, df: float) -> float:
     """P(T >= distance / error) of Student's t."""
     if error == 0:
@@ -110,9 +93,3 @@ def _upper_tail(distance: float, error: float, df: float) -> float:
     from scipy.special import stdtr
 
     return float(stdtr(df, -distance / error))
-
-
-def _quantile(share: float, df: float) -> float:
-    from scipy.special import stdtrit
-
-    return float(stdtrit(df, share))

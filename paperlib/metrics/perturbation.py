@@ -84,11 +84,8 @@ class Bootstrapped:
     draws: NDArray[np.float64]
 
     def apply(self, function: Callable[[NDArray[np.float64]], ArrayLike]) -> "Bootstrapped":
-        """A function of the statistic, on the images and on every resample.
-
-        Args:
-            function: takes (..., axes of `value`) with any leading axes, so it counts axes from the last.
-        """
+        """A function of the statistic, on the images and on every resample; it takes (..., axes of `value`) with any
+        leading axes, so it counts axes from the last."""
         return Bootstrapped(np.asarray(function(self.value)), np.asarray(function(self.draws)))
 
     def interval(self, confidence: float = 0.95) -> tuple[Any, Any]:
@@ -135,14 +132,10 @@ def srocc_curve_bootstrap(
     Args:
         predicted: (..., n) scores of the n images at each point of each curve.
         mos: (n,) mean opinion scores.
-        rng: generator or seed.
-        n_boot: number of resamples.
+        rng, n_boot: as `paperlib.metrics.correlation.srocc_resamples`, which also says what is refused.
 
     Returns:
         The SROCC, `value` (...) and `draws` (n_boot, ...); NaN where all scores are equal.
-
-    Raises:
-        ValueError: other shapes, n < 3, NaN or infinite values, n_boot < 1.
     """
     return Bootstrapped(np.asarray(srocc(predicted, mos)), srocc_resamples(predicted, mos, rng, n_boot))
 

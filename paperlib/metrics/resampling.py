@@ -47,9 +47,9 @@ def bootstrap_mean(values: ArrayLike, n_resamples: int = 2000, confidence: float
         ValueError: other shapes, infinite values, n_resamples < 1, confidence outside (0, 1).
     """
     rows = _rows(values, "values")
-    _check_count("n_resamples", n_resamples)
     if not 0 < confidence < 1:
         raise ValueError(f"confidence: expected a share inside (0, 1), got {confidence}")
+    _check_resamples(n_resamples)
     tails = [0.5 - confidence / 2, 0.5 + confidence / 2]
 
     def intervals(complete: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -81,7 +81,7 @@ def paired_p(differences: ArrayLike, n_resamples: int = 10_000, seed: int = 0) -
         ValueError: other shapes, infinite values, n_resamples < 1.
     """
     rows = _rows(differences, "differences")
-    _check_count("n_resamples", n_resamples)
+    _check_resamples(n_resamples)
 
     def p_values(complete: NDArray[np.float64]) -> NDArray[np.float64]:
         images = complete.shape[1]
@@ -146,7 +146,7 @@ def compare_with(
         ValueError: no method, shapes that differ, infinite values, alpha outside (0, 1), n_resamples < 1.
     """
     base = _rows(reference, "reference")
-    if base.shape[0] != 1 or np.ndim(reference) != 1:
+    if np.ndim(reference) != 1:
         raise ValueError(f"reference: expected one value per image, shape (N,), got {np.shape(reference)}")
     if not others:
         raise ValueError("others: expected at least one method to compare, got none")
@@ -235,6 +235,6 @@ def _like(values: ArrayLike, column: NDArray[np.float64]) -> Any:
     return float(column[0]) if np.ndim(values) == 1 else column
 
 
-def _check_count(name: str, count: int) -> None:
+def _check_resamples(count: int) -> None:
     if count < 1:
-        raise ValueError(f"{name}: expected at least 1, got {count}")
+        raise ValueError(f"n_resamples: expected at least 1, got {count}")

@@ -12,8 +12,10 @@ Conventions differ between code bases and move the numbers; they are arguments h
   density map, and the one that gives values near the paper's 0.6.
 - SIM: see `SIM_CONVENTIONS`. KLD: see `KLD_CONVENTIONS`.
 
-A predicted map may be any finite real map for NSS and CC. SIM and KLD read it as a distribution: it must not be
-negative (except where the convention shifts it), and a map without mass counts as uniform, as in pysaliency.
+A predicted map (H, W) may be any finite real map for NSS and CC. SIM and KLD read it as a distribution: it must not be
+negative (except where the convention shifts it), and a map without mass counts as uniform, as in pysaliency. A density
+(H, W) is the ground truth, >= 0 and not all zero, of any scale. Whatever is not so is refused with a ValueError that says
+what was expected.
 """
 
 import math
@@ -64,15 +66,12 @@ def nss(saliency: ArrayLike, fixation_map: ArrayLike) -> float:
     The standard deviation is the population's (divisor n), as in pysaliency.
 
     Args:
-        saliency: (H, W), any finite values.
-        fixation_map: (H, W), number of fixations per pixel. Counts weigh each fixation (Tuebingen); pass
+        saliency: (H, W), the predicted map.
+        fixation_map: (H, W), number of fixations per pixel, >= 0. Counts weigh each fixation (Tuebingen); pass
             `fixation_map > 0` to merge fixations on one pixel (MIT).
 
     Returns:
         Mean z-score; 0 for a constant map (no pixel stands out, as in pysaliency), NaN where there is no fixation.
-
-    Raises:
-        ValueError: other shapes, NaN or infinite values, negative counts.
     """
     prediction = _finite_map(saliency, "saliency")
     counts = _fixation_counts(fixation_map, prediction.shape)
@@ -90,15 +89,11 @@ def nss_positive_density(saliency: ArrayLike, density: ArrayLike, threshold: flo
     and thus no zero at all) is read as its 8-bit version would be.
 
     Args:
-        saliency: (H, W), any finite values.
-        density: (H, W), >= 0, not all zero, any scale.
-        threshold: a pixel counts where `density > threshold * max(density)`; 0 means literally "above zero".
+        saliency, density: (H, W), the predicted map and the ground truth.
+        threshold: a pixel counts where `density > threshold * max(density)`; 0 means literally "above zero"; up to 0.99.
 
     Returns:
         Mean z-score; 0 for a constant map and (up to rounding) where every pixel counts.
-
-    Raises:
-        ValueError: other shapes, NaN or infinite values, a negative or all-zero density, threshold outside [0, 0.99].
     """
     _check_threshold(threshold)
     prediction = _finite_map(saliency, "saliency")
@@ -110,16 +105,11 @@ def sim(saliency: ArrayLike, density: ArrayLike, convention: SimConvention = "un
     """Similarity (histogram intersection): sum of min(P, Q) of two maps of unit sum (1604.03605).
 
     Args:
-        saliency: (H, W), predicted map P.
-        density: (H, W), >= 0, not all zero, ground truth Q.
-        convention: how both maps become distributions, see `SIM_CONVENTIONS`.
+        saliency, density: (H, W), the predicted map P and the ground truth Q.
+        convention: how both maps become distributions, see `SIM_CONVENTIONS`; "unit_sum" refuses negative predictions.
 
     Returns:
-        Value in [0, 1]; 1 for proportional maps. A predicted map without mass counts as uniform.
-
-    Raises:
-        ValueError: other shapes, NaN or infinite values, a negative or all-zero density, negative predictions under
-            "unit_sum", an unknown convention.
+        Value in [0, 1]; 1 for proportional maps.
     """
     _check_convention(convention, SimConvention)
     prediction = _finite_map(saliency, "saliency")
@@ -134,15 +124,11 @@ def cc(saliency: ArrayLike, density: ArrayLike) -> float:
     """Linear correlation coefficient of two maps, pixel by pixel (1604.03605).
 
     Args:
-        saliency: (H, W), any finite values.
-        density: (H, W), >= 0, not all zero.
+        saliency, density: (H, W), the predicted map and the ground truth.
 
     Returns:
         Value in [-1, 1]; 0 for a constant prediction (as pysaliency), NaN for a constant density, where the
         correlation is undefined.
-
-    Raises:
-        ValueError: other shapes, NaN or infinite values, a negative or all-zero density.
     """
     prediction = _finite_map(saliency, "saliency")
     truth = _density_map(density, prediction.shape)
@@ -158,16 +144,11 @@ def kld(saliency: ArrayLike, density: ArrayLike, convention: KldConvention = "mi
     A predicted zero where Q > 0 costs log(1 / eps), 36 nats under "mit": blur or floor predictions first.
 
     Args:
-        saliency: (H, W), predicted map P.
-        density: (H, W), >= 0, not all zero, ground truth Q.
-        convention: the constants, see `KLD_CONVENTIONS`.
+        saliency, density: (H, W), the predicted map P and the ground truth Q.
+        convention: the constants, see `KLD_CONVENTIONS`; only "pysaliency" takes negative predictions.
 
     Returns:
-        Divergence in nats, 0 for proportional maps (to within eps). A predicted map without mass counts as uniform.
-
-    Raises:
-        ValueError: other shapes, NaN or infinite values, a negative or all-zero density, negative predictions except
-            under "pysaliency", an unknown convention.
+        Divergence in nats, 0 for proportional maps (to within eps).
     """
     _check_convention(convention, KldConvention)
     constants = KLD_CONVENTIONS[convention]
@@ -193,12 +174,9 @@ def evaluate(
     """All metrics of N maps at once; equal to the functions above within 1e-6.
 
     Args:
-        saliency: (N, H, W), predictions; >= 0 unless both conventions shift.
-        density: (N, H, W), >= 0, no map all zero.
+        saliency, density: (N, H, W), predicted maps and the ground truth; predictions >= 0 unless both conventions shift.
         fixations: (N, H, W), fixations per pixel, or None.
-        sim_convention: see `SIM_CONVENTIONS`.
-        kld_convention: see `KLD_CONVENTIONS`.
-        threshold: of `nss_positive_density`.
+        sim_convention, kld_convention, threshold: see `SIM_CONVENTIONS`, `KLD_CONVENTIONS`, `nss_positive_density`.
 
     Returns:
         (N,) arrays under "NSS" (over pixels of positive density, the paper's), "SIM", "CC", "KLD", and "NSS_fix" (at

@@ -28,11 +28,7 @@ _MIDDLE = 128.0
 def luma(rgb: ArrayLike) -> NDArray[np.float32]:
     """Y of studio-range BT.601, (65.481 R + 128.553 G + 24.966 B) + 16 with R, G, B in [0, 1]; not rounded.
 
-    Args:
-        rgb: (H, W, 3), uint8 in 0..255 or floating point in [0, 1].
-
-    Returns:
-        (H, W) in [16, 235].
+    From (H, W, 3), uint8 in 0..255 or floating point in [0, 1], to (H, W) in [16, 235].
 
     Raises:
         ValueError: other shapes or types, values outside the range, NaN.
@@ -49,8 +45,7 @@ def psnr(distorted: ArrayLike, reference: ArrayLike, weights: ArrayLike | None =
     With weights w the error is sum(w e^2) / sum(w): EW-PSNR.
 
     Args:
-        distorted: (H, W, 3) RGB or (H, W) luma, uint8 or floating point in [0, 1].
-        reference: the same shape.
+        distorted, reference: (H, W, 3) RGB or (H, W) luma, uint8 or floating point in [0, 1].
         weights: (H, W), >= 0, not all zero.
 
     Returns:
@@ -74,16 +69,10 @@ def ssim(distorted: ArrayLike, reference: ArrayLike, weights: ArrayLike | None =
 
     With weights w the mean is sum(v SSIM) / sum(v), v = w blurred by the SSIM window: EW-SSIM.
 
-    Args:
-        distorted: (H, W, 3) RGB or (H, W) luma, uint8 or floating point in [0, 1]; at least 11x11 pixels.
-        reference: the same shape.
-        weights: (H, W), >= 0, not all zero.
+    Args, Raises: as `psnr`; images of at least 11x11 pixels.
 
     Returns:
         Value in [0, 1]; 1 for identical images.
-
-    Raises:
-        ValueError: as `psnr`, and for images below 11x11 pixels.
     """
     x, y = _image_pair(distorted, reference)
     if min(x.shape[:2]) < WINDOW:

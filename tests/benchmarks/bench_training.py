@@ -18,7 +18,7 @@ from paperlib.models.backbones import create_backbone
 from paperlib.models.baseline import IMAGENET_MEAN, IMAGENET_SD, Baseline
 from paperlib.models.dual_task import DualTask
 
-from .timing import compare
+from .timing import Sides, benchmark
 
 NAME, PICTURES, STEPS = "efficientnet_b0", 2, 2
 
@@ -68,31 +68,20 @@ def _bare() -> Callable[[], Any]:
     return steps
 
 
-def step_beside_timm() -> dict[str, Any]:
-    return compare(
-        "training step, EfficientNet-B0, 2 of 384x512",
-        "bare timm loop",
-        _ours("baseline"),
-        _bare(),
-        goal=0.952,
-        rounds=5,
-        per=STEPS,
-    )
+@benchmark("training step, EfficientNet-B0, 2 of 384x512", "bare timm loop", goal=0.952, rounds=5, per=STEPS)
+def step_beside_timm() -> Sides:
+    return _ours("baseline"), _bare()
 
 
-def gradcam_loss_beside_plain_step() -> dict[str, Any]:
-    return compare(
-        "step with the GradCAM-Loss, EfficientNet-B0, 2 of 384x512",
-        "step of the Baseline",
-        _ours("gradcam_loss"),
-        _ours("baseline"),
-        goal=0.87,
-        rounds=5,
-        per=STEPS,
-    )
+@benchmark(
+    "step with the GradCAM-Loss, EfficientNet-B0, 2 of 384x512", "step of the Baseline", goal=0.87, rounds=5, per=STEPS
+)
+def gradcam_loss_beside_plain_step() -> Sides:
+    return _ours("gradcam_loss"), _ours("baseline")
 
 
-def batches_beside_a_step() -> dict[str, Any]:
+@benchmark("a batch of 2, windows and mirrors of decoded pictures", "the step that it feeds", goal=50, rounds=3, per=STEPS)
+def batches_beside_a_step() -> Sides:
     """Making a batch of decoded pictures, against the step that it feeds; a goal of 50 is 2 % of the step."""
     rng, batch = np.random.default_rng(0), _batch()
     cut = Augmentation(crop=(384, 384))
@@ -102,15 +91,4 @@ def batches_beside_a_step() -> dict[str, Any]:
             pairs = [cut(pair, rng) for pair in zip(batch.images, batch.saliency, strict=True)]
             _ = [np.stack(planes) for planes in zip(*pairs, strict=True)]
 
-    return compare(
-        "a batch of 2, windows and mirrors of decoded pictures",
-        "the step that it feeds",
-        make,
-        _ours("baseline"),
-        goal=50,
-        rounds=3,
-        per=STEPS,
-    )
-
-
-BENCHMARKS = [step_beside_timm, gradcam_loss_beside_plain_step, batches_beside_a_step]
+    return make, _ours("baseline")

@@ -5,9 +5,9 @@ from typing import Any
 
 import numpy as np
 
-from paperlib.metrics.weighted import ew_psnr, ew_ssim, luma, psnr, ssim
+from paperlib.metrics.weighted import luma, psnr, ssim
 
-from .timing import compare
+from .timing import Sides, benchmark
 
 
 def _pair() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -21,68 +21,38 @@ def _pair() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     return distorted, reference, cv2.GaussianBlur(rng.random((480, 640), dtype=np.float32), (0, 0), 20)
 
 
-def _pyiqa(kind: str) -> Callable[[], Any]:
+@benchmark("EW-SSIM", "pyiqa ssim on Y (unweighted)", ssim, True, goal=30, rounds=3)
+@benchmark("SSIM on Y", "pyiqa ssim on Y", ssim, False, goal=30, rounds=3)
+@benchmark("EW-PSNR", "pyiqa psnr on Y (unweighted)", psnr, True, goal=3)
+@benchmark("PSNR on Y", "pyiqa psnr on Y", psnr, False, goal=3)
+def beside_pyiqa(measure: Callable[..., float], weighted: bool) -> Sides:
     import torch
     from pyiqa.archs.psnr_arch import PSNR
     from pyiqa.archs.ssim_arch import SSIM
 
-    tensors = [torch.from_numpy(image).permute(2, 0, 1)[None].float() / 255 for image in _pair()[:2]]
-    metric = {"psnr": PSNR, "ssim": SSIM}[kind](test_y_channel=True, color_space="ycbcr")
+    *images, saliency = _pair()
+    tensors = [torch.from_numpy(image).permute(2, 0, 1)[None].float() / 255 for image in images]
+    metric = {psnr: PSNR, ssim: SSIM}[measure](test_y_channel=True, color_space="ycbcr")
 
-    def score() -> Any:
+    def theirs() -> Any:
         with torch.no_grad():
             return metric(*tensors)
 
-    return score
+    return lambda: measure(*images, saliency if weighted else None), theirs
 
 
-def psnr_beside_pyiqa() -> dict[str, Any]:
-    x, y, _ = _pair()
-    return compare("PSNR on Y", "pyiqa psnr on Y", lambda: psnr(x, y), _pyiqa("psnr"), goal=3)
-
-
-def ew_psnr_beside_pyiqa() -> dict[str, Any]:
-    x, y, weights = _pair()
-    return compare("EW-PSNR", "pyiqa psnr on Y (unweighted)", lambda: ew_psnr(x, y, weights), _pyiqa("psnr"), goal=3)
-
-
-def psnr_beside_skimage() -> dict[str, Any]:
+@benchmark("PSNR on Y", "skimage, RGB", goal=1)
+def psnr_beside_skimage() -> Sides:
     from skimage.metrics import peak_signal_noise_ratio
 
     x, y, _ = _pair()
-    return compare("PSNR on Y", "skimage, RGB", lambda: psnr(x, y), lambda: peak_signal_noise_ratio(y, x), goal=1)
+    return lambda: psnr(x, y), lambda: peak_signal_noise_ratio(y, x)
 
 
-def ssim_beside_pyiqa() -> dict[str, Any]:
-    x, y, _ = _pair()
-    return compare("SSIM on Y", "pyiqa ssim on Y", lambda: ssim(x, y), _pyiqa("ssim"), goal=30, rounds=3)
-
-
-def ew_ssim_beside_pyiqa() -> dict[str, Any]:
-    x, y, weights = _pair()
-    peer = "pyiqa ssim on Y (unweighted)"
-    return compare("EW-SSIM", peer, lambda: ew_ssim(x, y, weights), _pyiqa("ssim"), goal=30, rounds=3)
-
-
-def ssim_beside_skimage() -> dict[str, Any]:
+@benchmark("SSIM on Y", "skimage, Gaussian window, on Y", goal=1)
+def ssim_beside_skimage() -> Sides:
     from skimage.metrics import structural_similarity
 
     x, y, _ = _pair()
     settings = {"gaussian_weights": True, "sigma": 1.5, "use_sample_covariance": False, "data_range": 255}
-    return compare(
-        "SSIM on Y",
-        "skimage, Gaussian window, on Y",
-        lambda: ssim(x, y),
-        lambda: structural_similarity(luma(x), luma(y), **settings),
-        goal=1,
-    )
-
-
-BENCHMARKS = [
-    psnr_beside_pyiqa,
-    ew_psnr_beside_pyiqa,
-    psnr_beside_skimage,
-    ssim_beside_pyiqa,
-    ew_ssim_beside_pyiqa,
-    ssim_beside_skimage,
-]
+    return lambda: ssim(x, y), lambda: structural_similarity(luma(x), luma(y), **settings)

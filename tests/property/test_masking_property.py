@@ -76,15 +76,15 @@ def test_masked_images_are_those_of_the_reference(data, maps, fractions, batch):
 
 
 @settings(deadline=None)
-@given(st.data(), PICTURE_SHAPES, st.sampled_from(FILLS), st.integers(1, 4))
-def test_fills_keep_the_rest_and_in_painting_does_not_see_what_it_hides(data, shape, name, reduction):
+@given(st.data(), PICTURE_SHAPES, st.sampled_from(FILLS))
+def test_fills_keep_the_rest_and_in_painting_does_not_see_what_it_hides(data, shape, name):
     mask = data.draw(arrays(bool, shape))
     images, others = (data.draw(arrays(np.uint8, (*shape, 3))) for _ in range(2))
-    got = fill(images, mask, name, reduction)
+    got = fill(images, mask, name)
     np.testing.assert_array_equal(got[~mask], images[~mask])
     if name in (*INPAINTING_FILLS, "black", "mean"):
         changed = np.where(mask[..., None], others, images)
-        np.testing.assert_array_equal(fill(changed, mask, name, reduction), got)
+        np.testing.assert_array_equal(fill(changed, mask, name), got)
 
 
 GRIDS = st.tuples(st.integers(1, 4), st.integers(1, 5))

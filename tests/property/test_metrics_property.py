@@ -9,6 +9,8 @@ from scipy.stats import rankdata
 
 from paperlib.maps.transform import MapTransform, normalise
 from paperlib.metrics.correlation import fraccp, plcc, ranks, srocc
+from paperlib.metrics.equivalence import tost
+from paperlib.metrics.resampling import bootstrap_mean, holm, paired_p
 from paperlib.metrics.saliency import cc, evaluate, kld, nss, nss_positive_density, sim
 from paperlib.metrics.weighted import psnr, ssim
 
@@ -93,14 +95,6 @@ def test_the_batch_equals_the_single_functions(stacks, dtype: type) -> None:
             assert got[name][index] == pytest.approx(value, abs=1e-6, nan_ok=True), name
 
 
-@settings(deadline=None)
-@given(map_pairs(count=3), st.permutations(range(3)))
-def test_the_order_of_the_maps_does_not_matter(stacks, order: list[int]) -> None:
-    got, moved = evaluate(*stacks), evaluate(*(stack[order] for stack in stacks))
-    for name, values in got.items():
-        np.testing.assert_array_equal(values[order], moved[name])
-
-
 SCORES = arrays(np.float64, st.integers(3, 20), elements=st.integers(-30, 30).map(float))
 
 
@@ -117,21 +111,6 @@ def test_srocc_and_fraccp_see_order_only(scores: np.ndarray, random) -> None:
 @given(SCORES)
 def test_ranks_equal_scipy(scores: np.ndarray) -> None:
     np.testing.assert_array_equal(ranks(scores), rankdata(scores))
-
-
-@settings(deadline=None)
-@given(st.permutations(range(12)), st.permutations(range(12)))
-def test_fraccp_of_the_negated_score_is_the_complement_without_ties(scores: list[int], subjective: list[int]) -> None:
-    assert fraccp(scores, subjective) + fraccp(np.negative(scores), subjective) == pytest.approx(1, abs=1e-15)
-
-
-@settings(deadline=None)
-@given(SCORES, st.randoms(use_true_random=False))
-def test_ties_only_cost_the_metric(scores: np.ndarray, random) -> None:
-    subjective = np.array([random.randint(0, 5) for _ in scores], float)
-    both = fraccp(scores, subjective) + fraccp(-scores, subjective)
-    assert np.isnan(both) == (np.ptp(subjective) == 0)
-    assert np.isnan(both) or both <= 1 + 1e-15
 
 
 @settings(deadline=None)
@@ -160,14 +139,14 @@ def test_psnr_and_ssim_are_symmetric_and_bounded(image: np.ndarray, seed: int) -
 
 
 @settings(max_examples=50, deadline=None)
-@given(map_pairs(count=4), st.sampled_from(["python", "matlab"]), st.integers(2, 64))
-def test_a_fitted_transform_keeps_order_bounds_and_never_does_worse_than_the_prior(stacks, bounds: str, bins: int) -> None:
+@given(map_pairs(count=4))
+def test_a_fitted_transform_keeps_order_bounds_and_never_does_worse_than_the_prior(stacks) -> None:
     maps, densities, _ = stacks
     densities = densities / densities.max(axis=(1, 2), keepdims=True)
     prior = densities.mean(axis=0)
-    fitted = MapTransform.fit(maps, densities, prior, bins=bins, bounds=bounds)
+    fitted = MapTransform.fit(maps, densities, prior)
     assert (np.diff(fitted.curve) >= 0).all()
-    levels = np.rint(normalise(maps) * (bins - 1)).astype(int)
+    levels = np.rint(normalise(maps) * 255).astype(int)
     error = ((densities - fitted.curve[levels] - fitted.beta * fitted.center_prior) ** 2).sum()
     assert error <= ((densities - prior) ** 2).sum() * (1 + 1e-6) + 1e-9
     result = fitted.transform(maps)
@@ -181,3 +160,87 @@ def test_normalised_maps_span_zero_to_one(stacks, factor: float, shift: float) -
     for raw, result in zip(stacks[0], scaled, strict=True):
         assert result.min() == 0
         assert result.max() == (1 if np.ptp(raw) > 0 else 0) or np.ptp(factor * raw + shift) > 0
+
+
+# ---- tests over images and over repeats -----------------------------------------------------------------------------
+SIGNED_TENTHS = st.integers(-100, 100).map(lambda value: value / 10)
+SAMPLES = st.integers(2, 20).flatmap(lambda count: arrays(np.float64, count, elements=SIGNED_TENTHS))
+P_VALUES = st.lists(st.one_of(st.floats(0, 1), st.just(np.nan)), min_size=1, max_size=12).map(np.array)
+
+
+@given(P_VALUES, st.randoms())
+def test_holm(p: np.ndarray, random) -> None:
+    adjusted, missing = holm(p), np.isnan(p)
+    np.testing.assert_array_equal(np.isnan(adjusted), missing)
+    kept, raised = p[~missing], adjusted[~missing]
+    assert (raised >= kept).all() and (raised <= 1).all()
+    assert (raised <= np.minimum(1, kept * kept.size)).all()  # never harsher than Bonferroni
+    order = np.argsort(kept, kind="stable")
+    assert (np.diff(raised[order]) >= 0).all()
+    shuffled = random.sample(range(p.size), p.size)
+    np.testing.assert_array_equal(holm(p[shuffled]), adjusted[shuffled])
+
+
+@settings(deadline=None)
+@given(SAMPLES, st.sampled_from([-4.0, -1.0, 0.5, 8.0]))
+def test_p_sees_neither_sign_nor_scale(sample: np.ndarray, factor: float) -> None:
+    p = paired_p(sample, 200)
+    assert 0 < p <= 1
+    assert paired_p(factor * sample, 200) == p
+    if len(sample) <= 15:
+        assert paired_p(np.sort(sample), 200) == p
+        assert paired_p(np.r_[sample, np.nan], 200) == p
+
+
+@settings(deadline=None)
+@given(SAMPLES, st.sampled_from([0.25, 3.0]), SIGNED_TENTHS)
+def test_the_interval_moves_with_the_values(sample: np.ndarray, factor: float, shift: float) -> None:
+    low, high = bootstrap_mean(sample, 200)
+    assert sample.min() - 1e-9 <= low <= high <= sample.max() + 1e-9
+    assert bootstrap_mean(factor * sample + shift, 200) == pytest.approx(
+        (factor * low + shift, factor * high + shift), abs=1e-9
+    )
+    assert bootstrap_mean(-sample, 200) == pytest.approx((-high, -low), abs=1e-9)
+    narrow = bootstrap_mean(sample, 200, confidence=0.5)
+    assert low <= narrow[0] <= narrow[1] <= high
+
+
+THOUSANDTHS = st.integers(-60, 60).map(lambda value: value / 1000)
+PAIRS = st.integers(2, 12).flatmap(lambda n: arrays(np.float64, (2, n), elements=THOUSANDTHS))
+MARGINS = st.sampled_from([0.0005, 0.01, 0.03])
+
+
+@settings(deadline=None)
+@given(PAIRS, MARGINS)
+def test_both_sides_mirror_each_other(pair: np.ndarray, margin: float) -> None:
+    one, two = tost(*pair, margin), tost(*pair[::-1], margin)
+    assert (one["p_lower"], one["p_upper"]) == pytest.approx((two["p_upper"], two["p_lower"]), rel=1e-6, abs=1e-12)
+    assert (one["low"], one["high"]) == pytest.approx((-two["high"], -two["low"]), abs=1e-9)
+    mirror = {"lower": "higher", "higher": "lower"}
+    assert two["verdict"] == mirror.get(one["verdict"], one["verdict"])
+
+
+@settings(deadline=None)
+@given(PAIRS, MARGINS)
+def test_the_interval_and_p_agree(pair: np.ndarray, margin: float) -> None:
+    found = tost(*pair, margin)
+    assert 0 <= found["p"] <= 1 and found["low"] <= found["difference"] <= found["high"]
+    room = margin - max(abs(found["low"]), abs(found["high"]))
+    if abs(room) > 1e-9:
+        assert (room > 0) == (found["p"] < 0.05) == (found["verdict"] == "equivalent")
+    assert found["p"] == max(found["p_lower"], found["p_upper"])
+
+
+@settings(deadline=None)
+@given(PAIRS)
+def test_a_wider_margin_is_easier(pair: np.ndarray) -> None:
+    p = [tost(*pair, margin)["p"] for margin in (0.001, 0.01, 0.1)]
+    assert p[0] >= p[1] >= p[2]
+
+
+@settings(deadline=None)
+@given(PAIRS, MARGINS, st.sampled_from([0.5, 4.0]))
+def test_units_do_not_matter(pair: np.ndarray, margin: float, factor: float) -> None:
+    found, scaled = tost(*pair, margin), tost(*(factor * pair), factor * margin)
+    assert scaled["p"] == pytest.approx(found["p"], abs=1e-12)
+    assert scaled["low"] == pytest.approx(factor * found["low"], abs=1e-12)

@@ -49,45 +49,34 @@ def test_in_painting_is_that_of_opencv(photograph, mask, name, flag):
 
 
 @pytest.mark.parametrize("name", INPAINTING_FILLS)
-@pytest.mark.parametrize("reduction", [1, 2, 3, 100])
-def test_in_painting_is_better_than_the_mean_colour_and_keeps_the_rest(photograph, mask, name, reduction):
-    got = fill(photograph, mask, name, reduction)
+def test_in_painting_is_better_than_the_mean_colour_and_keeps_the_rest(photograph, mask, name):
+    got = fill(photograph, mask, name)
     np.testing.assert_array_equal(got[~mask], photograph[~mask])
 
     def error(pictures: np.ndarray) -> float:
         return np.abs(pictures[mask].astype(float) - photograph[mask]).mean()
 
-    assert error(got) < (0.6 if reduction < 100 else 1.1) * error(fill(photograph, mask, "image_mean"))
+    assert error(got) < 0.6 * error(fill(photograph, mask, "image_mean"))
 
 
 @pytest.mark.parametrize("name", INPAINTING_FILLS)
-@pytest.mark.parametrize("reduction", [1, 2])
-def test_in_painting_does_not_see_what_it_hides(photograph, mask, name, reduction):
-    """OpenCV's own does, near the border of the picture."""
+def test_in_painting_does_not_see_what_it_hides_and_paints_nothing_from_nothing(photograph, mask, name):
+    """OpenCV's own does see it, near the border of the picture."""
     negative = np.where(mask[..., None], 255 - photograph, photograph)
-    np.testing.assert_array_equal(fill(negative, mask, name, reduction), fill(photograph, mask, name, reduction))
-
-
-@pytest.mark.parametrize("name", INPAINTING_FILLS)
-def test_nothing_is_painted_in_from_nothing(photograph, name):
+    np.testing.assert_array_equal(fill(negative, mask, name), fill(photograph, mask, name))
     everything = np.ones(photograph.shape[:3], bool)
     assert (fill(photograph, everything, name) == [124, 116, 104]).all()
 
 
 @pytest.mark.parametrize("name", FILLS)
-def test_many_masks_of_many_images_are_each_mask_of_each_image(photograph, mask, name):
+def test_many_masks_of_many_images_are_each_mask_of_each_image_in_any_memory_order(photograph, mask, name):
     images = np.concatenate([photograph, photograph[:, ::-1]])
     masks = np.stack([mask, ~mask, mask[:, :, ::-1]])  # (3, 1, h, w)
     got = painter(images, name)(byte_masks(masks))
     assert got.shape == (3, 2, 60, 80, 3)
     for index, one in enumerate(masks):
         np.testing.assert_array_equal(got[index], fill(images, np.repeat(one, 2, axis=0), name))
-
-
-def test_images_in_another_memory_order_are_filled_alike(photograph, mask):
-    other = np.asfortranarray(photograph)
-    for name in FILLS:
-        np.testing.assert_array_equal(fill(other, mask, name), fill(photograph, mask, name))
+    np.testing.assert_array_equal(fill(np.asfortranarray(photograph), mask, name), fill(photograph, mask, name))
 
 
 def test_byte_masks():
@@ -104,8 +93,6 @@ PICTURES = np.zeros((1, 2, 2, 3), np.uint8)
         (lambda: fill(PICTURES, np.zeros((1, 2, 2), bool), "red"), "red"),
         (lambda: fill(PICTURES, np.zeros((1, 3, 2), bool), "black"), "masks"),
         (lambda: fill(PICTURES.astype(float), np.zeros((1, 2, 2), bool), "black"), "uint8"),
-        (lambda: fill(PICTURES, np.zeros((1, 2, 2), bool), "telea", 0), "inpaint_reduction=0"),
-        (lambda: fill(PICTURES, np.zeros((1, 2, 2), bool), "telea", 1.5), "inpaint_reduction=1.5"),
         (lambda: fill(PICTURES[:, :1], np.zeros((1, 1, 2), bool), "telea"), "telea needs at least 2 x 2 pixels"),
     ],
 )

@@ -36,21 +36,16 @@ def test_a_score_that_falls_counts_like_one_that_rises(images):
     np.testing.assert_array_equal(falling, half_image.leave_one_out(weighted_brightness, images))
 
 
-def test_passes_are_batched_and_watched(images):
-    sizes, watched = [], []
+def test_passes_are_batched(images):
+    sizes = []
 
     def score(pictures: torch.Tensor) -> list[float]:
         assert pictures.dtype == torch.uint8 and pictures.shape[1:] == (12, 16, 3)
         sizes.append(len(pictures))
         return weighted_brightness(pictures).tolist()
 
-    def watch(steps):
-        watched.append(len(steps))
-        return iter(steps)
-
-    results = [half_image.leave_one_out(score, images, batch=batch, watch=watch) for batch in (1, 2, 8, 100)]
+    results = [half_image.leave_one_out(score, images, batch=batch) for batch in (1, 2, 8, 100)]
     assert sizes == [2] * 13 + [2] * 13 + [8, 8, 8, 2] + [26], "12 squares and the whole, of 2 pictures"
-    assert watched == [13, 13, 4, 1]
     for result in results:
         np.testing.assert_array_equal(result, results[0])
 

@@ -18,22 +18,15 @@ def maps(count: int = 3, shape: tuple[int, int] = (20, 30), seed: int = 0) -> tu
     return prediction, density, rng.poisson(0.05, (count, *shape))
 
 
-def one_by_one(prediction, density, fixations, sim_convention="unit_sum", kld_convention="mit") -> dict[str, list[float]]:
-    rows = zip(prediction, density, fixations, strict=True)
-    return {
-        name: list(column)
-        for name, column in zip(
-            NAMES,
-            zip(
-                *(
-                    (nss_positive_density(s, d), nss(s, f), sim(s, d, sim_convention), cc(s, d), kld(s, d, kld_convention))
-                    for s, d, f in rows
-                ),
-                strict=True,
-            ),
-            strict=True,
-        )
-    }
+def assert_same_fast(prediction, density, fixations, sim_convention="unit_sum", kld_convention="mit") -> None:
+    """`evaluate` gives what the single functions give for each map."""
+    got = evaluate(prediction, density, fixations, sim_convention=sim_convention, kld_convention=kld_convention)
+    rows = [
+        (nss_positive_density(s, d), nss(s, f), sim(s, d, sim_convention), cc(s, d), kld(s, d, kld_convention))
+        for s, d, f in zip(prediction, density, fixations, strict=True)
+    ]
+    for name, expected in zip(NAMES, zip(*rows, strict=True), strict=True):
+        np.testing.assert_allclose(got[name], expected, rtol=0, atol=1e-6, err_msg=name)
 
 
 # ---- values by hand -------------------------------------------------------------------------------------------------
@@ -42,14 +35,10 @@ def test_nss_by_hand() -> None:
     assert nss(RAMP, [[0, 0], [0, 1]]) == pytest.approx(1.5 / deviation, abs=1e-12)
     assert nss(RAMP, [[1, 0], [0, 1]]) == pytest.approx(0.0, abs=1e-12)
     assert nss(RAMP, [[1, 0], [0, 3]]) == pytest.approx((3 * 1.5 - 1.5) / 4 / deviation, abs=1e-12)
-    merged = np.array([[1, 0], [0, 3]]) > 0
-    assert nss(RAMP, merged) == pytest.approx(0.0, abs=1e-12)
-
-
-def test_positive_density_by_hand() -> None:
     density = np.array([[0.0, 0.0], [0.2, 1.0]])
-    assert nss_positive_density(RAMP, density) == pytest.approx(1.0 / math.sqrt(1.25), abs=1e-12)
-    assert nss_positive_density(RAMP, density, threshold=0.5) == pytest.approx(1.5 / math.sqrt(1.25), abs=1e-12)
+    assert nss_positive_density(RAMP, density) == pytest.approx(1.0 / deviation, abs=1e-12)
+    assert nss_positive_density(RAMP, density, threshold=0.5) == pytest.approx(1.5 / deviation, abs=1e-12)
+    assert nss_positive_density(RAMP**3, 0.2 + RAMP) == pytest.approx(0.0, abs=1e-12), "every pixel counts"
 
 
 def test_positive_density_reads_a_float_map_as_its_8_bit_file_would_be() -> None:
@@ -73,15 +62,13 @@ def test_half_a_quantum_rounds_to_zero_as_in_an_8_bit_file(dtype: type, peak: fl
     assert evaluate(prediction[None], density[None])["NSS"][0] == pytest.approx(expected, abs=1e-6)
 
 
-def test_positive_density_is_zero_when_every_pixel_counts() -> None:
-    density = 0.2 + RAMP
-    assert nss_positive_density(RAMP**3, density) == pytest.approx(0.0, abs=1e-12)
-
-
-def test_sim_by_hand() -> None:
+def test_sim_and_cc_by_hand() -> None:
     assert sim([[1, 1], [1, 1]], [[0, 0], [0, 5]]) == pytest.approx(0.25, abs=1e-12)
     assert sim([[1, 0], [0, 0]], [[0, 0], [0, 5]]) == 0
     assert sim([[1, 2], [3, 4]], [[2, 4], [6, 8]]) == pytest.approx(1, abs=1e-12)
+    assert cc(RAMP, RAMP * 4 + 1) == pytest.approx(1)
+    assert cc(-RAMP, RAMP) == pytest.approx(-1)
+    assert cc([[0, 1], [1, 0]], [[0, 0], [1, 1]]) == pytest.approx(0, abs=1e-12)
 
 
 def test_kld_by_hand() -> None:
@@ -89,18 +76,8 @@ def test_kld_by_hand() -> None:
     assert kld(uniform, half) == pytest.approx(math.log(2), abs=1e-12)
     assert kld(half, uniform) == pytest.approx(0.5 * math.log(0.5) + 0.5 * math.log(0.25 / 2.2204e-16), abs=1e-9)
     assert kld(half, uniform, "msinet") == pytest.approx(0.5 * math.log(0.5) + 0.5 * math.log(0.25 / 1e-7), abs=1e-5)
-
-
-def test_kld_is_the_divergence_of_the_truth_from_the_prediction_not_the_reverse() -> None:
-    prediction, truth = np.array([[1.0, 1.0], [1.0, 7.0]]), np.array([[4.0, 3.0], [2.0, 1.0]])
-    p, q = prediction / 10, truth / 10
-    assert kld(prediction, truth) == pytest.approx((q * np.log(q / p)).sum(), abs=1e-12)
-
-
-def test_cc_by_hand() -> None:
-    assert cc(RAMP, RAMP * 4 + 1) == pytest.approx(1)
-    assert cc(-RAMP, RAMP) == pytest.approx(-1)
-    assert cc([[0, 1], [1, 0]], [[0, 0], [1, 1]]) == pytest.approx(0, abs=1e-12)
+    p, q = np.array([[1.0, 1.0], [1.0, 7.0]]), np.array([[4.0, 3.0], [2.0, 1.0]])
+    assert kld(p, q) == pytest.approx((q / 10 * np.log(q / p)).sum(), abs=1e-12), "of the truth from the prediction"
 
 
 # ---- conventions ----------------------------------------------------------------------------------------------------
@@ -133,10 +110,7 @@ def test_the_fast_way_follows_every_convention(sim_convention: str, kld_conventi
     density[2] += 0.5
     if sim_convention != "unit_sum" and kld_convention == "pysaliency":
         prediction -= 0.5
-    expected = one_by_one(prediction, density, fixations, sim_convention, kld_convention)
-    got = evaluate(prediction, density, fixations, sim_convention=sim_convention, kld_convention=kld_convention)
-    for name in NAMES:
-        np.testing.assert_allclose(got[name], expected[name], rtol=0, atol=1e-6, err_msg=name)
+    assert_same_fast(prediction, density, fixations, sim_convention, kld_convention)
 
 
 # ---- the fast way equals the plain way ------------------------------------------------------------------------------
@@ -148,34 +122,22 @@ def test_dtypes(dtype: type) -> None:
         prediction, density = (scale * prediction + 0.01).astype(dtype), np.ceil(scale * density).astype(dtype)
     else:
         prediction, density = prediction > 0.3, density > 0.1
-    expected = one_by_one(prediction, density, fixations)
     for stack in (fixations, fixations.astype(np.uint8), fixations.astype(np.float32)):
-        got = evaluate(prediction, density, stack)
-        for name in NAMES:
-            np.testing.assert_allclose(got[name], expected[name], rtol=0, atol=1e-6, err_msg=name)
-
-
-def test_maps_larger_than_a_block_and_not_a_multiple_of_it() -> None:
-    prediction, density, fixations = maps(2, (300, 331))
-    assert prediction[0].size > saliency._BLOCK
-    assert prediction[0].size % saliency._BLOCK
-    expected, got = one_by_one(prediction, density, fixations), evaluate(prediction, density, fixations)
-    for name in NAMES:
-        np.testing.assert_allclose(got[name], expected[name], rtol=0, atol=1e-6, err_msg=name)
+        assert_same_fast(prediction, density, stack)
 
 
 @pytest.mark.parametrize("kld_convention", ["mit", "pysaliency", "msinet"])
 def test_published_8_bit_densities_with_predictions_that_touch_zero(kld_convention: str) -> None:
-    """Buffers are used again from map to map, and P's guard is shared with SIM where SIM cannot see it."""
+    """Buffers are used again from map to map, and P's guard is shared with SIM where SIM cannot see it.
+
+    The maps are larger than a block of the fast way and no multiple of it.
+    """
     prediction, density, _ = maps(4, (300, 331))
     prediction = (prediction - 0.1).clip(0).astype(np.float32)
     density = np.rint(255 * np.where(prediction > 0.2, density, 0)).astype(np.uint8)
     fixations = (density > 200).astype(np.uint8)
     assert (prediction == 0).any() and (density == 0).any()
-    expected = one_by_one(prediction, density, fixations, kld_convention=kld_convention)
-    got = evaluate(prediction, density, fixations, kld_convention=kld_convention)
-    for name in NAMES:
-        np.testing.assert_allclose(got[name], expected[name], rtol=0, atol=1e-6, err_msg=name)
+    assert_same_fast(prediction, density, fixations, kld_convention=kld_convention)
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64, np.uint8])
@@ -193,10 +155,7 @@ def test_ordinary_maps_take_the_fast_way(dtype: type, monkeypatch: pytest.Monkey
 def test_strided_and_broadcast_stacks() -> None:
     prediction, density, fixations = maps(3, (24, 32))
     prior = np.broadcast_to(prediction[0], prediction.shape)
-    got = evaluate(prior, density[::-1], fixations[:, ::-1])
-    expected = one_by_one(prior, density[::-1], fixations[:, ::-1])
-    for name in NAMES:
-        np.testing.assert_allclose(got[name], expected[name], rtol=0, atol=1e-6, err_msg=name)
+    assert_same_fast(prior, density[::-1], fixations[:, ::-1])
 
 
 @pytest.mark.parametrize(
@@ -215,10 +174,7 @@ def test_strided_and_broadcast_stacks() -> None:
 )
 def test_maps_that_float32_cannot_carry_keep_six_decimals(spoil) -> None:
     prediction, density, fixations = maps(2)
-    prediction = spoil(prediction)
-    expected, got = one_by_one(prediction, density, fixations), evaluate(prediction, density, fixations)
-    for name in NAMES:
-        np.testing.assert_allclose(got[name], expected[name], rtol=0, atol=1e-6, err_msg=name)
+    assert_same_fast(spoil(prediction), density, fixations)
 
 
 def test_a_density_of_one_pixel() -> None:

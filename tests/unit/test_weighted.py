@@ -25,9 +25,6 @@ def test_psnr_by_hand() -> None:
     assert psnr(grey, black) == pytest.approx(-10 * math.log10(0.04 + 1e-8), abs=1e-5)
     white = np.full((4, 5, 3), 255, np.uint8)
     assert psnr(white, np.zeros_like(white)) == pytest.approx(-20 * math.log10(219 / 255), abs=1e-5)
-
-
-def test_weighted_psnr_by_hand() -> None:
     x, y = np.array([[0.0, 0.0]]), np.array([[0.1, 0.4]])
     assert psnr(x, y, [[3.0, 1.0]]) == pytest.approx(-10 * math.log10((3 * 0.01 + 0.16) / 4 + 1e-8), abs=1e-5)
     assert ew_psnr(x, y, [[1, 0]]) == pytest.approx(20, abs=1e-5)
@@ -40,13 +37,11 @@ def test_identical_images() -> None:
     assert ew_ssim(REFERENCE, REFERENCE, SALIENCY) == pytest.approx(1, abs=1e-6)
 
 
-def test_ssim_of_two_flat_images_is_the_luminance_term() -> None:
+def test_ssim_by_hand() -> None:
+    """Of two flat images it is the luminance term; it never falls below zero."""
     x, y = np.full((16, 16), 100, np.uint8), np.full((16, 16), 140, np.uint8)
     c1 = 2.55**2
     assert ssim(x, y) == pytest.approx((2 * 100 * 140 + c1) / (100**2 + 140**2 + c1), abs=1e-5)
-
-
-def test_ssim_never_falls_below_zero() -> None:
     stripes = np.zeros((30, 30), np.uint8)
     stripes[:, ::2] = 255
     assert ssim(stripes, 255 - stripes) == 0
@@ -118,12 +113,9 @@ def test_bad_input_is_refused(measure, change: dict, message: str) -> None:
         measure(**({"distorted": DISTORTED, "reference": REFERENCE} | change))
 
 
-def test_ssim_refuses_images_below_its_window() -> None:
+def test_ssim_refuses_images_below_its_window_and_luma_grey_ones() -> None:
     with pytest.raises(ValueError, match="at least 11x11"):
         ssim(REFERENCE[:10], REFERENCE[:10])
     assert ssim(DISTORTED[:11, :11], REFERENCE[:11, :11]) < 1
-
-
-def test_luma_refuses_a_grey_image() -> None:
     with pytest.raises(ValueError, match=r"\(H, W, 3\)"):
         luma(REFERENCE[..., 0])

@@ -13,7 +13,8 @@ from paperlib.engine.units import Inputs, Result
 from paperlib.errors import PaperlibError
 from paperlib.experiments.maps.compute import chunks
 from paperlib.experiments.sets.opening import opened
-from paperlib.metrics.correlation import plcc, srocc, srocc_interval
+from paperlib.metrics.correlation import plcc, srocc
+from paperlib.metrics.perturbation import srocc_curve_bootstrap
 from paperlib.models.baseline import to_unit_range
 from paperlib.sources.maps import device, of_one_size
 from paperlib.sources.trained import load_trained
@@ -28,7 +29,7 @@ def measure_quality(params: dict[str, Any], inputs: Inputs, scratch: Path) -> Re
         raise PaperlibError(f"{test.title}: a rank correlation needs at least 3 pictures, got {len(test)}")
     network = load_trained(params, inputs[params["training"]].arrays).to(device())
     scores = scores_of(network, test.records, (params["input_height"], params["input_width"]))
-    low, high = srocc_interval(scores, test.mos, np.random.default_rng([params["seed"], _RESAMPLES]))
+    low, high = srocc_curve_bootstrap(scores, test.mos, np.random.default_rng([params["seed"], _RESAMPLES])).interval()
     common = {"method": params["method"], "dataset": test.name, "variant": "quality", "seed": params["seed"], "n": len(test)}
     rows = [
         common | {"metric": "SROCC", "value": float(srocc(scores, test.mos)), "low": low, "high": high},

@@ -17,8 +17,7 @@ from paperlib.experiments.artefacts import Figure1Data
 from paperlib.experiments.extracting.plan import figure_pictures, figure_units, sources_of
 from paperlib.experiments.maps.plan import Made, network_params, network_places
 from paperlib.experiments.running import compute
-from paperlib.maps import other_cams
-from paperlib.maps.hirescam import extract
+from paperlib.maps.hirescam import OTHER_METHODS, extract
 from paperlib.metrics.saliency import evaluate
 from paperlib.paper import look
 from paperlib.sources.maps import picture, sized
@@ -198,7 +197,7 @@ def compare_cams(shown: Examples, methods: tuple[str, ...] | None = None) -> tup
 
     Args:
         shown: images and network.
-        methods: names of `paperlib.maps.hirescam.METHODS` or `paperlib.maps.other_cams.METHODS`; `CAMS` when None, for
+        methods: names of `paperlib.maps.hirescam.METHODS` or `OTHER_METHODS` there; `CAMS` when None, for
             large images without Score-CAM, which needs a forward pass per channel.
 
     Returns:
@@ -212,7 +211,7 @@ def compare_cams(shown: Examples, methods: tuple[str, ...] | None = None) -> tup
     for method in methods:
         if method == "eigengradcam" and _places(shown) > LARGE_LAYER:
             continue
-        ours = {} if method in other_cams.METHODS else {"principal_component": False}
+        ours = {} if method in OTHER_METHODS else {"principal_component": False}
         with suppress(MemoryError):
             maps[method] = shown.extract(method=method, smoothing="none", **ours)
     found = {
