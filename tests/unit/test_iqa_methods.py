@@ -15,13 +15,11 @@ from torchvision.transforms.v2 import functional as transforms
 from paperlib.errors import PaperlibError
 from paperlib.metrics import weighted
 from paperlib.models import sgdnet
-from paperlib.models.quality.checkpoints import read_tensors
-from paperlib.models.quality.files import ALEXNET, VGG16
-from paperlib.models.quality.methods import describe, method_of_network, open_method
-from paperlib.models.quality.networks import CROPS, pieapp_by_parts
+from paperlib.models.checkpoints import read_tensors
+from paperlib.models.quality.methods import SIZE_MODES, describe, method_of_network, open_method, resized
+from paperlib.models.quality.networks import ALEXNET, CROPS, VGG16, pieapp_by_parts
 from paperlib.models.quality.offline import survey
-from paperlib.models.quality.sizes import SIZE_MODES, resized
-from paperlib.models.stand_ins.quality import random_files
+from paperlib.models.stand_ins import random_files
 from paperlib.paper import TABLE3
 
 TABLE_NAMES = [row.method for row in TABLE3 if not row.method.startswith("baseline")]
@@ -271,27 +269,22 @@ def test_the_seed_alone_determines_random_files(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["lpips", "brisque", "paq2piq"])
-def test_damaged_and_foreign_files_are_told(name: str, weights: Callable[[str], Path]) -> None:
+def test_damaged_and_foreign_files_are_told(name: str, weights: Callable[[str], Path], tmp_path: Path) -> None:
+    class Trap:
+        def __reduce__(self) -> tuple:
+            return (Path.touch, (tmp_path / "sprung",))
+
     root = weights(name)
     own = describe(name).files[-1].name
     for content in (b"", b"no weights", b"PK\x03\x04" + bytes(100)):
         (root / own).write_bytes(content)
         with pytest.raises(PaperlibError, match=name if name == "brisque" else own):
             open_method(name, root)
-    torch.save({"strange": torch.zeros(2)}, root / own)
-    with pytest.raises(PaperlibError, match="brisque|is not a checkpoint of"):
-        open_method(name, root)
-
-
-def test_files_are_read_as_tensors_and_never_run(tmp_path: Path) -> None:
-    class Trap:
-        def __reduce__(self) -> tuple:
-            return (Path.touch, (tmp_path / "sprung",))
-
-    torch.save((torch.zeros(3), Trap()), tmp_path / describe("brisque").files[0].name)
-    with pytest.raises(PaperlibError, match="brisque"):
-        open_method("brisque", tmp_path)
-    assert not (tmp_path / "sprung").exists()
+    for foreign in ({"strange": torch.zeros(2)}, (torch.zeros(3), Trap())):
+        torch.save(foreign, root / own)
+        with pytest.raises(PaperlibError, match="brisque|is not a checkpoint of|cannot be read"):
+            open_method(name, root)
+    assert not (tmp_path / "sprung").exists(), "files are read as tensors and never run"
 
 
 def test_numbers_of_numpy_beside_the_tensors_are_allowed(tmp_path: Path) -> None:
@@ -331,46 +324,42 @@ def test_wrong_settings(tmp_path: Path) -> None:
 
 
 # ------------------------------------------------------------------------------------------ pictures that do not fit
-def test_what_is_missing_or_of_another_size_is_one_sentence() -> None:
-    distorted, reference = pair(64, 80)
-    map_ = np.ones((64, 80))
-    method = open_method("ew_psnr")
-    cases = {
-        "needs the reference of a picture": (distorted, None, map_),
-        "needs the saliency map of a picture": (distorted, reference, None),
-        "reference of the picture's size 80x64, got 72x64": (distorted, reference[:, :72], map_),
-        "saliency map of the picture's size 80x64, got 80x60": (distorted, reference, map_[:60]),
-    }
-    for told, images in cases.items():
-        with pytest.raises(PaperlibError, match=told) as raised:
-            method.score(*images)
-        assert "\n" not in str(raised.value)
-    with pytest.raises(PaperlibError, match="ms_ssim cannot score a picture of 80x64"):
-        open_method("ms_ssim").score(distorted, reference)
-    with pytest.raises(PaperlibError, match="ew_psnr cannot score.*not all zero"):
-        method.score(distorted, reference, np.zeros((64, 80)))
+PICTURE, MAP = np.full((64, 80, 3), 100, np.uint8), np.ones((64, 80))
 
 
 @pytest.mark.parametrize(
-    "images",
+    ("name", "images", "told"),
     [
-        (np.zeros((8, 8), np.uint8), np.zeros((8, 8), np.uint8)),
-        (np.zeros((8, 8, 4), np.uint8), np.zeros((8, 8, 4), np.uint8)),
-        (np.zeros((8, 8, 3), np.uint16), np.zeros((8, 8, 3), np.uint8)),
-        (np.full((8, 8, 3), 2.0), np.zeros((8, 8, 3))),
-        (np.zeros((8, 8, 3)), np.full((8, 8, 3), np.nan)),
+        ("ew_psnr", (PICTURE, None, MAP), "needs the reference of a picture"),
+        ("ew_psnr", (PICTURE, PICTURE, None), "needs the saliency map of a picture"),
+        ("ew_psnr", (PICTURE, PICTURE[:, :72], MAP), "reference of the picture's size 80x64, got 72x64"),
+        ("ew_psnr", (PICTURE, PICTURE, MAP[:60]), "saliency map of the picture's size 80x64, got 80x60"),
+        ("ew_psnr", (PICTURE, PICTURE, 0 * MAP), "ew_psnr cannot score.*not all zero"),
+        ("ms_ssim", (PICTURE, PICTURE), "ms_ssim cannot score a picture of 80x64"),
     ],
 )
-def test_wrong_types_and_shapes(images: tuple[np.ndarray, np.ndarray]) -> None:
-    with pytest.raises(ValueError, match="expected"):
-        open_method("psnr").score(*images)
+def test_what_is_missing_or_of_another_size_is_one_sentence(name: str, images: tuple, told: str) -> None:
+    with pytest.raises(PaperlibError, match=told) as raised:
+        open_method(name).score(*images)
+    assert "\n" not in str(raised.value)
 
 
-def test_saliency_is_floating_point_in_unit_range() -> None:
-    distorted, reference = pair(16, 16)
-    for map_ in (np.ones((16, 16, 3)), np.full((16, 16), 200, np.uint8), np.full((16, 16), 1.5)):
-        with pytest.raises(ValueError, match="saliency map: expected"):
-            open_method("ew_ssim").score(distorted, reference, map_)
+@pytest.mark.parametrize(
+    ("images", "what"),
+    [
+        ((PICTURE[..., 0], PICTURE[..., 0], MAP), "distorted"),
+        ((np.zeros((64, 80, 4), np.uint8), PICTURE, MAP), "distorted"),
+        ((PICTURE.astype(np.uint16), PICTURE, MAP), "distorted"),
+        ((np.full((64, 80, 3), 2.0), PICTURE, MAP), "distorted"),
+        ((PICTURE, np.full((64, 80, 3), np.nan), MAP), "reference"),
+        ((PICTURE, PICTURE, np.ones((64, 80, 3))), "saliency map"),
+        ((PICTURE, PICTURE, np.full((64, 80), 200, np.uint8)), "saliency map"),
+        ((PICTURE, PICTURE, 1.5 * MAP), "saliency map"),
+    ],
+)
+def test_wrong_types_and_shapes(images: tuple[np.ndarray, ...], what: str) -> None:
+    with pytest.raises(ValueError, match=f"{what}: expected"):
+        open_method("ew_ssim").score(*images)
 
 
 def test_failures_of_a_network_are_told_with_the_size() -> None:

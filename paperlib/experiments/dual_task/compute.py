@@ -16,7 +16,7 @@ from paperlib.experiments.sets.opening import opened
 from paperlib.metrics.correlation import plcc, srocc, srocc_interval
 from paperlib.models.baseline import to_unit_range
 from paperlib.sources.maps import device, of_one_size
-from paperlib.sources.trained import load_trained
+from paperlib.sources.networks import load_trained
 
 _RESAMPLES = 31
 
