@@ -94,10 +94,12 @@ def check_fit(
 ) -> None:
     """Raises PaperlibError where weights are missing (unless `part`), unknown, or of another shape; it advises `right`."""
     told = {
-        "missing": [] if part else [name for name in expected if name not in given],
-        "not of this network": [name for name in given if name not in expected],
+        "missing": [] if part else sorted(expected.keys() - given.keys()),
+        "not of this network": sorted(given.keys() - expected.keys()),
         "of another shape": [
-            f"{name} {given[name]} for {shape}" for name, shape in expected.items() if name in given and given[name] != shape
+            f"{name} {given[name]} for {expected[name]}"
+            for name in sorted(expected.keys() & given.keys())
+            if given[name] != expected[name]
         ],
     }
     faults = [f"{len(names)} {what}, first {names[0]}" for what, names in told.items() if names]

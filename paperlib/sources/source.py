@@ -243,7 +243,7 @@ def _source_files(source: Source, folders: Sequence[str]) -> list[Path]:
     return [file for file in [find_module(module, folders)] if file]
 
 
-def find_module(name: str, places: Sequence[str] = ()) -> Path | None:
+def find_module(name: str, places: Sequence[str | Path] = ()) -> Path | None:
     """The file of a module of the user; from then on this process, and workers that it starts, can import it.
 
     It is looked for where Python looks, and in `places` last: no file in them takes the place of an installed package.
@@ -258,7 +258,7 @@ def find_module(name: str, places: Sequence[str] = ()) -> Path | None:
     Raises:
         PaperlibError: there is no such module, or importing the package that it lies in fails.
     """
-    folders = [folder for folder in places if folder and Path(folder).is_dir()]
+    folders = [str(folder) for folder in places if folder and Path(folder).is_dir()]
     sys.path += [folder for folder in folders if folder not in sys.path]
     try:
         found = importlib.util.find_spec(name)

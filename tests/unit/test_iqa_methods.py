@@ -4,6 +4,7 @@ import csv
 import socket
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from urllib.parse import quote
 
 import numpy as np
 import pytest
@@ -16,7 +17,7 @@ from paperlib.errors import PaperlibError
 from paperlib.metrics import weighted
 from paperlib.models import sgdnet
 from paperlib.models.checkpoints import read_tensors
-from paperlib.models.quality.methods import SIZE_MODES, describe, method_of_network, open_method, resized
+from paperlib.models.quality.methods import SIZE_MODES, describe, method_of_network, metric_of, open_method, resized
 from paperlib.models.quality.networks import ALEXNET, CROPS, VGG16, pieapp_by_parts
 from paperlib.models.quality.offline import survey
 from paperlib.models.stand_ins import random_files
@@ -26,7 +27,6 @@ TABLE_NAMES = [row.method for row in TABLE3 if not row.method.startswith("baseli
 FORMULAS = ("psnr", "ssim", "ms_ssim", "vif", "ew_psnr", "ew_ssim")
 SGDNETS = ("sgdnet_none", "sgdnet_output")
 NETWORKS = [name for name in TABLE_NAMES if name not in (*FORMULAS, *SGDNETS)]
-PEERS_ELSEWHERE = ("topiq_nr", "dbcnn", "clipiqa_plus")  # tests/unit/test_quality.py
 LOWER_IS_BETTER = {"brisque", "lpips", "pieapp", "dists"}
 WITH_REFERENCE = {"psnr", "ssim", "ms_ssim", "vif", "ew_psnr", "ew_ssim", "ahiq", "lpips", "pieapp", "topiq_fr", "dists"}
 
@@ -77,15 +77,22 @@ def weights(tmp_path: Path) -> Iterator[Callable[[str], Path]]:
 def pyiqa_metric(monkeypatch: pytest.MonkeyPatch) -> Callable[[str, Path], nn.Module]:
     """pyiqa's own metric, its files and torchvision's where these look for them, timm's loaded afterwards."""
     import pyiqa
+    from pyiqa.archs import clip_model, dbcnn_arch
     from pyiqa.utils import download_util
     from safetensors.torch import load_file
 
     def make(name: str, root: Path) -> nn.Module:
-        monkeypatch.setattr(download_util, "DEFAULT_CACHE_DIR", str(root))
+        cache = root.with_name("pyiqa's cache")
         checkpoints = Path(torch.hub.get_dir()) / "checkpoints"
-        checkpoints.mkdir(parents=True)
-        for file in describe(name).files:
-            (checkpoints / file.name).symlink_to(root / file.name)
+        for folder in (cache, checkpoints):
+            folder.mkdir(parents=True)
+            for file in describe(name).files:
+                for stored in {file.name, quote(file.name)}:  # which of the two depends on the version of huggingface_hub
+                    (folder / stored).symlink_to(root / file.name)
+        monkeypatch.setattr(download_util, "DEFAULT_CACHE_DIR", str(cache))
+        monkeypatch.setattr(clip_model, "_download", lambda *_: str(root / "RN50.pt"))
+        torch.save(dbcnn_arch.SCNN().state_dict(), cache / "scnn.pth")
+        monkeypatch.setitem(dbcnn_arch.default_model_urls, "scnn", str(cache / "scnn.pth"))
         whole = name not in ("lpips", "dists")
         with monkeypatch.context() as patch:
             import timm.models._builder
@@ -94,7 +101,7 @@ def pyiqa_metric(monkeypatch: pytest.MonkeyPatch) -> Callable[[str, Path], nn.Mo
             patch.setattr(timm.models._builder, "load_pretrained", lambda *_, **__: None)
             if whole:
                 patch.setattr(WeightsEnum, "verify", classmethod(lambda *_: None))
-            metric = pyiqa.create_metric(name, device=torch.device("cpu"))
+            metric = pyiqa.create_metric(metric_of(name), device=torch.device("cpu"))
         if name == "ahiq":
             resnet, vit, _ = describe(name).files
             metric.net.resnet50.load_state_dict(load_file(root / resnet.name))
@@ -115,18 +122,14 @@ def test_networks_load_from_official_files_and_score_as_pyiqa(
     assert not any(module.training for module in method.network.modules())
     distorted, reference = pair(224, 224) if name in ("ahiq", "maniqa") else pair(104, 128)
     crops = CROPS.get(name)
-    networks = [method.network]
-    peer = None if name in PEERS_ELSEWHERE else pyiqa_metric(name, root)
-    if peer is not None:
-        networks.append(peer.net)
-    for network in networks if crops else ():
+    peer = pyiqa_metric(name, root)
+    for network in (method.network, peer.net) if crops else ():
         setattr(network, crops[0], 1)
     score = method.score(distorted, reference)
-    if peer is not None:
-        with torch.no_grad():
-            expected = peer(tensor(distorted), *([tensor(reference)] if method.needs_reference else [])).item()
-        assert score == pytest.approx(expected, rel=1e-5, abs=1e-6)
-        assert method.higher_is_better is not peer.lower_better
+    with torch.no_grad():
+        expected = peer(tensor(distorted), *([tensor(reference)] if method.needs_reference else [])).item()
+    assert score == pytest.approx(expected, rel=1e-5, abs=1e-6)
+    assert method.higher_is_better is not peer.lower_better
     if name == "pieapp":
         with torch.no_grad():
             by_parts = pieapp_by_parts(method.network, patches_at_once=4)(tensor(distorted), tensor(reference)).item()

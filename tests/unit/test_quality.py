@@ -1,4 +1,4 @@
-"""IQA networks with random weights in the official formats: against pyiqa itself, gradients, files and names."""
+"""IQA networks with random weights in the official formats: layers, gradients, files and names."""
 
 import io
 import random
@@ -8,7 +8,7 @@ import urllib.request
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
-from urllib.parse import quote, unquote, urlparse
+from urllib.parse import unquote, urlparse
 
 import numpy as np
 import pytest
@@ -53,50 +53,6 @@ def features_of(model: QualityModel, images: Tensor) -> Tensor:
         model.network(images)
     hook.remove()
     return outputs[0]
-
-
-# ------------------------------------------------------------------------------------------ against pyiqa itself
-@pytest.fixture
-def pyiqa_offline(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """pyiqa with our files where it looks for its own, and torchvision without ImageNet weights."""
-    import torchvision
-    from pyiqa.archs import clip_model, dbcnn_arch
-    from pyiqa.utils import download_util
-
-    vgg16 = torchvision.models.vgg16
-    monkeypatch.setattr(torchvision.models, "vgg16", lambda weights: vgg16(weights=None))
-    scnn = root / "scnn.pth"
-    torch.save(dbcnn_arch.SCNN().state_dict(), scnn)
-    monkeypatch.setitem(dbcnn_arch.default_model_urls, "scnn", str(scnn))
-    monkeypatch.setattr(clip_model, "_download", lambda *_: str(root / "RN50.pt"))
-    cache = root / "pyiqa's cache"
-    cache.mkdir(exist_ok=True)
-    prompts = expected_files("clipiqa_plus")[0].name
-    for name in (prompts, quote(prompts)):  # which of the two depends on the version of huggingface_hub
-        shutil.copy(root / prompts, cache / name)
-    monkeypatch.setattr(download_util, "DEFAULT_CACHE_DIR", str(cache))
-
-
-@pytest.mark.filterwarnings("ignore")
-@pytest.mark.usefixtures("pyiqa_offline")
-@pytest.mark.parametrize(
-    ("name", "metric", "options"),
-    [("topiq", "topiq_nr", {"backbone_pretrain": False}), ("dbcnn", "dbcnn", {}), ("clipiqa_plus", "clipiqa+", None)],
-)
-def test_scores_are_those_of_pyiqa(
-    root: Path, models: dict[str, QualityModel], name: str, metric: str, options: dict[str, object] | None
-) -> None:
-    import pyiqa
-
-    if options is not None:
-        options = {**options, "pretrained_model_path": str(root / expected_files(name)[0].name)}
-    peer = pyiqa.create_metric(metric, device=torch.device("cpu"), **(options or {}))
-    images = pictures(2, 96, 128)
-    with torch.no_grad():
-        ours = models[name].network(images)
-    torch.testing.assert_close(ours, peer(images), rtol=1e-5, atol=1e-6)
-    assert models[name].higher_is_better is not peer.lower_better
-    assert ours[0] != ours[1]
 
 
 def test_names_of_the_files_are_those_in_pyiqa() -> None:

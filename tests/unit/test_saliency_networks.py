@@ -143,7 +143,7 @@ def small_transalnet() -> dict[str, Tensor]:
         (None, "there is no file of weights"),
         (
             lambda good: {key: value for key, value in good.items() if not key.startswith("decoder.conv7")},
-            "2 missing, first decoder.conv7.weight (of 473 tensors); give the authors' TranSalNet_Res.pth",
+            "2 missing, first decoder.conv7.bias (of 473 tensors); give the authors' TranSalNet_Res.pth",
         ),
         (lambda good: {**good, "decoder.conv8.weight": torch.zeros(1)}, "1 not of this network, first decoder.conv8.weight"),
         (

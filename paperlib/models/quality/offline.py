@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, redirect_stderr, redirect_stdout, suppress
 from pathlib import Path
 from typing import Any, NamedTuple
+from unittest.mock import patch
 from urllib.parse import unquote, urlparse
 
 import torch
@@ -211,10 +212,10 @@ def _local_files_only(metric: str, path_of: Callable[[OfficialFile], Path]) -> I
         )
 
     with (
-        _replaced(huggingface_hub.constants, "HF_HUB_OFFLINE", True),
-        _replaced(torch.hub, "urlopen", refuse),
-        _replaced(urllib.request, "urlopen", refuse),
-        _replaced(torch, "load", tensors_alone),
+        patch.object(huggingface_hub.constants, "HF_HUB_OFFLINE", True),
+        patch.object(torch.hub, "urlopen", refuse),
+        patch.object(urllib.request, "urlopen", refuse),
+        patch.object(torch, "load", tensors_alone),
         _in_architectures("load_file_from_url", find),
         _in_architectures("_download", find_clip),
     ):
@@ -247,9 +248,9 @@ def _local_backbones(path_of: Callable[[OfficialFile], Path | None]) -> Iterator
             load_backbone(model, pretrained_cfg={**pretrained_cfg, "file": str(path)}, **options)
 
     with (
-        _replaced(WeightsEnum, "verify", classmethod(verified)),
-        _replaced(WeightsEnum, "get_state_dict", read),
-        _replaced(timm.models._builder, "load_pretrained", load),
+        patch.object(WeightsEnum, "verify", classmethod(verified)),
+        patch.object(WeightsEnum, "get_state_dict", read),
+        patch.object(timm.models._builder, "load_pretrained", load),
     ):
         yield
 
@@ -260,16 +261,5 @@ def _in_architectures(name: str, value: Any) -> Iterator[None]:
     with ExitStack() as stack:
         for module_name, module in list(sys.modules.items()):
             if module_name.startswith("pyiqa.archs.") and name in vars(module):
-                stack.enter_context(_replaced(module, name, value))
+                stack.enter_context(patch.object(module, name, value))
         yield
-
-
-@contextmanager
-def _replaced(owner: Any, name: str, value: Any) -> Iterator[None]:
-    """An attribute replaced for the duration of the block, also where the block fails."""
-    original = vars(owner)[name]
-    setattr(owner, name, value)
-    try:
-        yield
-    finally:
-        setattr(owner, name, original)
