@@ -138,7 +138,7 @@ class CompressionSettings:
         network_scale: share of height and width at which the Baselines see a picture.
         weightings: further maps that EW metrics weigh with, as controls (`paperlib.experiments.compression.scoring`).
         scored_methods: rows of Table III that are computed, besides its controls; further metrics of pyiqa by name.
-        size_mode: one of `paperlib.models.quality.sizes.SIZE_MODES`.
+        size_mode: one of `paperlib.models.quality.methods.SIZE_MODES`.
         n_sequences: photographs, drawn at random; 0 for all.
         sequence_shard: photographs whose pictures are scored together.
         crops: of each picture, for methods that look at crops; 0 for their official numbers.

@@ -1,5 +1,7 @@
 """The paper's Baseline: backbone, global average pooling, MLP head; and a 1x1 decoder for its Sal-Loss variant."""
 
+from collections.abc import Callable
+
 import numpy as np
 import torch
 from torch import Tensor, nn
@@ -9,6 +11,9 @@ from paperlib.models.backbones import Backbone
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_SD = (0.229, 0.224, 0.225)
 PAPER_HEAD = (1024, 128)
+
+ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {"sigmoid": torch.sigmoid, "relu": torch.relu}
+"""Of the decoder: the paper's text says sigmoid, the authors' code has ReLU."""
 
 
 def to_unit_range(images: np.ndarray | Tensor) -> Tensor:
@@ -30,7 +35,7 @@ class Baseline(nn.Module):
         backbone: from `create_backbone`.
         hidden: widths of the hidden layers; the authors use 1024 and 128.
         dropout: after the first hidden layer.
-        decoder: add the 1x1 convolution and sigmoid of Baseline-Sal-Loss (section III-C).
+        decoder: add the 1x1 convolution of Baseline-Sal-Loss (section III-C).
     """
 
     mean: Tensor
@@ -44,9 +49,7 @@ class Baseline(nn.Module):
         layers: list[nn.Module] = []
         width = backbone.channels
         for index, size in enumerate(hidden):
-            layers += [nn.Linear(width, size), nn.ReLU()]
-            if index == 0:
-                layers.append(nn.Dropout(dropout))
+            layers += [nn.Linear(width, size), nn.ReLU(), *([nn.Dropout(dropout)] if index == 0 else [])]
             width = size
         self.head = nn.Sequential(*layers, nn.Linear(width, 1))
         self.decoder = nn.Conv2d(backbone.channels, 1, 1) if decoder else None
@@ -66,15 +69,15 @@ class Baseline(nn.Module):
         """Scores (n,) of features (n, c, h, w)."""
         return self.head(features.mean((2, 3)))[:, 0]
 
-    def decode(self, features: Tensor) -> Tensor:
-        """Saliency (n, h, w) in [0, 1] by the decoder.
+    def decode(self, features: Tensor, activation: str = "sigmoid") -> Tensor:
+        """Saliency (n, h, w) by the decoder, in [0, 1] with a sigmoid; `activation` is one of `ACTIVATIONS`.
 
         Raises:
             ValueError: the network was made without a decoder.
         """
         if self.decoder is None:
             raise ValueError("this Baseline has no decoder; make it with decoder=True")
-        return self.decoder(features)[:, 0].sigmoid()
+        return ACTIVATIONS[activation](self.decoder(features)[:, 0])
 
     def forward(self, images: Tensor) -> Tensor:
         return self.score_features(self.features(images))

@@ -12,14 +12,13 @@ Only the backbone ever runs in reduced precision: head, map and losses are compu
 the gradients that weigh GradCAM's channels are too small for float16.
 """
 
-from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from paperlib.models.baseline import CHANNELS, Baseline, gradcam_map, to_unit_range
+from paperlib.models.baseline import ACTIVATIONS, CHANNELS, Baseline, gradcam_map, to_unit_range
 from paperlib.models.saliency_losses import SALIENCY_LOSSES
 
 if TYPE_CHECKING:
@@ -29,8 +28,6 @@ VARIANTS = ("baseline", "sal_loss", "gradcam_loss", "saliency")
 WITH_DECODER = ("sal_loss", "saliency")
 _WEIGHED = ("sal_loss", "gradcam_loss")
 WEIGHTINGS = ("fixed", "uncertainty")
-ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {"sigmoid": torch.sigmoid, "relu": torch.relu}
-"""Of the decoder: the paper's text says sigmoid, the authors' code has ReLU."""
 
 
 class DualTask(nn.Module):
@@ -42,7 +39,7 @@ class DualTask(nn.Module):
         saliency_loss: one of `paperlib.models.saliency_losses.SALIENCY_LOSSES`.
         weighting: `"fixed"` adds `saliency_weight` times the saliency loss; `"uncertainty"` learns both weights.
         saliency_weight: of fixed weighting.
-        activation: of the decoder, one of `ACTIVATIONS`.
+        activation: of the decoder, one of `paperlib.models.baseline.ACTIVATIONS`.
         channels: of GradCAM, one of `CHANNELS`; see `paperlib.models.baseline.gradcam_map`.
 
     Raises:
@@ -74,8 +71,8 @@ class DualTask(nn.Module):
             raise ValueError(f"variant {variant!r}: expected decoder={variant in WITH_DECODER} in Baseline")
         if variant in WITH_DECODER and activation == "relu" and saliency_loss == "bce":
             raise ValueError("saliency_loss 'bce' needs maps in [0, 1]: take activation='sigmoid' or another loss")
-        self.network, self.variant, self.channels = network, variant, channels
-        self._compare, self._activate = SALIENCY_LOSSES[saliency_loss], ACTIVATIONS[activation]
+        self.network, self.variant, self.activation, self.channels = network, variant, activation, channels
+        self._compare = SALIENCY_LOSSES[saliency_loss]
         learned = weighting == "uncertainty" and variant in _WEIGHED
         self.weighting: nn.Module = UncertaintyWeighting() if learned else FixedWeighting(saliency_weight)
 
@@ -97,7 +94,7 @@ class DualTask(nn.Module):
     def loss_of_features(self, features: Tensor, mos: Tensor, saliency: Tensor | None = None) -> Tensor:
         """As `forward`, from the last features (n, c, h, w)."""
         if self.variant == "saliency":
-            return self._saliency_loss(self._decoded(features), saliency)
+            return self._saliency_loss(self.network.decode(features, self.activation), saliency)
         scores = self.network.score_features(features)
         quality = F.mse_loss(scores, mos)
         if self.variant == "baseline":
@@ -124,10 +121,7 @@ class DualTask(nn.Module):
             raise ValueError("variant 'baseline' is not trained on maps; extract them with paperlib.maps.hirescam")
         if self.variant == "gradcam_loss":
             return gradcam_map(features, scores, self.channels)
-        return self._decoded(features)
-
-    def _decoded(self, features: Tensor) -> Tensor:
-        return self._activate(self.network.get_submodule("decoder")(features)[:, 0])
+        return self.network.decode(features, self.activation)
 
     def batch_loss(self, batch: "PairBatch") -> Tensor:
         """Loss of a batch of `paperlib.datasets.training_pairs`, brought to the network's device."""

@@ -20,11 +20,12 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from paperlib.errors import PaperlibError
+from paperlib.models.checkpoints import Shape, from_keras, keras_shape, some
+from paperlib.models.resizing import framed, middle, resize_area_or_bicubic, upsample_twice
 from paperlib.models.tf_graph import read_constants
-from paperlib.models.tf_resize import resize_area_or_bicubic, resize_bilinear, upsample_twice
 
 OFFICIAL_FILE = "model_salicon_cpu.pb"
-SALICON_SIZE = (240, 320)  # height, width; the authors' other sets have other sizes
+INPUT_SIZE = (240, 320)  # height, width; of the training on SALICON
 
 _COLOUR_MEANS = (103.939, 116.779, 123.68)
 _ENCODER = ((64, 2, 1), (128, 2, 1), (256, 3, 1), (512, 3, 1), (512, 3, 2))  # channels, layers, dilation
@@ -33,7 +34,6 @@ _ASPP_DILATIONS = (4, 8, 12)
 _ASPP_CHANNELS = 256
 _DECODER = (128, 64, 32)
 _PADDING_GREY = 126.0
-_CARD_SIZES = ((320, 320), (240, 320), (320, 240))
 
 
 def _convolution(channels: int, outputs: int, kernel: int = 3, dilation: int = 1) -> nn.Conv2d:
@@ -115,15 +115,11 @@ def _stretched(maps: Tensor) -> Tensor:
 
 
 # ---- weights --------------------------------------------------------------------------------------------------------
-def constant_shapes() -> dict[str, tuple[int, ...]]:
+def constant_shapes() -> dict[str, Shape]:
     """Name in the original (`conv1/conv1_1/kernel`) -> shape (kernels: height, width, inputs, outputs), in order."""
     with torch.device("meta"):
         network = MSINet()
-    shapes = {}
-    for key, value in network.state_dict().items():
-        outputs, *inputs = value.shape
-        shapes[_original_name(key)] = (*inputs[1:], inputs[0], outputs) if inputs else (outputs,)
-    return shapes
+    return {_original_name(key): keras_shape(value) for key, value in network.state_dict().items()}
 
 
 def _original_name(key: str) -> str:
@@ -135,116 +131,66 @@ def load_msinet(file: Path) -> MSINet:
     """MSI-Net with published weights, in eval mode, on the CPU.
 
     Args:
-        file: the authors' frozen graph (`.pb`, of GitHub or the `saved_model.pb` of Hugging Face), or `.safetensors`
-            with the names of the original and kernels in its order (height, width, inputs, outputs).
+        file: the authors' frozen graph: `model_salicon_cpu.pb` of GitHub, or the `saved_model.pb` of Hugging Face.
 
     Raises:
-        PaperlibError: no such file, another kind of file, a damaged one, or weights missing or ambiguous.
+        PaperlibError: no such file, a damaged one, or weights missing or ambiguous.
 
     Warns:
         UserWarning: nodes of a graph were found by shape and order, because they have other names.
     """
-    file = Path(file)
-    if file.suffix == ".pb":
-        weights = _match(read_constants(file), file.name)
-    elif file.suffix == ".safetensors":
-        weights = _by_name(_read_safetensors(file), file.name)
-    else:
-        raise PaperlibError(f"{file.name}: expected the weights of MSI-Net as .pb or .safetensors; give one of these")
+    weights = _matched(read_constants(file), file.name)
     network = MSINet()
-    network.load_state_dict({key: _tensor(weights[_original_name(key)]) for key in network.state_dict()})
+    network.load_state_dict({key: from_keras(weights[_original_name(key)]) for key in network.state_dict()})
     return network.eval()
 
 
-def _tensor(array: NDArray) -> Tensor:
-    """Kernels from (height, width, inputs, outputs) to (outputs, inputs, height, width)."""
-    ordered = array.transpose(3, 2, 0, 1) if array.ndim == 4 else array
-    return torch.from_numpy(np.array(ordered, np.float32, order="C"))
-
-
-def _read_safetensors(file: Path) -> dict[str, NDArray]:
-    from safetensors import SafetensorError
-    from safetensors.numpy import load_file
-
-    try:
-        return load_file(file)
-    except (SafetensorError, OSError, KeyError, TypeError) as error:
-        raise PaperlibError(
-            f"{file.name}: expected safetensors with the weights of MSI-Net, but it cannot be read ({error})"
-        ) from None
-
-
-def _by_name(constants: Mapping[str, NDArray], file_name: str) -> dict[str, NDArray]:
-    found, missing = _named(constants)
-    if missing:
-        raise PaperlibError(_missing(missing, file_name))
-    return found
-
-
-def _named(constants: Mapping[str, NDArray]) -> tuple[dict[str, NDArray], dict[str, tuple[int, ...]]]:
-    """(weights found under their own name and shape, shapes of the others)."""
+def _matched(constants: Mapping[str, NDArray], file_name: str) -> dict[str, NDArray]:
+    """Weights by name; those not found by shape, in the order of the file, if there are just as many of that shape."""
     shapes = constant_shapes()
     found = {name: constants[name] for name, shape in shapes.items() if name in constants and constants[name].shape == shape}
-    return found, {name: shape for name, shape in shapes.items() if name not in found}
-
-
-def _match(constants: Mapping[str, NDArray], file_name: str) -> dict[str, NDArray]:
-    """Weights by name; those not found by shape, in the order of the file, if there are just as many of that shape."""
-    found, missing = _named(constants)
-    if not missing:
+    others = [name for name in shapes if name not in found]
+    if not others:
         return found
-    spare: dict[tuple[int, ...], list[NDArray]] = defaultdict(list)
-    for name, array in constants.items():
-        if name not in found:
-            spare[array.shape].append(array)
-    wanted: dict[tuple[int, ...], list[str]] = defaultdict(list)
-    for name, shape in missing.items():
-        wanted[shape].append(name)
-    lacking = {name: shape for shape, names in wanted.items() for name in names if len(spare[shape]) < len(names)}
+    wanted: dict[Shape, list[str]] = defaultdict(list)
+    for name in others:
+        wanted[shapes[name]].append(name)
+    unknown = [array for name, array in constants.items() if name not in found]
+    spare = {shape: [array for array in unknown if array.shape == shape] for shape in wanted}
+    lacking = [f"{name} {shape}" for shape, names in wanted.items() for name in names if len(spare[shape]) < len(names)]
     if lacking:
-        raise PaperlibError(_missing(lacking, file_name))
+        raise PaperlibError(f"{file_name}: expected the weights of MSI-Net, missing {some(lacking)}; get the file again")
     for shape, names in wanted.items():
         if len(spare[shape]) > len(names):
             raise PaperlibError(
-                f"{file_name}: {_some(names)} cannot be told from other constants, because {len(spare[shape])} "
+                f"{file_name}: {some(names)} cannot be told from other constants, because {len(spare[shape])} "
                 f"unknown ones have the shape {shape}; rename the nodes as in the authors' code"
             )
         found.update(zip(names, spare[shape], strict=True))
     warnings.warn(
-        f"{file_name}: {len(missing)} of {len(found)} weights have other names than in the authors' code and were "
-        f"matched by shape and order: {_some(list(missing))}",
+        f"{file_name}: {len(others)} of {len(found)} weights have other names than in the authors' code and were "
+        f"matched by shape and order: {some(others)}",
         stacklevel=3,
     )
     return found
 
 
-def _missing(shapes: Mapping[str, tuple[int, ...]], file_name: str) -> str:
-    listed = [f"{name} {shape}" for name, shape in shapes.items()]
-    return f"{file_name}: expected the weights of MSI-Net, missing {_some(listed)}; get the file again"
-
-
-def _some(names: list[str], most: int = 3) -> str:
-    rest = f" and {len(names) - most} more" if len(names) > most else ""
-    return ", ".join(names[:most]) + rest
-
-
 # ---- pictures in, maps out ------------------------------------------------------------------------------------------
-def prepare_github(image: NDArray[np.uint8], size: tuple[int, int] = SALICON_SIZE) -> NDArray[np.float32]:
-    """The input as in the authors' repository: fitted into `size`, the aspect ratio kept, the rest grey.
+def prepare(image: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """The input as in the authors' repository: fitted into 240 x 320, the aspect ratio kept, the rest grey.
 
     Args:
         image: (h, w, 3) uint8 RGB.
-        size: (height, width) that the network was trained with.
 
     Returns:
-        (height, width, 3) in 0..255.
+        (240, 320, 3) in 0..255.
     """
-    inner = _fitted(image.shape[:2], size, inside=True)
+    inner = _fitted(image.shape[:2], INPUT_SIZE, inside=True)
     resized = np.clip(resize_area_or_bicubic(image, inner), 0, 255)
-    return _padded(resized, size, _PADDING_GREY)
+    return framed(resized, INPUT_SIZE, _PADDING_GREY)
 
 
-def restore_github(saliency: NDArray[np.float32], size: tuple[int, int], quantise: bool = True) -> NDArray[np.float32]:
+def restore(saliency: NDArray[np.float32], size: tuple[int, int], quantise: bool = True) -> NDArray[np.float32]:
     """The map as in the authors' repository: enlarged until it covers the picture, then its centre.
 
     Args:
@@ -257,57 +203,11 @@ def restore_github(saliency: NDArray[np.float32], size: tuple[int, int], quantis
     """
     covering = _fitted(saliency.shape, size, inside=False)
     large = np.clip(resize_area_or_bicubic(saliency * np.float32(255), covering), 0, 255)
-    top, left = ((outer - inner) // 2 for outer, inner in zip(covering, size, strict=True))
-    cropped = large[top : top + size[0], left : left + size[1]]
+    cropped = middle(large, size)
     return np.divide(np.rint(cropped) if quantise else cropped, np.float32(255), dtype=np.float32)
-
-
-def prepare_hugging_face(image: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """The input as on the Hugging Face card: the nearest of three aspect ratios, bilinear, the rest black.
-
-    Args:
-        image: (h, w, 3) uint8 RGB.
-
-    Returns:
-        (320, 320, 3), (240, 320, 3) or (320, 240, 3) in 0..255.
-    """
-    target, inner = _card_geometry(image.shape[:2])
-    return _padded(resize_bilinear(image, inner), target, 0.0)
-
-
-def restore_hugging_face(saliency: NDArray[np.float32], size: tuple[int, int]) -> NDArray[np.float32]:
-    """The map as on the Hugging Face card: without the padding, bilinear to the picture's size; never rounded.
-
-    Args:
-        saliency: output of the network for `prepare_hugging_face` of a picture of this size, in [0, 1].
-        size: (h, w) of the picture.
-
-    Returns:
-        (h, w) in [0, 1].
-    """
-    _, (height, width) = _card_geometry(size)
-    top, left = (saliency.shape[0] - height) // 2, (saliency.shape[1] - width) // 2
-    return resize_bilinear(saliency[top : top + height, left : left + width], size)
 
 
 def _fitted(size: tuple[int, int], frame: tuple[int, int], inside: bool) -> tuple[int, int]:
     """`size` scaled to touch `frame` from inside or outside, rounded half to even."""
     ratio = (min if inside else max)(frame[0] / size[0], frame[1] / size[1])
     return max(1, round(size[0] * ratio)), max(1, round(size[1] * ratio))
-
-
-def _card_geometry(size: tuple[int, int]) -> tuple[tuple[int, int], tuple[int, int]]:
-    """(size of the input, size of the picture in it); the card computes the scale in single precision."""
-    aspect = size[0] / size[1]
-    target = min(_CARD_SIZES, key=lambda card: abs(aspect - card[0] / card[1]))
-    scale = min(np.float32(frame) / np.float32(side) for frame, side in zip(target, size, strict=True))
-    height, width = (max(1, int(np.rint(scale * np.float32(side)))) for side in size)
-    return target, (height, width)
-
-
-def _padded(image: NDArray[np.float32], size: tuple[int, int], value: float) -> NDArray[np.float32]:
-    """`image` in the middle of a frame; the odd pixel of padding goes to the bottom and the right."""
-    frame = np.full((*size, image.shape[2]), value, np.float32)
-    top, left = ((outer - inner) // 2 for outer, inner in zip(size, image.shape, strict=False))
-    frame[top : top + image.shape[0], left : left + image.shape[1]] = image
-    return frame

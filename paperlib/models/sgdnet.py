@@ -21,6 +21,8 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from paperlib.errors import PaperlibError
+from paperlib.models.checkpoints import Shape, check_fit, first_line, from_keras, keras_shape, shapes, some
+from paperlib.models.resizing import check_rgb
 
 Variant = Literal["none", "output"]
 OFFICIAL_FILES: dict[Variant, str] = {  # Keras HDF5 in spite of their ending
@@ -35,12 +37,11 @@ _STAGES = ((2, 3, 64), (3, 4, 128), (4, 6, 256), (5, 3, 512))  # stage, blocks, 
 _EXPANSION = 4
 CHANNELS = 512
 _SQUEEZED = 128
-_DENSE_WIDTHS = (1024, 512)  # of the command line and the released file, and of the authors' function
+_DENSE_WIDTH = 1024
 _BATCH_NORM_EPS = 1e-3
 _BATCH_NORM_MOMENTUM = 0.01  # Keras counts the other way round: 0.99
 _DROPOUT = 0.5
 _SMALLEST_SIDE = 32
-_HDF5_SIGNATURE = b"\x89HDF\r\n\x1a\n"
 _AUTOMATIC_LAYERS = {"conv2d": 1, "dense": 2}  # how many layers Keras names by itself
 _NORM_LEAVES = {"weight": "gamma", "bias": "beta", "running_mean": "moving_mean", "running_var": "moving_variance"}
 
@@ -62,7 +63,6 @@ class SGDNet(nn.Module):
 
     Args:
         variant: "none" (26,343,937 parameters, moving statistics counted as Keras does) or "output" (512 more).
-        width: of the two hidden dense layers.
 
     Raises:
         ValueError: another variant.
@@ -71,7 +71,7 @@ class SGDNet(nn.Module):
     higher_is_better = True
     means: Tensor
 
-    def __init__(self, variant: Variant, width: int = _DENSE_WIDTHS[0]) -> None:
+    def __init__(self, variant: Variant) -> None:
         super().__init__()
         _check_variant(variant)
         self.variant = variant
@@ -91,10 +91,10 @@ class SGDNet(nn.Module):
         self.dense_1 = nn.Linear(CHANNELS, _SQUEEZED)
         self.dense_2 = nn.Linear(_SQUEEZED, CHANNELS)
         self.saliency = nn.Conv2d(CHANNELS, 1, 1, bias=False) if variant == "output" else None
-        self.fc1 = nn.Linear(CHANNELS, width)
+        self.fc1 = nn.Linear(CHANNELS, _DENSE_WIDTH)
         self.dropout = nn.Dropout(_DROPOUT)
-        self.fc2 = nn.Linear(width, width)
-        self.predictions = nn.Linear(width, 1)
+        self.fc2 = nn.Linear(_DENSE_WIDTH, _DENSE_WIDTH)
+        self.predictions = nn.Linear(_DENSE_WIDTH, 1)
         self.register_buffer("means", _means(), persistent=False)
 
     def forward(self, images: Tensor) -> Tensor:
@@ -211,32 +211,20 @@ def prepare(image: NDArray[np.uint8]) -> NDArray[np.float32]:
     Raises:
         ValueError: another shape or type.
     """
-    if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8 or image.size == 0:
-        raise ValueError(f"image must be (h, w, 3) uint8 RGB, got {image.shape} {image.dtype}")
+    check_rgb(image)
     return cv2.resize(image.astype(np.float32), INPUT_SIZE[::-1]) / np.float32(255)
 
 
 # ---- weights --------------------------------------------------------------------------------------------------------
-def weight_shapes(variant: Variant, width: int = _DENSE_WIDTHS[0]) -> dict[str, tuple[int, ...]]:
+def weight_shapes(variant: Variant) -> dict[str, Shape]:
     """Name in Keras (`res2a_branch2a/kernel`) -> shape in Keras (kernels: height, width, inputs, outputs).
-
-    Args:
-        variant: "none" or "output".
-        width: of the hidden dense layers.
 
     Raises:
         ValueError: another variant.
     """
     with torch.device("meta"):
-        return _keras_shapes(SGDNet(variant, width))
-
-
-def _keras_shapes(network: SGDNet) -> dict[str, tuple[int, ...]]:
-    shapes = {}
-    for key, value in _loaded_keys(network).items():
-        outputs, *inputs = value.shape
-        shapes[_keras_name(key)] = (*inputs[1:], inputs[0], outputs) if inputs else (outputs,)
-    return shapes
+        network = SGDNet(variant)
+    return {_keras_name(key): keras_shape(value) for key, value in _loaded_keys(network).items()}
 
 
 def load_sgdnet(file: Path, variant: Variant | None = None) -> SGDNet:
@@ -255,18 +243,19 @@ def load_sgdnet(file: Path, variant: Variant | None = None) -> SGDNet:
     """
     if variant is not None:
         _check_variant(variant)
-    file = Path(file)
-    _check_signature(file)
     try:
         with h5py.File(file, "r") as opened:
             return sgdnet_from_weights(_arrays(opened, file.name), variant, file.name)
     except PaperlibError:
         raise
     except Exception as error:  # a damaged file may raise anything
-        raise PaperlibError(
-            f"{file.name}: expected the weights of SGDNet, but the HDF5 file is damaged or unfinished "
-            f"({type(error).__name__}); get the file again"
-        ) from None
+        if file.is_dir():
+            reason = "got a folder (TensorFlow 2 saves a model so); save it as .h5 and give that"
+        elif not file.exists():
+            reason = "but there is no such file"
+        else:
+            reason = f"but it is something else, damaged or unfinished ({first_line(error)}); get the file again"
+        raise PaperlibError(f"{file.name}: expected the weights of SGDNet as HDF5, {reason}") from None
 
 
 def sgdnet_from_weights(weights: Mapping[str, Any], variant: Variant | None = None, source: str = "weights") -> SGDNet:
@@ -288,9 +277,15 @@ def sgdnet_from_weights(weights: Mapping[str, Any], variant: Variant | None = No
     if variant is None:
         variant = "output" if "saliency/kernel" in named else "none"
     with torch.device("meta"):
-        network = SGDNet(variant, _width(named))
-    _check(named, _keras_shapes(network), source, variant)
-    loaded = {key: _tensor(np.asarray(named[_keras_name(key)], np.float32)) for key in _loaded_keys(network)}
+        network = SGDNet(variant)
+    right = f"the authors' {OFFICIAL_FILES[variant]}"
+    check_fit(f"SGDNet ({variant})", source, shapes(named), weight_shapes(variant), right=right)
+    others = [f"{name} is {array.dtype}" for name, array in named.items() if not np.issubdtype(array.dtype, np.floating)]
+    if others:
+        raise PaperlibError(
+            f"{source} is not a checkpoint of SGDNet ({variant}): expected floating point, but {some(others)}; give {right}"
+        )
+    loaded = {key: from_keras(np.asarray(named[_keras_name(key)])) for key in _loaded_keys(network)}
     counters = {key: torch.zeros((), dtype=torch.long) for key in network.state_dict() if key not in loaded}
     network.load_state_dict({**loaded, **counters}, assign=True)
     network.means = _means()
@@ -325,61 +320,6 @@ def _numbered_from_one(weights: Mapping[str, Any]) -> dict[str, Any]:
         layer, slash, leaf = name.partition("/")
         renamed[f"{new_names.get(layer, layer)}{slash}{leaf}"] = array
     return renamed
-
-
-def _width(weights: Mapping[str, Any]) -> int:
-    """Of the hidden dense layers, if it is one that the authors have; else the one of their file."""
-    last = _shape(weights["fc1/kernel"])[-1:] if "fc1/kernel" in weights else ()
-    return next((width for width in _DENSE_WIDTHS if last == (width,)), _DENSE_WIDTHS[0])
-
-
-def _shape(array: Any) -> tuple[int, ...]:
-    """Of an array; HDF5 has arrays without any, which count as a single number."""
-    return tuple(array.shape or ())
-
-
-def _check(weights: Mapping[str, Any], shapes: Mapping[str, tuple[int, ...]], source: str, variant: Variant) -> None:
-    problems = [
-        *(f"{name} is missing" for name in shapes if name not in weights),
-        *(f"{name} is unknown" for name in weights if name not in shapes),
-        *(
-            f"{name} has the shape {_shape(weights[name])} instead of {shape}"
-            for name, shape in shapes.items()
-            if name in weights and _shape(weights[name]) != shape
-        ),
-        *(
-            f"{name} has the type {weights[name].dtype} instead of float32"
-            for name in shapes
-            if name in weights and not np.issubdtype(weights[name].dtype, np.floating)
-        ),
-    ]
-    if problems:
-        rest = f" and {len(problems) - 3} more" if len(problems) > 3 else ""
-        raise PaperlibError(
-            f"{source}: expected the weights of SGDNet ({variant}), but {', '.join(problems[:3])}{rest}; "
-            f"give the authors' {OFFICIAL_FILES[variant]}"
-        )
-
-
-def _tensor(array: NDArray[np.float32]) -> Tensor:
-    """Kernels of Keras (inputs and outputs last) to those of PyTorch (outputs and inputs first)."""
-    axes = {4: (3, 2, 0, 1), 2: (1, 0)}.get(array.ndim, (0,))
-    return torch.from_numpy(np.array(array.transpose(axes), order="C"))
-
-
-# ---- HDF5 -----------------------------------------------------------------------------------------------------------
-def _check_signature(file: Path) -> None:
-    wanted = f"{file.name}: expected the weights of SGDNet as HDF5"
-    if file.is_dir():
-        raise PaperlibError(f"{wanted}, got a folder (TensorFlow 2 saves a model so); save it as .h5 and give that")
-    try:
-        with file.open("rb") as stream:
-            start = stream.read(len(_HDF5_SIGNATURE))
-    except OSError as error:
-        reason = "there is no such file" if isinstance(error, FileNotFoundError) else f"it cannot be read ({error})"
-        raise PaperlibError(f"{wanted}, but {reason}") from None
-    if start != _HDF5_SIGNATURE:
-        raise PaperlibError(f"{wanted}, but it is no HDF5 file (it starts with {start!r}); get the file again")
 
 
 def _arrays(opened: Any, file_name: str) -> dict[str, Any]:

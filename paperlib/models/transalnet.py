@@ -7,6 +7,7 @@ are. Details that the maps depend on: the published inference feeds B, G, R in [
 deviation, frames the picture with the value 1 of 255, and cuts the map to 8 bits before it is resized.
 """
 
+from collections import OrderedDict
 from pathlib import Path
 from typing import Literal, get_args
 
@@ -18,6 +19,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from paperlib.errors import PaperlibError
+from paperlib.models.checkpoints import check_fit, read_state, shapes
+from paperlib.models.resizing import framed, middle
 
 Variant = Literal["dense", "res"]
 OFFICIAL_FILES: dict[Variant, str] = {"dense": "TranSalNet_Dense.pth", "res": "TranSalNet_Res.pth"}
@@ -168,7 +171,9 @@ class _Layer(nn.Module):
         self.attention_norm = nn.LayerNorm(width, eps=_LAYER_NORM_EPS)
         self.attn = _Attention(width, heads)
         self.ffn_norm = nn.LayerNorm(width, eps=_LAYER_NORM_EPS)
-        self.ffn = _Perceptron(width)
+        inner = 4 * width
+        layers = {"fc1": nn.Linear(width, inner), "gelu": nn.GELU(), "fc2": nn.Linear(inner, width)}
+        self.ffn = nn.Sequential(OrderedDict(layers))
 
     def forward(self, tokens: Tensor) -> Tensor:
         tokens = tokens + self.attn(self.attention_norm(tokens))
@@ -193,16 +198,6 @@ class _Attention(nn.Module):
         return self.out(mixed.transpose(1, 2).flatten(2))
 
 
-class _Perceptron(nn.Module):
-    def __init__(self, width: int) -> None:
-        super().__init__()
-        self.fc1 = nn.Linear(width, 4 * width)
-        self.fc2 = nn.Linear(4 * width, width)
-
-    def forward(self, tokens: Tensor) -> Tensor:
-        return self.fc2(functional.gelu(self.fc1(tokens)))
-
-
 # ---- weights --------------------------------------------------------------------------------------------------------
 def load_transalnet(file: Path) -> TranSalNet:
     """TranSalNet with published weights, in eval mode, on the CPU; the variant is told from the names in the file.
@@ -213,8 +208,7 @@ def load_transalnet(file: Path) -> TranSalNet:
     Raises:
         PaperlibError: no such file, a damaged one, or weights of another network.
     """
-    file = Path(file)
-    state = _read_state_dict(file)
+    state = read_state(file)
     variant = next((variant for variant, key in _TELLING_KEYS.items() if key in state), None)
     if variant is None:
         raise PaperlibError(
@@ -223,43 +217,11 @@ def load_transalnet(file: Path) -> TranSalNet:
         )
     with torch.device("meta"):
         network = TranSalNet(variant)
-    _check(state, network.state_dict(), file.name, variant)
     expected = network.state_dict()
+    right = f"the authors' {OFFICIAL_FILES[variant]}"
+    check_fit(f"TranSalNet ({variant})", file.name, shapes(state), shapes(expected), right=right)
     network.load_state_dict({key: value.to(expected[key].dtype) for key, value in state.items()}, assign=True)
     return network.eval()
-
-
-def _read_state_dict(file: Path) -> dict[str, Tensor]:
-    if not file.is_file():
-        raise PaperlibError(f"{file.name}: expected the weights of TranSalNet, but there is no such file")
-    try:
-        state = torch.load(file, weights_only=True, map_location="cpu")
-    except Exception as error:  # a damaged pickle may raise anything
-        raise PaperlibError(
-            f"{file.name}: expected the weights of TranSalNet, but it is no PyTorch checkpoint or damaged "
-            f"({type(error).__name__}); get the file again"
-        ) from None
-    if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
-        raise PaperlibError(f"{file.name}: expected a state dict of tensors, got something else; get the file again")
-    return state
-
-
-def _check(state: dict[str, Tensor], expected: dict[str, Tensor], file_name: str, variant: Variant) -> None:
-    problems = [
-        *(f"{key} is missing" for key in expected if key not in state),
-        *(f"{key} is unknown" for key in state if key not in expected),
-        *(
-            f"{key} has the shape {tuple(value.shape)} instead of {tuple(expected[key].shape)}"
-            for key, value in state.items()
-            if key in expected and value.shape != expected[key].shape
-        ),
-    ]
-    if problems:
-        rest = f" and {len(problems) - 3} more" if len(problems) > 3 else ""
-        raise PaperlibError(
-            f"{file_name}: expected the weights of TranSalNet ({variant}), but {', '.join(problems[:3])}{rest}; "
-            f"give the authors' {OFFICIAL_FILES[variant]}"
-        )
 
 
 # ---- pictures in, maps out ------------------------------------------------------------------------------------------
@@ -279,10 +241,7 @@ def prepare(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
     else:
         inner = (max(1, height * columns // width), columns)
     resized = cv2.resize(np.ascontiguousarray(image[..., ::-1]), inner[::-1])
-    frame = np.full((rows, columns, 3), _FRAME_VALUE, np.uint8)
-    top, left = (rows - inner[0]) // 2, (columns - inner[1]) // 2
-    frame[top : top + inner[0], left : left + inner[1]] = resized
-    return frame
+    return framed(resized, INPUT_SIZE, _FRAME_VALUE)
 
 
 def restore(saliency: NDArray[np.float32], size: tuple[int, int], quantise: bool = True) -> NDArray[np.float32]:
@@ -303,7 +262,5 @@ def restore(saliency: NDArray[np.float32], size: tuple[int, int], quantise: bool
     else:
         outer = (rows * width // columns, width)
     levels = (saliency * np.float32(255)).astype(np.uint8) if quantise else saliency
-    large = cv2.resize(levels, outer[::-1])
-    top, left = (outer[0] - height) // 2, (outer[1] - width) // 2
-    cropped = large[top : top + height, left : left + width]
+    cropped = middle(cv2.resize(levels, outer[::-1]), size)
     return np.divide(cropped, np.float32(255 if quantise else 1), dtype=np.float32)

@@ -17,8 +17,7 @@ from paperlib.experiments.compression.plan import BASELINES
 from paperlib.models.backbones import create_backbone, imagenet_file
 from paperlib.models.baseline import Baseline
 from paperlib.models.quality.methods import describe
-from paperlib.models.stand_ins.quality import random_files
-from paperlib.models.stand_ins.saliency import random_checkpoint
+from paperlib.models.stand_ins import random_files
 from paperlib.paths import atomic_write
 from paperlib.rehearsal.clic import write_clic
 from paperlib.rehearsal.koniq_clive import write_clive, write_koniq
@@ -59,9 +58,7 @@ def write_standins(profile: "Profile") -> None:
 
 def write_checkpoint(source: Source, folder: Path) -> None:
     torch.manual_seed(SEED)
-    if source.kind == "network":
-        random_checkpoint(source.model, folder, SEED)
-    elif source.kind == "quality":
+    if source.kind in ("network", "quality"):
         random_files(source.model, folder, SEED)
     elif source.kind == "baseline":
         save_network(Baseline(create_backbone(source.model)), folder / baseline_file(source.model))

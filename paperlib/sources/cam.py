@@ -1,6 +1,6 @@
 """Maps out of an IQA network by `paperlib.maps.hirescam`.
 
-The network is opened by the function that the parameter `network_opener` names, see `paperlib.sources.opening`.
+The network is opened by the function that the parameter `network_opener` names, see `paperlib.sources.networks`.
 """
 
 from collections.abc import Mapping, Sequence

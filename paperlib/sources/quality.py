@@ -9,7 +9,7 @@ from torch import nn
 from paperlib.models.layers import find_layer
 from paperlib.models.quality.model import load_quality_model
 from paperlib.sources.maps import device
-from paperlib.sources.opening import optimised
+from paperlib.sources.networks import optimised
 
 
 def open_network(params: Mapping[str, Any], inputs: Mapping[str, Any]) -> tuple[nn.Module, nn.Module]:

@@ -8,6 +8,8 @@ Nothing here loads a network: plans may hold sources of networks that this machi
 """
 
 import hashlib
+import importlib.util
+import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +21,6 @@ from paperlib.models.backbones import MICROWORLD, TINY_WEIGHTS, imagenet_file
 from paperlib.models.official import OfficialFile, find_official, of_timm, official_path
 from paperlib.models.quality.model import expected_files
 from paperlib.models.saliency import OFFICIAL_FILES
-from paperlib.sources.user_modules import find_module
 
 SAMPLES, SAMPLE_BYTES = 32, 65536
 
@@ -47,8 +48,8 @@ class Source:
 
     @property
     def opener(self) -> str:
-        """`"module:function"` that opens its network, see `paperlib.sources.opening`; empty for what has no network to
-        ask."""
+        """`"module:function"` that opens its network, see `paperlib.sources.networks`; empty for what has no network
+        to ask."""
         return KINDS[self.kind].opener
 
     @property
@@ -91,15 +92,15 @@ class Kind:
 
 
 _CAM, _ACTIVATIONS = "paperlib.sources.cam:make", "paperlib.sources.cam:make_activations"
-_BASELINE = "paperlib.sources.baseline:open_network"
+_BASELINE = "paperlib.sources.networks:open_network"
 
 KINDS = {
     "baseline": Kind(_CAM, _BASELINE),
     "random_head": Kind(_CAM, _BASELINE),
     "activation": Kind(_ACTIVATIONS, _BASELINE),
     "quality": Kind(_CAM, "paperlib.sources.quality:open_network"),
-    "trained": Kind(_CAM, "paperlib.sources.trained:open_network"),
-    "decoder": Kind("paperlib.sources.decoder:make"),
+    "trained": Kind(_CAM, "paperlib.sources.networks:open_trained"),
+    "decoder": Kind("paperlib.sources.networks:make_decoded"),
     "network": Kind("paperlib.sources.saliency_network:make"),
     "folder": Kind("paperlib.sources.folders:make"),
     "gaze": Kind("paperlib.sources.gaze:make"),
@@ -240,3 +241,35 @@ def _source_files(source: Source, folders: Sequence[str]) -> list[Path]:
     if not colon or source.kind != "quality":
         return []
     return [file for file in [find_module(module, folders)] if file]
+
+
+def find_module(name: str, places: Sequence[str | Path] = ()) -> Path | None:
+    """The file of a module of the user; from then on this process, and workers that it starts, can import it.
+
+    It is looked for where Python looks, and in `places` last: no file in them takes the place of an installed package.
+
+    Args:
+        name: dotted name.
+        places: folders, such as the one in which the command was started and that of the data.
+
+    Returns:
+        Its file; None for a module that has none, such as a folder without `__init__.py`.
+
+    Raises:
+        PaperlibError: there is no such module, or importing the package that it lies in fails.
+    """
+    folders = [str(folder) for folder in places if folder and Path(folder).is_dir()]
+    sys.path += [folder for folder in folders if folder not in sys.path]
+    try:
+        found = importlib.util.find_spec(name)
+    except (ImportError, ValueError):
+        found = None
+    except Exception as error:  # whatever the package of a user raises
+        raise PaperlibError(f"--model: the package of {name} cannot be imported: {type(error).__name__}: {error}") from error
+    if found is None:
+        also = f" nor in {' or '.join(folders)}" if folders else ""
+        raise PaperlibError(
+            f"--model: there is no module {name} where Python looks{also}; write MODULE:FUNCTION and start in "
+            "the folder of the module, put it into the folder of the data, or set PYTHONPATH"
+        )
+    return Path(found.origin) if found.has_location and found.origin else None

@@ -434,9 +434,9 @@ def weights() -> tuple[Item, ...]:
 
 
 def _official_files() -> Iterator["OfficialFile"]:
-    from paperlib.models.quality.files import CNNIQA_LIVE
     from paperlib.models.quality.methods import describe
     from paperlib.models.quality.model import expected_files
+    from paperlib.models.quality.networks import CNNIQA_LIVE
     from paperlib.profiles import PROFILES
     from paperlib.sources.source import KNOWN, Source, official_files
 

@@ -349,7 +349,7 @@ def _content_fault(item: Item, path: Path) -> str:
 def _read(item: Item, path: Path) -> None:
     """Read a file of weights as tensors, never as a program."""
     from paperlib.models import saliency, sgdnet
-    from paperlib.models.quality.checkpoints import read_tensors
+    from paperlib.models.checkpoints import read_tensors
     from paperlib.models.quality.methods import SGDNETS
 
     if item.name in saliency.OFFICIAL_FILES:

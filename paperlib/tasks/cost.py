@@ -38,10 +38,9 @@ from paperlib.maps.masking import quantile_masks
 from paperlib.models.backbones import create_backbone
 from paperlib.models.baseline import Baseline
 from paperlib.models.dual_task import DualTask
-from paperlib.models.quality.methods import Method, describe, method_of_network, open_method
+from paperlib.models.quality.methods import Method, describe, method_of_network, open_method, resized
 from paperlib.models.quality.model import load_quality_model
-from paperlib.models.quality.sizes import resized
-from paperlib.models.stand_ins.quality import random_files
+from paperlib.models.stand_ins import random_files
 from paperlib.rehearsal.salicon_cat2000 import write_salicon
 from paperlib.rehearsal.write import write_checkpoint
 from paperlib.settings import current

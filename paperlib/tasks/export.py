@@ -12,8 +12,8 @@ from paperlib.errors import PaperlibError
 from paperlib.experiments.sets.plan import WORLDS
 from paperlib.experiments.training.plan import Training, trainings
 from paperlib.paths import atomic_write
+from paperlib.sources.networks import WEIGHTS
 from paperlib.sources.source import baseline_file
-from paperlib.sources.trained import WEIGHTS
 
 if TYPE_CHECKING:
     from paperlib.engine.units import Result

@@ -13,7 +13,7 @@ import torch
 
 from paperlib.errors import PaperlibError
 from paperlib.models.quality.model import expected_files, load_quality_model
-from paperlib.models.stand_ins.quality import random_files
+from paperlib.models.stand_ins import random_files
 
 DBCNN = "DBCNN_KonIQ10k-2de81c0a.pth"
 PROMPTS = "CLIP-IQA+_learned_prompts-603f3273.pth"

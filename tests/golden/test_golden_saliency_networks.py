@@ -332,7 +332,7 @@ def test_msinet_at_other_sizes(size: tuple[int, int], msinet_run: SimpleNamespac
 @pytest.mark.parametrize("size", SIZES, ids=str)
 def test_msinet_preparation_is_the_repositorys(size: tuple[int, int], msinet_run: SimpleNamespace) -> None:
     golden = msinet_run.golden[f"orig_pre_{size[0]}x{size[1]}_s8"]
-    got = msinet.prepare_github(base_image(*size))
+    got = msinet.prepare(base_image(*size))
     assert got.shape == (240, 320, 3) and got.dtype == np.float32
     np.testing.assert_allclose(got[::8, ::8], golden, rtol=0, atol=TOLERANCE["MSI-Net picture and map"])
 
@@ -340,8 +340,8 @@ def test_msinet_preparation_is_the_repositorys(size: tuple[int, int], msinet_run
 @pytest.mark.parametrize("size", SIZES, ids=str)
 def test_msinet_restoration_is_the_repositorys(size: tuple[int, int], msinet_run: SimpleNamespace) -> None:
     map_, tolerance = msinet_run.golden["output"], TOLERANCE["MSI-Net picture and map"]
-    exact = msinet.restore_github(map_, size, quantise=False)
-    rounded = msinet.restore_github(map_, size)
+    exact = msinet.restore(map_, size, quantise=False)
+    rounded = msinet.restore(map_, size)
     assert exact.shape == rounded.shape == size and exact.dtype == rounded.dtype == np.float32
     name = f"{size[0]}x{size[1]}_s8"
     golden = msinet_run.golden[f"orig_post_{name}"]
@@ -351,24 +351,3 @@ def test_msinet_restoration_is_the_repositorys(size: tuple[int, int], msinet_run
     difference = levels - msinet_run.golden[f"orig_post_u8_{name}"]
     assert np.abs(difference).max() <= TOLERANCE["8-bit level"] + 1e-4
     assert abs(difference.mean()) < 0.1, "cutting instead of rounding would take half a level"
-
-
-@pytest.mark.parametrize("size", [*SIZES, (100, 150)], ids=str)
-def test_msinet_preparation_is_the_cards(size: tuple[int, int], msinet_run: SimpleNamespace) -> None:
-    facts = msinet_run.facts["golden"]["hf_geometry"][f"{size[0]}x{size[1]}"]
-    got = msinet.prepare_hugging_face(base_image(*size))
-    assert got.shape == (*facts["target"], 3) and got.dtype == np.float32
-    top, bottom, left, right = facts["pad_top_bottom_left_right"]
-    rows, columns = np.flatnonzero(got.any((1, 2))), np.flatnonzero(got.any((0, 2)))
-    assert (rows[0], columns[0]) == (top, left)
-    assert (rows[-1], columns[-1]) == (facts["target"][0] - bottom - 1, facts["target"][1] - right - 1)
-    golden = msinet_run.golden[f"hf_pre_{size[0]}x{size[1]}_s8"]
-    np.testing.assert_allclose(got[::8, ::8], golden, rtol=0, atol=TOLERANCE["MSI-Net picture and map"])
-
-
-@pytest.mark.parametrize("size", [(200, 333), (100, 150)], ids=str)
-def test_msinet_restoration_is_the_cards(size: tuple[int, int], msinet_run: SimpleNamespace) -> None:
-    got = msinet.restore_hugging_face(msinet_run.golden["output"], size)
-    assert got.shape == size and got.dtype == np.float32
-    golden = msinet_run.golden[f"hf_post_{size[0]}x{size[1]}_s8"]
-    np.testing.assert_allclose(got[::8, ::8], golden, rtol=0, atol=TOLERANCE["MSI-Net picture and map"] / 255)

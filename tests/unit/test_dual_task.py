@@ -8,8 +8,8 @@ from torch import nn
 
 from paperlib.datasets.training_pairs import PairBatch
 from paperlib.models.backbones import MICROWORLD, create_backbone
-from paperlib.models.baseline import Baseline, gradcam_map, to_unit_range
-from paperlib.models.dual_task import ACTIVATIONS, WITH_DECODER, DualTask, UncertaintyWeighting
+from paperlib.models.baseline import ACTIVATIONS, Baseline, gradcam_map, to_unit_range
+from paperlib.models.dual_task import WITH_DECODER, DualTask, UncertaintyWeighting
 from paperlib.models.saliency_losses import SALIENCY_LOSSES
 
 

@@ -19,7 +19,7 @@ from paperlib.maps.hirescam import extract
 from paperlib.metrics.saliency import cc
 from paperlib.paper import look
 from paperlib.show import playground
-from paperlib.sources.trained import load_trained
+from paperlib.sources.networks import load_trained
 
 VARIANTS = ("baseline", "baseline_sal_loss", "baseline_gradcam_loss")
 WORLD = {"n_train": 160, "n_test": 12, "n_fit": 4, "height": 32, "width": 48}

@@ -4,6 +4,7 @@ import csv
 import socket
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from urllib.parse import quote
 
 import numpy as np
 import pytest
@@ -15,20 +16,17 @@ from torchvision.transforms.v2 import functional as transforms
 from paperlib.errors import PaperlibError
 from paperlib.metrics import weighted
 from paperlib.models import sgdnet
-from paperlib.models.quality.checkpoints import read_tensors
-from paperlib.models.quality.files import ALEXNET, VGG16
-from paperlib.models.quality.methods import describe, method_of_network, open_method
-from paperlib.models.quality.networks import CROPS, pieapp_by_parts
+from paperlib.models.checkpoints import read_tensors
+from paperlib.models.quality.methods import SIZE_MODES, describe, method_of_network, metric_of, open_method, resized
+from paperlib.models.quality.networks import ALEXNET, CROPS, VGG16, pieapp_by_parts
 from paperlib.models.quality.offline import survey
-from paperlib.models.quality.sizes import SIZE_MODES, resized
-from paperlib.models.stand_ins.quality import random_files
+from paperlib.models.stand_ins import random_files
 from paperlib.paper import TABLE3
 
 TABLE_NAMES = [row.method for row in TABLE3 if not row.method.startswith("baseline")]
 FORMULAS = ("psnr", "ssim", "ms_ssim", "vif", "ew_psnr", "ew_ssim")
 SGDNETS = ("sgdnet_none", "sgdnet_output")
 NETWORKS = [name for name in TABLE_NAMES if name not in (*FORMULAS, *SGDNETS)]
-PEERS_ELSEWHERE = ("topiq_nr", "dbcnn", "clipiqa_plus")  # tests/unit/test_quality.py
 LOWER_IS_BETTER = {"brisque", "lpips", "pieapp", "dists"}
 WITH_REFERENCE = {"psnr", "ssim", "ms_ssim", "vif", "ew_psnr", "ew_ssim", "ahiq", "lpips", "pieapp", "topiq_fr", "dists"}
 
@@ -79,15 +77,22 @@ def weights(tmp_path: Path) -> Iterator[Callable[[str], Path]]:
 def pyiqa_metric(monkeypatch: pytest.MonkeyPatch) -> Callable[[str, Path], nn.Module]:
     """pyiqa's own metric, its files and torchvision's where these look for them, timm's loaded afterwards."""
     import pyiqa
+    from pyiqa.archs import clip_model, dbcnn_arch
     from pyiqa.utils import download_util
     from safetensors.torch import load_file
 
     def make(name: str, root: Path) -> nn.Module:
-        monkeypatch.setattr(download_util, "DEFAULT_CACHE_DIR", str(root))
+        cache = root.with_name("pyiqa's cache")
         checkpoints = Path(torch.hub.get_dir()) / "checkpoints"
-        checkpoints.mkdir(parents=True)
-        for file in describe(name).files:
-            (checkpoints / file.name).symlink_to(root / file.name)
+        for folder in (cache, checkpoints):
+            folder.mkdir(parents=True)
+            for file in describe(name).files:
+                for stored in {file.name, quote(file.name)}:  # which of the two depends on the version of huggingface_hub
+                    (folder / stored).symlink_to(root / file.name)
+        monkeypatch.setattr(download_util, "DEFAULT_CACHE_DIR", str(cache))
+        monkeypatch.setattr(clip_model, "_download", lambda *_: str(root / "RN50.pt"))
+        torch.save(dbcnn_arch.SCNN().state_dict(), cache / "scnn.pth")
+        monkeypatch.setitem(dbcnn_arch.default_model_urls, "scnn", str(cache / "scnn.pth"))
         whole = name not in ("lpips", "dists")
         with monkeypatch.context() as patch:
             import timm.models._builder
@@ -96,7 +101,7 @@ def pyiqa_metric(monkeypatch: pytest.MonkeyPatch) -> Callable[[str, Path], nn.Mo
             patch.setattr(timm.models._builder, "load_pretrained", lambda *_, **__: None)
             if whole:
                 patch.setattr(WeightsEnum, "verify", classmethod(lambda *_: None))
-            metric = pyiqa.create_metric(name, device=torch.device("cpu"))
+            metric = pyiqa.create_metric(metric_of(name), device=torch.device("cpu"))
         if name == "ahiq":
             resnet, vit, _ = describe(name).files
             metric.net.resnet50.load_state_dict(load_file(root / resnet.name))
@@ -117,18 +122,14 @@ def test_networks_load_from_official_files_and_score_as_pyiqa(
     assert not any(module.training for module in method.network.modules())
     distorted, reference = pair(224, 224) if name in ("ahiq", "maniqa") else pair(104, 128)
     crops = CROPS.get(name)
-    networks = [method.network]
-    peer = None if name in PEERS_ELSEWHERE else pyiqa_metric(name, root)
-    if peer is not None:
-        networks.append(peer.net)
-    for network in networks if crops else ():
+    peer = pyiqa_metric(name, root)
+    for network in (method.network, peer.net) if crops else ():
         setattr(network, crops[0], 1)
     score = method.score(distorted, reference)
-    if peer is not None:
-        with torch.no_grad():
-            expected = peer(tensor(distorted), *([tensor(reference)] if method.needs_reference else [])).item()
-        assert score == pytest.approx(expected, rel=1e-5, abs=1e-6)
-        assert method.higher_is_better is not peer.lower_better
+    with torch.no_grad():
+        expected = peer(tensor(distorted), *([tensor(reference)] if method.needs_reference else [])).item()
+    assert score == pytest.approx(expected, rel=1e-5, abs=1e-6)
+    assert method.higher_is_better is not peer.lower_better
     if name == "pieapp":
         with torch.no_grad():
             by_parts = pieapp_by_parts(method.network, patches_at_once=4)(tensor(distorted), tensor(reference)).item()
@@ -271,27 +272,22 @@ def test_the_seed_alone_determines_random_files(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["lpips", "brisque", "paq2piq"])
-def test_damaged_and_foreign_files_are_told(name: str, weights: Callable[[str], Path]) -> None:
+def test_damaged_and_foreign_files_are_told(name: str, weights: Callable[[str], Path], tmp_path: Path) -> None:
+    class Trap:
+        def __reduce__(self) -> tuple:
+            return (Path.touch, (tmp_path / "sprung",))
+
     root = weights(name)
     own = describe(name).files[-1].name
     for content in (b"", b"no weights", b"PK\x03\x04" + bytes(100)):
         (root / own).write_bytes(content)
         with pytest.raises(PaperlibError, match=name if name == "brisque" else own):
             open_method(name, root)
-    torch.save({"strange": torch.zeros(2)}, root / own)
-    with pytest.raises(PaperlibError, match="brisque|is not a checkpoint of"):
-        open_method(name, root)
-
-
-def test_files_are_read_as_tensors_and_never_run(tmp_path: Path) -> None:
-    class Trap:
-        def __reduce__(self) -> tuple:
-            return (Path.touch, (tmp_path / "sprung",))
-
-    torch.save((torch.zeros(3), Trap()), tmp_path / describe("brisque").files[0].name)
-    with pytest.raises(PaperlibError, match="brisque"):
-        open_method("brisque", tmp_path)
-    assert not (tmp_path / "sprung").exists()
+    for foreign in ({"strange": torch.zeros(2)}, (torch.zeros(3), Trap())):
+        torch.save(foreign, root / own)
+        with pytest.raises(PaperlibError, match="brisque|is not a checkpoint of|cannot be read"):
+            open_method(name, root)
+    assert not (tmp_path / "sprung").exists(), "files are read as tensors and never run"
 
 
 def test_numbers_of_numpy_beside_the_tensors_are_allowed(tmp_path: Path) -> None:
@@ -331,46 +327,42 @@ def test_wrong_settings(tmp_path: Path) -> None:
 
 
 # ------------------------------------------------------------------------------------------ pictures that do not fit
-def test_what_is_missing_or_of_another_size_is_one_sentence() -> None:
-    distorted, reference = pair(64, 80)
-    map_ = np.ones((64, 80))
-    method = open_method("ew_psnr")
-    cases = {
-        "needs the reference of a picture": (distorted, None, map_),
-        "needs the saliency map of a picture": (distorted, reference, None),
-        "reference of the picture's size 80x64, got 72x64": (distorted, reference[:, :72], map_),
-        "saliency map of the picture's size 80x64, got 80x60": (distorted, reference, map_[:60]),
-    }
-    for told, images in cases.items():
-        with pytest.raises(PaperlibError, match=told) as raised:
-            method.score(*images)
-        assert "\n" not in str(raised.value)
-    with pytest.raises(PaperlibError, match="ms_ssim cannot score a picture of 80x64"):
-        open_method("ms_ssim").score(distorted, reference)
-    with pytest.raises(PaperlibError, match="ew_psnr cannot score.*not all zero"):
-        method.score(distorted, reference, np.zeros((64, 80)))
+PICTURE, MAP = np.full((64, 80, 3), 100, np.uint8), np.ones((64, 80))
 
 
 @pytest.mark.parametrize(
-    "images",
+    ("name", "images", "told"),
     [
-        (np.zeros((8, 8), np.uint8), np.zeros((8, 8), np.uint8)),
-        (np.zeros((8, 8, 4), np.uint8), np.zeros((8, 8, 4), np.uint8)),
-        (np.zeros((8, 8, 3), np.uint16), np.zeros((8, 8, 3), np.uint8)),
-        (np.full((8, 8, 3), 2.0), np.zeros((8, 8, 3))),
-        (np.zeros((8, 8, 3)), np.full((8, 8, 3), np.nan)),
+        ("ew_psnr", (PICTURE, None, MAP), "needs the reference of a picture"),
+        ("ew_psnr", (PICTURE, PICTURE, None), "needs the saliency map of a picture"),
+        ("ew_psnr", (PICTURE, PICTURE[:, :72], MAP), "reference of the picture's size 80x64, got 72x64"),
+        ("ew_psnr", (PICTURE, PICTURE, MAP[:60]), "saliency map of the picture's size 80x64, got 80x60"),
+        ("ew_psnr", (PICTURE, PICTURE, 0 * MAP), "ew_psnr cannot score.*not all zero"),
+        ("ms_ssim", (PICTURE, PICTURE), "ms_ssim cannot score a picture of 80x64"),
     ],
 )
-def test_wrong_types_and_shapes(images: tuple[np.ndarray, np.ndarray]) -> None:
-    with pytest.raises(ValueError, match="expected"):
-        open_method("psnr").score(*images)
+def test_what_is_missing_or_of_another_size_is_one_sentence(name: str, images: tuple, told: str) -> None:
+    with pytest.raises(PaperlibError, match=told) as raised:
+        open_method(name).score(*images)
+    assert "\n" not in str(raised.value)
 
 
-def test_saliency_is_floating_point_in_unit_range() -> None:
-    distorted, reference = pair(16, 16)
-    for map_ in (np.ones((16, 16, 3)), np.full((16, 16), 200, np.uint8), np.full((16, 16), 1.5)):
-        with pytest.raises(ValueError, match="saliency map: expected"):
-            open_method("ew_ssim").score(distorted, reference, map_)
+@pytest.mark.parametrize(
+    ("images", "what"),
+    [
+        ((PICTURE[..., 0], PICTURE[..., 0], MAP), "distorted"),
+        ((np.zeros((64, 80, 4), np.uint8), PICTURE, MAP), "distorted"),
+        ((PICTURE.astype(np.uint16), PICTURE, MAP), "distorted"),
+        ((np.full((64, 80, 3), 2.0), PICTURE, MAP), "distorted"),
+        ((PICTURE, np.full((64, 80, 3), np.nan), MAP), "reference"),
+        ((PICTURE, PICTURE, np.ones((64, 80, 3))), "saliency map"),
+        ((PICTURE, PICTURE, np.full((64, 80), 200, np.uint8)), "saliency map"),
+        ((PICTURE, PICTURE, 1.5 * MAP), "saliency map"),
+    ],
+)
+def test_wrong_types_and_shapes(images: tuple[np.ndarray, ...], what: str) -> None:
+    with pytest.raises(ValueError, match=f"{what}: expected"):
+        open_method("ew_ssim").score(*images)
 
 
 def test_failures_of_a_network_are_told_with_the_size() -> None:

@@ -31,7 +31,7 @@ from paperlib.experiments.maps.plan import Made, network_params, network_places
 from paperlib.paths import REPOSITORY
 from paperlib.settings import Settings, current, in_use
 from paperlib.sources import source
-from paperlib.sources.user_modules import find_module
+from paperlib.sources.source import find_module
 from paperlib.study import example as own_example
 from paperlib.study.example import MODEL, PHOTOGRAPHS, write_example
 from paperlib.study.folder import code_folder

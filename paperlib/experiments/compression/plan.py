@@ -28,9 +28,8 @@ from paperlib.experiments.sets.opening import SAMPLE_SEED
 from paperlib.experiments.sets.plan import home, told_how_to_get, unit_on
 from paperlib.experiments.training.plan import Training, trainings
 from paperlib.models.official import OfficialFile, official_path
-from paperlib.models.quality.methods import describe
+from paperlib.models.quality.methods import SIZE_MODES, describe
 from paperlib.models.quality.model import expected_files
-from paperlib.models.quality.sizes import SIZE_MODES
 from paperlib.sources.source import KNOWN, Source, file_fingerprint, missing_files, of_user, official_files
 from paperlib.vocabulary import OBSERVERS
 

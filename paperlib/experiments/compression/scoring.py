@@ -20,11 +20,10 @@ from paperlib.engine.progress import progress, say
 from paperlib.engine.units import Inputs, Result
 from paperlib.experiments.sets.opening import opened
 from paperlib.maps.controls import center_only
-from paperlib.models.quality.methods import Method, Traits, describe, method_of_network, open_method
+from paperlib.models.quality.methods import Method, Traits, describe, method_of_network, open_method, resized
 from paperlib.models.quality.model import QualityModel, load_quality_model
-from paperlib.models.quality.sizes import resized
 from paperlib.sources.maps import device, sized
-from paperlib.sources.trained import load_trained
+from paperlib.sources.networks import load_trained
 
 FAILURE = "failure"
 """Metric of the row of a method that failed; its variant is the reason."""

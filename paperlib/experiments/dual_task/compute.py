@@ -17,7 +17,7 @@ from paperlib.metrics.correlation import plcc, srocc
 from paperlib.metrics.perturbation import srocc_curve_bootstrap
 from paperlib.models.baseline import to_unit_range
 from paperlib.sources.maps import device, of_one_size
-from paperlib.sources.trained import load_trained
+from paperlib.sources.networks import load_trained
 
 _RESAMPLES = 31
 

@@ -29,7 +29,7 @@ from paperlib.metrics.saliency import evaluate
 from paperlib.models.baseline import Baseline, to_unit_range
 from paperlib.models.dual_task import DualTask
 from paperlib.sources.maps import sized
-from paperlib.sources.trained import WEIGHTS, load_trained
+from paperlib.sources.networks import WEIGHTS, load_trained
 
 N_PICTURES = 4
 """The first test pictures, whose maps are kept."""

@@ -1,6 +1,6 @@
 """IQA networks and methods, pyiqa's above all, from local files alone.
 
-`files` says which official files belong to which metric, `checkpoints` reads a file into a network, `offline` keeps
-pyiqa's constructors from the network and sees what they ask for, `networks` builds. On these stand the two doors:
+`offline` keeps pyiqa's constructors from the network and sees what they ask for; `networks` says which official files
+belong to which metric, and builds. On these stand the two doors:
 `model` for networks from which saliency is taken, `methods` for scoring pictures (Table III).
 """

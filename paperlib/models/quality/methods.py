@@ -10,45 +10,54 @@ whole network, that file suffices; LPIPS, DISTS and AHIQ hold only what they lea
 whose official file of torchvision or timm is then needed too.
 """
 
-import difflib
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, Literal, get_args
 
 import cv2
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from paperlib.errors import PaperlibError
 from paperlib.metrics import weighted
 from paperlib.models import sgdnet
+from paperlib.models.checkpoints import first_line
 from paperlib.models.layers import hidden_modules
 from paperlib.models.official import OfficialFile, located
-from paperlib.models.quality.checkpoints import first_line
-from paperlib.models.quality.files import PAPER_MODELS, higher_is_better, settings_of_pyiqa
-from paperlib.models.quality.networks import CROPS, build, official_files, pieapp_by_parts, trimmed
-from paperlib.models.quality.sizes import Image, unit_range
+from paperlib.models.quality.networks import (
+    CROPS,
+    build,
+    higher_is_better,
+    official_files,
+    pieapp_by_parts,
+    pyiqas_name,
+    trimmed,
+)
+from paperlib.models.quality.offline import settings_of_pyiqa
 
 _SGDNET_SOURCE = "https://github.com/ysyscool/SGDNet, as named in paperlib.models.sgdnet"
 _BASELINES = ("baseline", "baseline_sal_loss", "baseline_gradcam_loss")
 SGDNETS: dict[str, sgdnet.Variant] = {"sgdnet_none": "none", "sgdnet_output": "output"}
 
+Image = NDArray[Any]
+SizeMode = Literal["full_res", "resize_384", "resize_384_512_or_512_384", "resize_384_512_or_512_384_horizontal"]
+SIZE_MODES: tuple[SizeMode, ...] = get_args(SizeMode)
+"""The four at which the authors scored SACID; Table III is `full_res`."""
+
+_SHORT, _LONG = 384, 512  # of the authors' sizes
+
 Scorer = Callable[[Image, Image | None, Image | None], float]
 
 
-class _OfWeighted(NamedTuple):
-    compute: Callable[..., float]
-    needs_saliency: bool
-
-
-FORMULAS = {
-    "psnr": _OfWeighted(weighted.psnr, False),
-    "ssim": _OfWeighted(weighted.ssim, False),
-    "ew_psnr": _OfWeighted(weighted.ew_psnr, True),
-    "ew_ssim": _OfWeighted(weighted.ew_ssim, True),
+FORMULAS: dict[str, Callable[..., float]] = {
+    "psnr": weighted.psnr,
+    "ssim": weighted.ssim,
+    "ew_psnr": weighted.ew_psnr,
+    "ew_ssim": weighted.ew_ssim,
 }
 
 
@@ -96,9 +105,9 @@ class Method(Traits):
                 or too large for the memory, or the score is no finite number.
             ValueError: another shape, type or range.
         """
-        _check_picture(distorted, "distorted")
-        reference = self._companion(reference, "reference", distorted) if self.needs_reference else None
-        saliency = self._companion(saliency, "saliency map", distorted) if self.needs_saliency else None
+        _check(distorted, "distorted", 3)
+        reference = self._companion(reference, "reference", 3, distorted) if self.needs_reference else None
+        saliency = self._companion(saliency, "saliency map", 2, distorted) if self.needs_saliency else None
         height, width = distorted.shape[:2]
         try:
             score = self.compute(distorted, reference, saliency)
@@ -114,11 +123,11 @@ class Method(Traits):
             raise PaperlibError(f"{self.name} gives {score} for a picture of {width}x{height} pixels: no score")
         return score
 
-    def _companion(self, image: Image | None, what: str, distorted: Image) -> Image:
+    def _companion(self, image: Image | None, what: str, dimensions: int, distorted: Image) -> Image:
         """The reference or the saliency map, checked."""
         if image is None:
             raise PaperlibError(f"{self.name} needs the {what} of a picture, and none was given")
-        (_check_map if what == "saliency map" else _check_picture)(image, what)
+        _check(image, what, dimensions)
         (height, width), (own_height, own_width) = image.shape[:2], distorted.shape[:2]
         if (height, width) != (own_height, own_width):
             raise PaperlibError(
@@ -138,7 +147,7 @@ def describe(name: str) -> Traits:
         PaperlibError: there is no such method.
     """
     if name in FORMULAS:
-        return Traits(name, True, FORMULAS[name].needs_saliency, True, ())
+        return Traits(name, True, name.startswith("ew_"), True, ())
     if name in SGDNETS:
         file = OfficialFile(sgdnet.OFFICIAL_FILES[SGDNETS[name]], "sgdnet", _SGDNET_SOURCE, name)
         return Traits(name, False, False, sgdnet.SGDNet.higher_is_better, (file,))
@@ -154,14 +163,7 @@ def metric_of(name: str) -> str:
     """
     if name in _BASELINES:
         raise PaperlibError(f"{name} is trained here and has no official file; load it and give the network instead")
-    metric = PAPER_MODELS.get(name, name)
-    if metric not in settings_of_pyiqa():
-        known = [*FORMULAS, *SGDNETS, *PAPER_MODELS, *settings_of_pyiqa()]
-        near = difflib.get_close_matches(name, known, 3)
-        raise PaperlibError(
-            f"there is no IQA method {name!r}; "
-            + (f"names like it: {', '.join(near)}" if near else "expected a key of Table III or a metric of pyiqa")
-        )
+    metric = pyiqas_name(name, "method", [*FORMULAS, *SGDNETS], "a key of Table III or a metric of pyiqa")
     if _mode(metric) not in ("FR", "NR") or metric in ("fid", "inception_score"):
         raise PaperlibError(f"{name} scores sets of pictures, not single ones; choose another metric")
     return metric
@@ -196,7 +198,7 @@ def open_method(
         raise PaperlibError(f"{name}: there is no folder of weights {weights_root}; check its path")
     traits = describe(name)
     if name in FORMULAS:
-        return Method(**vars(traits), compute=_weighted_scorer(FORMULAS[name]))
+        return Method(**vars(traits), compute=FORMULAS[name])
     if name in SGDNETS:
         own = sgdnet.load_sgdnet(located(traits.files, weights_root, name)[0], SGDNETS[name])
         own.to(device)
@@ -233,18 +235,11 @@ def _ready(network: nn.Module, device: torch.device | str) -> nn.Module:
 
 
 # ---- scoring --------------------------------------------------------------------------------------------------------
-def _weighted_scorer(method: _OfWeighted) -> Scorer:
-    def score(distorted: Image, reference: Image | None, saliency: Image | None) -> float:
-        return method.compute(distorted, reference, *([saliency] if method.needs_saliency else []))
-
-    return score
-
-
 def _sgdnet_score(network: sgdnet.SGDNet, image: Image, device: torch.device | str) -> float:
     """`SGDNet.predict`, also of pictures that were resized and are no longer 8-bit."""
     if image.dtype == np.uint8:
         return network.predict(image)[0]
-    prepared = cv2.resize(unit_range(image), sgdnet.INPUT_SIZE[::-1])
+    prepared = cv2.resize(_unit_range(image), sgdnet.INPUT_SIZE[::-1])
     with torch.inference_mode():
         return network(_tensor(prepared, device)).item()
 
@@ -263,23 +258,24 @@ def _network_scorer(network: Callable[..., Tensor], device: torch.device | str) 
 
 def _tensor(image: Image, device: torch.device | str) -> Tensor:
     """(1, 3, h, w) float32 in [0, 1]."""
-    return torch.from_numpy(unit_range(image)).permute(2, 0, 1)[None].contiguous().to(device)
+    return torch.from_numpy(_unit_range(image)).permute(2, 0, 1)[None].contiguous().to(device)
 
 
-def _check_picture(image: Image, what: str) -> None:
-    if image.ndim != 3 or image.shape[2] != 3 or image.size == 0:
-        raise ValueError(f"{what}: expected an RGB picture (h, w, 3), got {image.shape}")
-    if image.dtype != np.uint8:
-        _check_range(image, what)
+def _unit_range(image: Image) -> NDArray[np.float32]:
+    """float32 in [0, 1]."""
+    if image.dtype == np.uint8:
+        return image.astype(np.float32) / np.float32(255)
+    if image.dtype.kind != "f":
+        raise ValueError(f"expected uint8 or floating point in [0, 1], got {image.dtype}")
+    return np.ascontiguousarray(image, np.float32)
 
 
-def _check_map(image: Image, what: str) -> None:
-    if image.ndim != 2 or image.size == 0:
-        raise ValueError(f"{what}: expected (h, w), got {image.shape}")
-    _check_range(image, what)
-
-
-def _check_range(image: Image, what: str) -> None:
+def _check(image: Image, what: str, dimensions: int) -> None:
+    """A picture has 3 dimensions and may be of 8 bits, a map has 2."""
+    if image.ndim != dimensions or image.shape[2:] not in ((), (3,)) or image.size == 0:
+        raise ValueError(f"{what}: expected {'(h, w, 3)' if dimensions == 3 else '(h, w)'}, got {image.shape}")
+    if dimensions == 3 and image.dtype == np.uint8:
+        return
     if image.dtype.kind != "f" or not (image.min() >= 0 and image.max() <= 1):
         values = f"{image.dtype}, {image.min():g} to {image.max():g}"
         raise ValueError(f"{what}: expected floating point in [0, 1], got {values}")
@@ -288,3 +284,42 @@ def _check_range(image: Image, what: str) -> None:
 def _is_lack_of_memory(error: Exception) -> bool:
     told = str(error).lower()
     return isinstance(error, MemoryError) or "can't allocate" in told or "out of memory" in told
+
+
+# ---- sizes ----------------------------------------------------------------------------------------------------------
+def resized(image: Image, mode: SizeMode) -> Image:
+    """A picture, reference or saliency map at one of the authors' sizes: bilinear, without antialiasing, not rounded.
+
+    Args:
+        image: (h, w, 3) or (h, w), uint8 or floating point in [0, 1].
+        mode: `full_res` leaves it as it is; `resize_384` makes the shorter side 384; `resize_384_512_or_512_384` is 384
+            high and 512 wide, upright pictures (higher than wide) 512 high and 384 wide; with `_horizontal` those are
+            then transposed, so that all are 384 x 512.
+
+    Returns:
+        The image itself for `full_res`, else float32 in [0, 1].
+
+    Raises:
+        ValueError: another mode, shape or type.
+    """
+    if mode not in SIZE_MODES:
+        raise ValueError(f"size mode must be one of {', '.join(SIZE_MODES)}, got {mode!r}")
+    if mode == "full_res":
+        return image
+    if image.ndim not in (2, 3) or image.size == 0:
+        raise ValueError(f"image must be (h, w, 3) or (h, w), got {image.shape}")
+    pixels = torch.from_numpy(_unit_range(image))
+    channels_first = pixels[None] if image.ndim == 2 else pixels.permute(2, 0, 1)
+    height, width = image.shape[:2]
+    size = _target(height, width, mode)
+    made = nn.functional.interpolate(channels_first[None], size, mode="bilinear", align_corners=False)[0]
+    if mode.endswith("horizontal") and height > width:
+        made = made.transpose(1, 2)
+    return np.ascontiguousarray((made[0] if image.ndim == 2 else made.permute(1, 2, 0)).numpy())
+
+
+def _target(height: int, width: int, mode: SizeMode) -> tuple[int, int]:
+    if mode == "resize_384":
+        longer = int(_SHORT * max(height, width) / min(height, width))
+        return (_SHORT, longer) if height <= width else (longer, _SHORT)
+    return (_SHORT, _LONG) if height <= width else (_LONG, _SHORT)

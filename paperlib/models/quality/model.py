@@ -5,7 +5,6 @@ pyiqa; `cnniqa_live` is the small network of Kang et al.; every other no-referen
 name with an explicit layer, and `package.module:factory` is anybody's own code.
 """
 
-import difflib
 import importlib
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,11 +14,19 @@ import torch
 from torch import nn
 
 from paperlib.errors import PaperlibError
+from paperlib.models.checkpoints import fill, first_line
 from paperlib.models.layers import find_layer, hidden_modules, layer_names, named_layers, shortened
 from paperlib.models.official import OfficialFile
-from paperlib.models.quality.checkpoints import fill, first_line
-from paperlib.models.quality.files import CLIPIQA, CNNIQA_LIVE, PAPER_MODELS, higher_is_better, settings_of_pyiqa
-from paperlib.models.quality.networks import build, official_files
+from paperlib.models.quality.networks import (
+    CLIPIQA,
+    CNNIQA_LIVE,
+    PAPER_MODELS,
+    build,
+    higher_is_better,
+    official_files,
+    pyiqas_name,
+)
+from paperlib.models.quality.offline import settings_of_pyiqa
 
 _LAST_FEATURES = {
     "topiq_nr": "semantic_model.layer4",
@@ -117,19 +124,16 @@ def expected_files(name: str) -> tuple[OfficialFile, ...]:
 
 def _metric(name: str) -> str:
     """pyiqa's name of a no-reference model, or `cnniqa_live`."""
-    metric = PAPER_MODELS.get(name, name)
-    if metric in _LAST_FEATURES:
+    if (metric := PAPER_MODELS.get(name, name)) in _LAST_FEATURES:
         return metric
-    metrics = settings_of_pyiqa()
-    if metric not in metrics:
-        known = list(dict.fromkeys([*PAPER_MODELS, CNNIQA_LIVE, *metrics]))
-        near = difflib.get_close_matches(metric, known, 3) or list(PAPER_MODELS)
-        raise PaperlibError(
-            f"there is no IQA model {name!r}; names like it: {', '.join(near)}; "
-            f"expected one of the paper's ({', '.join(PAPER_MODELS)}), {CNNIQA_LIVE}, a no-reference metric of pyiqa "
-            f"or 'package.module:factory'"
-        )
-    if metrics[metric]["metric_mode"] != "NR":
+    metric = pyiqas_name(
+        name,
+        "model",
+        [CNNIQA_LIVE],
+        f"one of the paper's ({', '.join(PAPER_MODELS)}), {CNNIQA_LIVE}, a no-reference metric of pyiqa or "
+        "'package.module:factory'",
+    )
+    if settings_of_pyiqa()[metric]["metric_mode"] != "NR":
         raise PaperlibError(
             f"{name} is a full-reference metric: it compares two images and has no map of one; "
             f"choose a no-reference metric such as {', '.join(PAPER_MODELS)}"

@@ -1,6 +1,7 @@
 """pyiqa's networks, and CNNIQA as published, with every tensor from local files."""
 
-from collections.abc import Callable
+import difflib
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -8,11 +9,42 @@ import torch
 from torch import Tensor, nn
 
 from paperlib.errors import PaperlibError
+from paperlib.models.checkpoints import fill, read_checkpoint
 from paperlib.models.cnniqa import PatchCNNIQA
-from paperlib.models.official import OfficialFile, located
-from paperlib.models.quality.checkpoints import fill, read_checkpoint
-from paperlib.models.quality.files import CLIPIQA, CNNIQA_LIVE, FILES
-from paperlib.models.quality.offline import assembled, isolated, survey
+from paperlib.models.official import OfficialFile, located, of_pyiqa, of_timm, of_torchvision
+from paperlib.models.quality.offline import assembled, isolated, settings_of_pyiqa, survey
+
+CLIPIQA = "clipiqa+"
+CNNIQA_LIVE = "cnniqa_live"
+PAPER_MODELS = {"topiq": "topiq_nr", "dbcnn": "dbcnn", "clipiqa_plus": CLIPIQA}
+"""The paper's name of a model -> pyiqa's."""
+
+VGG16 = of_torchvision("vgg16-397923af.pth")
+ALEXNET = of_torchvision("alexnet-owt-7be5be79.pth")
+RESNET50 = of_timm("resnet50.a1_in1k")
+VIT = of_timm("vit_base_patch8_224.augreg2_in21k_ft_in1k")
+_CLIP_RN50 = OfficialFile("RN50.pt", "clip", "OpenAI's CLIP, model RN50, as listed in pyiqa/archs/clip_model.py")
+
+FILES: dict[str, tuple[OfficialFile, ...]] = {
+    CNNIQA_LIVE: (OfficialFile("CNNIQA-LIVE", "cnniqa", "https://github.com/lidq92/CNNIQA, folder models"),),
+    "topiq_nr": (of_pyiqa("cfanet_nr_koniq_res50-9a73138b.pth"),),
+    "dbcnn": (of_pyiqa("DBCNN_KonIQ10k-2de81c0a.pth"),),
+    CLIPIQA: (of_pyiqa("CLIP-IQA+_learned_prompts-603f3273.pth"), _CLIP_RN50),
+    "ms_ssim": (),
+    "vif": (),
+    "brisque": (of_pyiqa("brisque_svm_weights.pth"),),
+    "ahiq": (RESNET50, VIT, of_pyiqa("AHIQ_vit_p8_epoch33-da3ea303.pth")),
+    "lpips": (ALEXNET, of_pyiqa("LPIPS_v0.1_alex-df73285e.pth")),
+    "pieapp": (of_pyiqa("PieAPPv0.1-0937b014.pth"),),
+    "topiq_fr": (of_pyiqa("cfanet_fr_kadid_res50-2c4cc61d.pth"),),
+    "dists": (VGG16, of_pyiqa("DISTS_weights-f5e65c96.pth")),
+    "maniqa": (of_pyiqa("ckpt_koniq10k.pt"),),
+    "tres": (of_pyiqa("tres_koniq-f0502926.pth"),),
+    "hyperiqa": (of_pyiqa("HyperIQA-resnet50-koniq10k-c96c41b1.pth"),),
+    "paq2piq": (of_pyiqa("P2P_RoIPoolModel-fit.10.bs.120-ca69882e.pth"),),
+    "musiq": (of_pyiqa("musiq_koniq_ckpt-e95806b9.pth"),),
+}
+"""By pyiqa's name of a metric; others are asked what they want (`paperlib.models.quality.offline.survey`)."""
 
 PROMPTS = (16, 512)
 """Shape of the context vectors that CLIP-IQA+ learned."""
@@ -23,6 +55,25 @@ CROPS = {"ahiq": ("crops", 2), "maniqa": ("test_sample", 1), "tres": ("test_samp
 
 _BLOCKS_READ = {"ahiq": 5, "maniqa": 10}  # of the 12 of ViT-B/8
 _PATCHES_AT_ONCE = 256
+
+
+def higher_is_better(metric: str) -> bool:
+    """False where a high score of pyiqa's metric, or of `cnniqa_live`, means a bad picture."""
+    return metric != CNNIQA_LIVE and not settings_of_pyiqa()[metric].get("lower_better", False)
+
+
+def pyiqas_name(name: str, kind: str, others: Iterable[str], expected: str) -> str:
+    """pyiqa's name of a metric.
+
+    Raises:
+        PaperlibError: it has none; names like it are told, `others` among them, and what was `expected`.
+    """
+    metric = PAPER_MODELS.get(name, name)
+    if metric not in settings_of_pyiqa():
+        known = list(dict.fromkeys([*PAPER_MODELS, *others, *settings_of_pyiqa()]))
+        near = difflib.get_close_matches(name, known, 3) or list(PAPER_MODELS)
+        raise PaperlibError(f"there is no IQA {kind} {name!r}; names like it: {', '.join(near)}; expected {expected}")
+    return metric
 
 
 def official_files(metric: str) -> tuple[OfficialFile, ...]:
@@ -53,23 +104,18 @@ def build(metric: str, root: Path | None = None, weights: Path | None = None) ->
     if weights is None:  # told before any work
         located(FILES.get(metric, ()), root, metric)
     if metric == CNNIQA_LIVE:
-        return _filled(cnniqa(), weights or located(FILES[metric], root, metric)[0])
+        return fill(cnniqa(), weights or located(FILES[metric], root, metric)[0])
     asked = survey(metric, root)
     if weights is not None:
-        return _filled(asked.network or assembled(metric, root), weights)
+        return fill(asked.network or assembled(metric, root), weights)
     paths = located(asked.files, root, metric)
-    return _filled(asked.network, paths[-1]) if asked.network and asked.whole else assembled(metric, root)
+    return fill(asked.network, paths[-1]) if asked.network and asked.whole else assembled(metric, root)
 
 
 def cnniqa(seed: int | None = None) -> PatchCNNIQA:
     """CNNIQA with random weights, which a seed determines."""
     with isolated(seed):
         return PatchCNNIQA()
-
-
-def _filled(network: nn.Module, path: Path) -> nn.Module:
-    fill(network, path)
-    return network
 
 
 # ---- CLIP-IQA+ ------------------------------------------------------------------------------------------------------

@@ -12,18 +12,18 @@ import threading
 import urllib.request
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager, redirect_stderr, redirect_stdout
+from contextlib import ExitStack, contextmanager, redirect_stderr, redirect_stdout, suppress
 from pathlib import Path
 from typing import Any, NamedTuple
+from unittest.mock import patch
 from urllib.parse import unquote, urlparse
 
 import torch
 from torch import nn
 
 from paperlib.errors import PaperlibError
+from paperlib.models.checkpoints import fill, first_line, read_checkpoint, read_tensors
 from paperlib.models.official import OfficialFile, find_official, located, of_pyiqa, of_timm, of_torchvision
-from paperlib.models.quality.checkpoints import fill, first_line, read_checkpoint, read_tensors
-from paperlib.models.quality.files import settings_of_pyiqa
 
 _BUILDING = threading.RLock()
 
@@ -44,17 +44,15 @@ class Survey(NamedTuple):
     key: str | None
 
 
-class _Fetch(NamedTuple):
-    """A checkpoint that a constructor wanted to load into `module`."""
-
-    module: nn.Module
-    file: OfficialFile
-    strict: bool
-    key: str | None
-
-
 class _ReadDirectly(PaperlibError):
     """A constructor reads a file itself instead of having pyiqa load it, and it is not there."""
+
+
+def settings_of_pyiqa() -> dict[str, dict[str, Any]]:
+    """Every metric of pyiqa: `metric_opts` of its constructor, `metric_mode` "FR" or "NR", `lower_better`."""
+    from pyiqa.default_model_configs import DEFAULT_CONFIGS
+
+    return DEFAULT_CONFIGS
 
 
 def survey(metric: str, root: Path | None = None, seed: int | None = None, **options: Any) -> Survey:
@@ -69,12 +67,12 @@ def survey(metric: str, root: Path | None = None, seed: int | None = None, **opt
     Raises:
         PaperlibError: a package is missing, or pyiqa cannot build the network without what lies elsewhere.
     """
-    fetches: list[_Fetch] = []
+    fetches: list[tuple[OfficialFile, nn.Module | None, str | None]] = []  # checkpoint, what it fills, under which key
     backbones: list[OfficialFile] = []
     direct: list[OfficialFile] = []
 
     def note(net: nn.Module, model_path: str, strict: bool = True, weight_keys: str | None = None) -> None:
-        fetches.append(_Fetch(net, of_pyiqa(_file_name(model_path)), strict, weight_keys))
+        fetches.append((of_pyiqa(_file_name(model_path)), net if strict else None, weight_keys))
 
     def read(file: OfficialFile) -> Path:
         direct.append(file)
@@ -84,22 +82,13 @@ def survey(metric: str, root: Path | None = None, seed: int | None = None, **opt
         return path
 
     network = None
-    with isolated(seed):
-        _import_architecture(metric)
-        try:
-            with _local_files_only(metric, read), _random_backbones(backbones), _in_architectures(_LOAD, note):
-                network = _construct(metric, options)
-        except _ReadDirectly:
-            pass
-    if network is not None and (whole := _whole(network, fetches)):
-        return Survey(network, (*dict.fromkeys(direct), whole.file), True, whole.key)
-    files = [*backbones, *(fetch.file for fetch in fetches), *direct]
+    with isolated(seed), suppress(_ReadDirectly):
+        network = _construct(metric, options, path_of=read, backbone=backbones.append, load=note)
+    for file, filled, key in reversed(fetches):
+        if network is not None and filled is network:  # the checkpoint overwrites what came before
+            return Survey(network, (*dict.fromkeys(direct), file), True, key)
+    files = [*backbones, *(file for file, _, _ in fetches), *direct]
     return Survey(network, tuple(dict.fromkeys(files)), False, None)
-
-
-def _whole(network: nn.Module, fetches: list[_Fetch]) -> _Fetch | None:
-    """The checkpoint that fills the whole network, if pyiqa has one; it overwrites what came before."""
-    return next((fetch for fetch in reversed(fetches) if fetch.module is network and fetch.strict), None)
 
 
 def assembled(metric: str, root: Path | None, **options: Any) -> nn.Module:
@@ -121,9 +110,7 @@ def assembled(metric: str, root: Path | None, **options: Any) -> nn.Module:
         fill(net, path_of(of_pyiqa(_file_name(model_path))), part=not strict)
 
     with isolated():
-        _import_architecture(metric)
-        with _local_files_only(metric, path_of), _local_backbones(path_of), _in_architectures(_LOAD, load):
-            return _construct(metric, options)
+        return _construct(metric, options, path_of=path_of, backbone=path_of, load=load)
 
 
 def _file_name(address: str) -> str:
@@ -131,33 +118,31 @@ def _file_name(address: str) -> str:
 
 
 # ---- constructing ---------------------------------------------------------------------------------------------------
-def _construct(metric: str, options: dict[str, Any]) -> nn.Module:
-    from pyiqa.utils.registry import ARCH_REGISTRY
+def _construct(
+    metric: str,
+    options: dict[str, Any],
+    *,
+    path_of: Callable[[OfficialFile], Path],
+    backbone: Callable[[OfficialFile], Path | None],
+    load: Callable[..., None],
+) -> nn.Module:
+    """A network by pyiqa's constructor.
 
-    settings = {**settings_of_pyiqa()[metric]["metric_opts"], **options}
-    architecture = ARCH_REGISTRY.get(settings.pop("type"))
-    try:
-        return architecture(**settings)
-    except PaperlibError:
-        raise
-    except Exception as error:  # files of the wrong kind fail in many ways inside pyiqa
-        files = ", ".join(Path(value).name for value in options.values() if isinstance(value, str))
-        raise PaperlibError(
-            f"pyiqa cannot build {metric}{f' from {files}' if files else ''} from local files; one may be missing, "
-            f"damaged or of another model ({first_line(error)})"
-        ) from error
-
-
-def _import_architecture(metric: str) -> None:
-    """Import pyiqa's module of a metric.
+    Args:
+        metric: of pyiqa.
+        options: of the constructor, instead of pyiqa's defaults.
+        path_of: where a file lies that the constructor reads itself.
+        backbone: where the weights of a backbone of timm or torchvision lie; they stay random with None.
+        load: stands for pyiqa's `load_pretrained_network`.
 
     Raises:
-        PaperlibError: a package that it needs is not installed.
+        PaperlibError: a package is not installed, or the constructor fails.
     """
     from pyiqa import archs
     from pyiqa.utils.registry import ARCH_REGISTRY
 
-    kind = settings_of_pyiqa()[metric]["metric_opts"]["type"]
+    settings = {**settings_of_pyiqa()[metric]["metric_opts"], **options}
+    kind = settings.pop("type")
     try:
         if kind not in ARCH_REGISTRY:
             archs._lazy_import_arch(kind)
@@ -167,6 +152,17 @@ def _import_architecture(metric: str) -> None:
             f"{metric} cannot be imported: {error}; "
             + (advice if error.name == "pkg_resources" else f"install {error.name}, or choose another model")
         ) from error
+    with _local_files_only(metric, path_of), _local_backbones(backbone), _in_architectures("load_pretrained_network", load):
+        try:
+            return ARCH_REGISTRY.get(kind)(**settings)
+        except PaperlibError:
+            raise
+        except Exception as error:  # files of the wrong kind fail in many ways inside pyiqa
+            files = ", ".join(Path(value).name for value in options.values() if isinstance(value, str))
+            raise PaperlibError(
+                f"pyiqa cannot build {metric}{f' from {files}' if files else ''} from local files; one may be missing, "
+                f"damaged or of another model ({first_line(error)})"
+            ) from error
 
 
 @contextmanager
@@ -189,9 +185,6 @@ def isolated(seed: int | None = None) -> Iterator[None]:
 
 
 # ---- what is replaced meanwhile -------------------------------------------------------------------------------------
-_LOAD = "load_pretrained_network"
-
-
 @contextmanager
 def _local_files_only(metric: str, path_of: Callable[[OfficialFile], Path]) -> Iterator[None]:
     """Files that a constructor of pyiqa reads itself are those of `path_of`, and are read as tensors; none is fetched.
@@ -219,10 +212,10 @@ def _local_files_only(metric: str, path_of: Callable[[OfficialFile], Path]) -> I
         )
 
     with (
-        _replaced(huggingface_hub.constants, "HF_HUB_OFFLINE", True),
-        _replaced(torch.hub, "urlopen", refuse),
-        _replaced(urllib.request, "urlopen", refuse),
-        _replaced(torch, "load", tensors_alone),
+        patch.object(huggingface_hub.constants, "HF_HUB_OFFLINE", True),
+        patch.object(torch.hub, "urlopen", refuse),
+        patch.object(urllib.request, "urlopen", refuse),
+        patch.object(torch, "load", tensors_alone),
         _in_architectures("load_file_from_url", find),
         _in_architectures("_download", find_clip),
     ):
@@ -230,56 +223,36 @@ def _local_files_only(metric: str, path_of: Callable[[OfficialFile], Path]) -> I
 
 
 @contextmanager
-def _random_backbones(asked: list[OfficialFile]) -> Iterator[None]:
-    """timm and torchvision give networks with random weights, and what they were asked for is noted."""
+def _local_backbones(path_of: Callable[[OfficialFile], Path | None]) -> Iterator[None]:
+    """timm and torchvision take weights from local files, or give random ones where `path_of` tells none."""
     import timm.models._builder
     from torchvision.models import WeightsEnum
 
     verify = vars(WeightsEnum)["verify"].__func__
-
-    def note_torchvision(cls: type, wanted: Any) -> None:
-        weights = verify(cls, wanted)
-        if weights is not None:
-            asked.append(_of_torchvision(weights))
-
-    def note_timm(*_: Any, pretrained_cfg: dict[str, Any], **__: Any) -> None:
-        asked.append(_of_timm(pretrained_cfg))
-
-    with (
-        _replaced(timm.models._builder, "load_pretrained", note_timm),
-        _replaced(WeightsEnum, "verify", classmethod(note_torchvision)),
-    ):
-        yield
-
-
-@contextmanager
-def _local_backbones(path_of: Callable[[OfficialFile], Path]) -> Iterator[None]:
-    """timm and torchvision take the weights that they are asked for from local files."""
-    import timm.models._builder
-    from torchvision.models import WeightsEnum
-
     load_backbone = timm.models._builder.load_pretrained
 
-    def read_torchvision(weights: Any, *_: Any, **__: Any) -> Any:
-        return read_checkpoint(path_of(_of_torchvision(weights)))
+    def of_torch(weights: Any) -> Path | None:
+        return path_of(of_torchvision(_file_name(weights.url)))
 
-    def load_timm(model: nn.Module, pretrained_cfg: dict[str, Any], **options: Any) -> None:
-        path = path_of(_of_timm(pretrained_cfg))
-        load_backbone(model, pretrained_cfg={**pretrained_cfg, "file": str(path)}, **options)
+    def verified(cls: type, wanted: Any) -> Any:
+        weights = verify(cls, wanted)
+        return weights if weights is not None and of_torch(weights) is not None else None
+
+    def read(weights: Any, *_: Any, **__: Any) -> Any:
+        return read_checkpoint(of_torch(weights) or Path())
+
+    def load(model: nn.Module, pretrained_cfg: dict[str, Any], **options: Any) -> None:
+        stem = ".".join(filter(None, (pretrained_cfg["architecture"], pretrained_cfg.get("tag"))))
+        path = path_of(of_timm(stem))
+        if path is not None:
+            load_backbone(model, pretrained_cfg={**pretrained_cfg, "file": str(path)}, **options)
 
     with (
-        _replaced(WeightsEnum, "get_state_dict", read_torchvision),
-        _replaced(timm.models._builder, "load_pretrained", load_timm),
+        patch.object(WeightsEnum, "verify", classmethod(verified)),
+        patch.object(WeightsEnum, "get_state_dict", read),
+        patch.object(timm.models._builder, "load_pretrained", load),
     ):
         yield
-
-
-def _of_torchvision(weights: Any) -> OfficialFile:
-    return of_torchvision(_file_name(weights.url))
-
-
-def _of_timm(config: dict[str, Any]) -> OfficialFile:
-    return of_timm(".".join(filter(None, (config["architecture"], config.get("tag")))))
 
 
 @contextmanager
@@ -288,16 +261,5 @@ def _in_architectures(name: str, value: Any) -> Iterator[None]:
     with ExitStack() as stack:
         for module_name, module in list(sys.modules.items()):
             if module_name.startswith("pyiqa.archs.") and name in vars(module):
-                stack.enter_context(_replaced(module, name, value))
+                stack.enter_context(patch.object(module, name, value))
         yield
-
-
-@contextmanager
-def _replaced(owner: Any, name: str, value: Any) -> Iterator[None]:
-    """An attribute replaced for the duration of the block, also where the block fails."""
-    original = vars(owner)[name]
-    setattr(owner, name, value)
-    try:
-        yield
-    finally:
-        setattr(owner, name, original)

@@ -1,20 +1,28 @@
-"""Files of IQA methods in the official formats, with random weights."""
+"""Files of networks in the official formats, with random weights, for rehearsals and tests.
 
+Nothing that computes imports this. Scales are those with which neither scores nor maps are flat or saturated.
+"""
+
+import io
+import math
 import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import h5py
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from paperlib.errors import PaperlibError
+from paperlib.models import msinet, saliency, sgdnet, transalnet
 from paperlib.models.official import TIMM, OfficialFile
-from paperlib.models.quality.files import ALEXNET, CLIPIQA, CNNIQA_LIVE, FILES, RESNET50, VGG16, VIT
 from paperlib.models.quality.methods import FORMULAS, SGDNETS, metric_of
-from paperlib.models.quality.networks import PROMPTS, cnniqa
+from paperlib.models.quality.networks import ALEXNET, CLIPIQA, CNNIQA_LIVE, FILES, PROMPTS, RESNET50, VGG16, VIT, cnniqa
 from paperlib.models.quality.offline import isolated, survey
-from paperlib.models.stand_ins.sgdnet import random_checkpoint
+from paperlib.models.tf_graph import write_constants
 from paperlib.paths import atomic_write
 
 _SUPPORT_VECTORS = (774, 36)
@@ -23,29 +31,119 @@ Made = list[tuple[OfficialFile, Any]]
 
 
 def random_files(name: str, folder: Path, seed: int) -> list[Path]:
-    """Write the files that a method needs, in the official formats and under the official names, with random weights.
+    """Write the files that a network or method needs, under the official names.
 
     The classifiers of torchvision's backbones, which no method uses, are written as zeros that take no space.
 
     Args:
-        name: as in `paperlib.models.quality.methods.open_method`, or a model of `load_quality_model` without a user's
-            own code.
+        name: a saliency network, a method as in `paperlib.models.quality.methods.open_method`, or a model of
+            `load_quality_model` without a user's own code.
         folder: made when missing; files of these names in it are replaced.
         seed: the same seed gives the same weights.
 
     Returns:
-        The files, in the order in which they are listed for the method.
+        The files, in the order in which they are listed for the method; 100 to 400 MB each for most.
 
     Raises:
         PaperlibError: no such method, or pyiqa does not load it from one file of its own (LPIPS, DISTS, AHIQ, BRISQUE
             and CLIP-IQA+ are made all the same).
         OSError: the folder cannot be written or the disk is full.
     """
+    if name in saliency.OFFICIAL_FILES:
+        file = folder / saliency.OFFICIAL_FILES[name]
+        if name == "msinet":
+            write_constants(random_msinet(seed), file)
+        else:
+            with atomic_write(file) as stream:
+                torch.save(random_transalnet(saliency.TRANSALNETS[name], seed), stream)
+        return [file]
     if name in SGDNETS:
-        return [random_checkpoint(SGDNETS[name], folder, seed)]
+        file = folder / sgdnet.OFFICIAL_FILES[SGDNETS[name]]
+        with atomic_write(file) as stream:
+            stream.write(_keras_file(random_sgdnet(SGDNETS[name], seed)))
+        return [file]
     return [_write(file, folder, held) for file, held in _made(name, seed)]
 
 
+# ---- saliency networks and SGDNet -----------------------------------------------------------------------------------
+def random_msinet(seed: int) -> dict[str, NDArray[np.float32]]:
+    """Random weights under the names of the original."""
+    rng = np.random.default_rng(seed)
+    constants = {}
+    for name, shape in msinet.constant_shapes().items():
+        scale = math.sqrt(2 / math.prod(shape[:-1])) if len(shape) == 4 else 0.1
+        if name == "conv1/conv1_1/kernel":
+            scale /= 64  # the input is about +-128
+        constants[name] = rng.standard_normal(shape, np.float32) * np.float32(scale)
+    return constants
+
+
+def random_transalnet(variant: transalnet.Variant, seed: int) -> dict[str, Tensor]:
+    """Random weights under the authors' names."""
+    with torch.device("meta"):
+        shapes = transalnet.TranSalNet(variant).state_dict()
+    rng = np.random.default_rng(seed)
+    return {key: _random_tensor(key, value, rng) for key, value in shapes.items()}
+
+
+def _random_tensor(key: str, like: Tensor, rng: np.random.Generator) -> Tensor:
+    if not like.is_floating_point():
+        return torch.zeros(like.shape, dtype=like.dtype)
+    noise = torch.from_numpy(rng.standard_normal(tuple(like.shape), np.float32))
+    if key.endswith("position_embeddings"):
+        return 0.02 * noise
+    if like.ndim > 1:
+        return noise * math.sqrt(2 / math.prod(like.shape[1:]))
+    if key.endswith("running_var"):
+        return 1 + 0.1 * noise.abs()
+    if key.endswith("bn3.weight"):
+        return 0.25 * (1 + 0.1 * noise)  # keeps the residual stream as small as the transformers' updates
+    return 1 + 0.1 * noise if key.endswith("weight") else 0.1 * noise
+
+
+def random_sgdnet(variant: sgdnet.Variant, seed: int) -> dict[str, NDArray[np.float32]]:
+    """Random weights under the names and in the layout of Keras.
+
+    Raises:
+        ValueError: another variant.
+    """
+    rng = np.random.default_rng(seed)
+    return {name: _random_array(name, shape, rng) for name, shape in sgdnet.weight_shapes(variant).items()}
+
+
+def _random_array(name: str, shape: tuple[int, ...], rng: np.random.Generator) -> NDArray[np.float32]:
+    noise = rng.standard_normal(shape, np.float32)
+    layer, leaf = name.split("/")
+    if layer == "saliency":  # a map of both signs may be cut to nothing, and the score with it
+        return np.abs(noise) * np.float32(1 / sgdnet.CHANNELS)
+    if leaf == "kernel":
+        return noise * np.float32(math.sqrt(2 / math.prod(shape[:-1])))
+    if leaf == "moving_variance":
+        values = 1 + np.float32(0.1) * np.abs(noise)
+        return values * np.float32(4096 if layer == "bn_conv1" else 1)  # the input is about +-128
+    if leaf == "gamma":
+        values = 1 + np.float32(0.1) * noise
+        return values * np.float32(0.25 if layer.endswith("_branch2c") else 1)  # keeps the residual stream small
+    return noise * np.float32(0.01 if leaf == "bias" else 0.1)
+
+
+def _keras_file(weights: dict[str, NDArray[np.float32]]) -> memoryview:
+    layers: dict[str, list[str]] = {}
+    for name in weights:
+        layers.setdefault(name.split("/")[0], []).append(f"{name}:0")
+    content = io.BytesIO()
+    with h5py.File(content, "w") as opened:
+        root = opened.create_group("model_weights")
+        root.attrs["layer_names"] = np.array(list(layers), "S")
+        for layer, names in layers.items():
+            group = root.create_group(layer)
+            group.attrs["weight_names"] = np.array(names, "S")
+            for name in names:
+                group.create_dataset(name, data=weights[name.removesuffix(":0")])
+    return content.getbuffer()
+
+
+# ---- pyiqa's networks -----------------------------------------------------------------------------------------------
 def _made(name: str, seed: int) -> Made:
     if name in FORMULAS:
         return []
@@ -103,10 +201,6 @@ def _random_ahiq(seed: int) -> Made:
     return [*backbones, (FILES["ahiq"][2], own)]
 
 
-def _random_cnniqa(seed: int) -> Made:
-    return [(FILES[CNNIQA_LIVE][0], cnniqa(seed).state_dict())]
-
-
 def _random_clipiqa(seed: int) -> Made:
     """Random prompts and a random CLIP RN50, the latter in half precision in a TorchScript archive as OpenAI's file."""
     with isolated(seed):
@@ -146,7 +240,7 @@ _MAKERS: dict[str, Callable[[int], Made]] = {
     "dists": _random_dists,
     "ahiq": _random_ahiq,
     CLIPIQA: _random_clipiqa,
-    CNNIQA_LIVE: _random_cnniqa,
+    CNNIQA_LIVE: lambda seed: [(FILES[CNNIQA_LIVE][0], cnniqa(seed).state_dict())],
 }
 
 

@@ -1,7 +1,8 @@
-"""TensorFlow's ways of resizing, which MSI-Net was trained and is published with; no other library rounds as they do.
+"""Frames around pictures, and TensorFlow's ways of resizing, which MSI-Net was trained and is published with.
 
-Each is separable: a (target, source) matrix of weights per axis, one row per output pixel. Kernels and corner rules
-were read in TensorFlow's `resize_area_op.cc`, `resize_bicubic_op.cc` and `resize_bilinear_op.cc`.
+No other library rounds as TensorFlow does. Each of its ways is separable: a (target, source) matrix of weights per axis,
+one row per output pixel. Kernels and corner rules were read in TensorFlow's `resize_area_op.cc`, `resize_bicubic_op.cc`
+and `resize_bilinear_op.cc`.
 """
 
 from functools import lru_cache
@@ -13,6 +14,25 @@ from torch import Tensor
 
 _BICUBIC_A = -0.75
 _BICUBIC_STEPS = 1024
+
+
+def check_rgb(image: NDArray) -> None:
+    """Raises ValueError where a picture is not (h, w, 3) uint8."""
+    if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8 or image.size == 0:
+        raise ValueError(f"image must be (h, w, 3) uint8 RGB, got {image.shape} {image.dtype}")
+
+
+def framed(image: NDArray, size: tuple[int, int], value: float) -> NDArray:
+    """`image` (h, w, c) in the middle of `size` filled with `value`; the odd pixel goes to the bottom and the right."""
+    frame = np.full((*size, image.shape[2]), value, image.dtype)
+    middle(frame, image.shape[:2])[:] = image
+    return frame
+
+
+def middle(image: NDArray, size: tuple[int, ...]) -> NDArray:
+    """A view of the middle of an image (H, W) or (H, W, c)."""
+    top, left = (image.shape[0] - size[0]) // 2, (image.shape[1] - size[1]) // 2
+    return image[top : top + size[0], left : left + size[1]]
 
 
 def resize_area_or_bicubic(image: NDArray, size: tuple[int, int]) -> NDArray[np.float32]:
@@ -28,19 +48,6 @@ def resize_area_or_bicubic(image: NDArray, size: tuple[int, int]) -> NDArray[np.
     shrinks = size[0] < image.shape[0] or size[1] < image.shape[1]
     weights = _area_weights if shrinks else _bicubic_weights
     return _weighted(image, weights(image.shape[0], size[0]), weights(image.shape[1], size[1]))
-
-
-def resize_bilinear(image: NDArray, size: tuple[int, int]) -> NDArray[np.float32]:
-    """`tf.image.resize` of TensorFlow 2: bilinear, half-pixel centres, no antialiasing.
-
-    Args:
-        image: (h, w) or (h, w, c).
-        size: (height, width) of the result, at least 1 each.
-
-    Returns:
-        (height, width) or (height, width, c).
-    """
-    return _weighted(image, _bilinear_weights(image.shape[0], size[0]), _bilinear_weights(image.shape[1], size[1]))
 
 
 def upsample_twice(features: Tensor) -> Tensor:
@@ -104,15 +111,3 @@ def _keys_kernel(distance: NDArray) -> NDArray[np.float32]:
     near = ((a + 2) * x - (a + 3)) * x**2 + 1
     far = ((a * x - 5 * a) * x + 8 * a) * x - 4 * a
     return np.where(x <= 1, near, far).astype(np.float32)
-
-
-@lru_cache(maxsize=64)
-def _bilinear_weights(source: int, target: int) -> NDArray[np.float32]:
-    place = (np.arange(target, dtype=np.float32) + np.float32(0.5)) * np.float32(source / target) - np.float32(0.5)
-    start = np.floor(place)
-    fraction = place - start
-    rows = np.arange(target)
-    weights = np.zeros((target, source), np.float32)
-    np.add.at(weights, (rows, np.maximum(start, 0).astype(np.intp)), 1 - fraction)
-    np.add.at(weights, (rows, np.minimum(start + 1, source - 1).astype(np.intp)), fraction)
-    return weights

@@ -1,1 +1,0 @@
-"""Random weights in the official formats, for rehearsals and tests; nothing that computes imports them."""
