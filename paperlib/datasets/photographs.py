@@ -180,10 +180,9 @@ def _read(package: str, inside: str) -> np.ndarray:
 def _gaze_density(points: Sequence[tuple[float, float, float, float]], height: int, width: int) -> np.ndarray:
     """(height, width) float64: subject points, centre bias and a uniform floor, each normalised before mixing."""
     shorter = min(height, width)
-    subject = sum(
-        weight * _gaussian(height, width, (x, y), (sigma * shorter / width, sigma * shorter / height))
-        for x, y, sigma, weight in points
-    )
+    subject = np.zeros((height, width))
+    for x, y, sigma, weight in points:
+        subject += weight * _gaussian(height, width, (x, y), (sigma * shorter / width, sigma * shorter / height))
     floor = UNIFORM_SHARE / (height * width)
     return SUBJECT_SHARE * subject / subject.sum() + CENTRE_SHARE * centre_bias(height, width) + floor
 

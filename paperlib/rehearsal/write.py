@@ -8,7 +8,7 @@ import os
 from collections.abc import Iterable
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import torch
 
@@ -17,12 +17,12 @@ from paperlib.experiments.compression.plan import BASELINES
 from paperlib.models.backbones import create_backbone, imagenet_file
 from paperlib.models.baseline import Baseline
 from paperlib.models.quality.methods import describe
+from paperlib.models.saliency import SaliencyName
 from paperlib.models.stand_ins.quality import random_files
 from paperlib.models.stand_ins.saliency import random_checkpoint
 from paperlib.paths import atomic_write
-from paperlib.rehearsal.clic import write_clic
 from paperlib.rehearsal.koniq_clive import write_clive, write_koniq
-from paperlib.rehearsal.sacid import write_sacid
+from paperlib.rehearsal.sacid import write_clic, write_sacid
 from paperlib.rehearsal.salicon_cat2000 import write_cat2000, write_salicon
 from paperlib.sources.source import KNOWN, Source, baseline_file, official_files
 
@@ -60,7 +60,7 @@ def write_standins(profile: "Profile") -> None:
 def write_checkpoint(source: Source, folder: Path) -> None:
     torch.manual_seed(SEED)
     if source.kind == "network":
-        random_checkpoint(source.model, folder, SEED)
+        random_checkpoint(cast(SaliencyName, source.model), folder, SEED)
     elif source.kind == "quality":
         random_files(source.model, folder, SEED)
     elif source.kind == "baseline":

@@ -14,8 +14,9 @@ from paperlib.datasets.files import UnusableFile
 from paperlib.datasets.gaze import check
 from paperlib.datasets.registry import open_gaze
 from paperlib.errors import PaperlibError
-from paperlib.rehearsal.salicon_cat2000 import write_cat2000, write_own, write_salicon
+from paperlib.rehearsal.salicon_cat2000 import write_cat2000, write_salicon
 from tests.damage import empty, overwrite, truncate
+from tests.own_standins import write_own
 
 Damage = Callable[[Path], object]
 

@@ -12,8 +12,9 @@ from paperlib.datasets.koniq import OFFICIAL_TABLE, SCORES_TABLE
 from paperlib.datasets.opinions import check, overlap
 from paperlib.datasets.registry import open_opinions
 from paperlib.errors import PaperlibError
-from paperlib.rehearsal.koniq_clive import write_clive, write_koniq, write_own_opinions
+from paperlib.rehearsal.koniq_clive import write_clive, write_koniq
 from tests.damage import empty, overwrite, truncate
+from tests.own_standins import write_own_opinions
 
 Damage = Callable[[Path], object]
 FOLDERS = {"koniq10k": "512x384", "clive": "ChallengeDB_release/Images", "own": "images"}
