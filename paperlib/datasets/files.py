@@ -84,15 +84,6 @@ def picture_size(path: str | Path) -> tuple[int, int]:
         return image.height, image.width
 
 
-def expect_size(path: str | Path, size: tuple[int, int]) -> None:
-    """Check a picture's header for (height, width).
-
-    Raises:
-        UnusableFile: missing, not a picture, or of another size.
-    """
-    require_size(path, picture_size(path), size)
-
-
 def require_size(path: str | Path, found: Sequence[int], expected: Sequence[int]) -> None:
     """Compare the (height, width) of a file's content with what it should be.
 

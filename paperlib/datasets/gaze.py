@@ -19,7 +19,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from paperlib.datasets.files import Problems, UnusableFile, expect_size, file_bytes, read_grey, read_rgb, require_size
+from paperlib.datasets.files import Problems, UnusableFile, file_bytes, picture_size, read_grey, read_rgb, require_size
 from paperlib.datasets.pictures import Progress, RecordSet
 from paperlib.errors import PaperlibError
 
@@ -215,7 +215,7 @@ def file_records(
         picture, fixations, density = files = [part[key] for part in parts]
         for path in (picture, density):
             with problems.collecting():
-                expect_size(path, size)
+                require_size(path, picture_size(path), size)
         with problems.collecting():
             records.append(FileRecord(key, picture, size, file_bytes(files), fixations, density, read_gaze))
     problems.raise_if_any(3 * len(keys), advice)

@@ -4,6 +4,7 @@ import pickle
 from dataclasses import replace
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 from PIL import Image
@@ -89,6 +90,17 @@ def test_grey_of_8_and_16_bits(tmp_path: Path) -> None:
     assert read_grey(tmp_path / "16.png").tolist() == (ramp * 257.0).tolist()
 
 
+def test_sixteen_bits_of_colour_become_eight_by_their_upper_byte(tmp_path: Path) -> None:
+    low = np.random.default_rng(1).integers(0, 256, COLOURS.shape, np.uint16)
+    cv2.imwrite(str(tmp_path / "16.png"), (COLOURS * np.uint16(256) + low)[..., ::-1])
+    assert read_rgb(tmp_path / "16.png").tolist() == COLOURS.tolist()
+
+
+def test_cmyk_of_a_jpeg_is_converted(tmp_path: Path) -> None:
+    Image.new("RGB", (64, 48), (200, 80, 30)).convert("CMYK").save(tmp_path / "a.jpg", quality=100)
+    assert abs(read_rgb(tmp_path / "a.jpg").astype(int) - (200, 80, 30)).max() <= 3
+
+
 def test_grey_maps_of_other_types(tmp_path: Path) -> None:
     values = np.linspace(0, 2, 24, dtype=np.float32).reshape(4, 6)
     Image.fromarray(values).save(tmp_path / "float.tif")
@@ -96,6 +108,8 @@ def test_grey_maps_of_other_types(tmp_path: Path) -> None:
     spread = np.repeat(np.arange(24, dtype=np.uint8).reshape(4, 6, 1), 3, axis=2)
     Image.fromarray(spread).save(tmp_path / "rgb.png")
     assert read_grey(tmp_path / "rgb.png").tolist() == spread[..., 0].tolist()
+    Image.fromarray(np.concatenate([spread, 0 * spread[..., :1]], axis=2)).save(tmp_path / "rgba.png")
+    assert read_grey(tmp_path / "rgba.png").tolist() == spread[..., 0].tolist()
     Image.fromarray(spread[..., 0] > 5).save(tmp_path / "bit.png")
     assert set(np.unique(read_grey(tmp_path / "bit.png"))) == {0, 255}
     Image.fromarray(values * np.nan).save(tmp_path / "nan.tif")

@@ -9,7 +9,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
 
 from paperlib.datasets import koniq
 from paperlib.datasets.koniq import OFFICIAL_TABLE, PYIQA_TABLE, SCORES_TABLE, open_koniq, read_koniq_table
@@ -291,10 +290,3 @@ def test_headers_alone_are_read_on_opening(root: Path) -> None:
     opened = open_koniq(root, partial=True)
     with pytest.raises(PaperlibError, match=rf"1 of 10 KonIQ-10k pictures cannot be used: 512x384/{path.name} .*trunc"):
         check(opened)
-
-
-def test_a_grey_picture_is_read_as_colour(root: Path, rows: Rows) -> None:
-    path = root / "512x384" / rows[0]["image_name"]
-    Image.open(path).convert("L").save(path)
-    image = open_koniq(root, partial=True).records[0].load_image()
-    assert image.shape == (384, 512, 3) and (image[..., 0] == image[..., 2]).all()

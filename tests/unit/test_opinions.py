@@ -57,17 +57,6 @@ def test_sets_without_a_split_say_so(koniq: OpinionSet) -> None:
         whole.part("test")
 
 
-def test_taking_some(koniq: OpinionSet) -> None:
-    some = koniq.take(4, 1)
-    keys = [record.key for record in some.records]
-    assert len(set(keys)) == 4 and keys == sorted(keys)
-    assert keys == [record.key for record in koniq.take(4, 1).records]
-    assert any(keys != [record.key for record in koniq.take(4, seed).records] for seed in (2, 3, 4))
-    assert koniq.take(99, 1) is koniq
-    with pytest.raises(ValueError, match="at least 1"):
-        koniq.take(0, 1)
-
-
 def test_the_fingerprint_follows_scores_splits_and_files_but_not_places(koniq: OpinionSet) -> None:
     def changed(**values: object) -> str:
         return koniq.holding([replace(koniq.records[0], **values), *koniq.records[1:]]).fingerprint
@@ -88,13 +77,6 @@ def test_the_fingerprint_follows_scores_splits_and_files_but_not_places(koniq: O
 
 def test_bytes_on_disk(koniq: OpinionSet) -> None:
     assert koniq.n_bytes == sum(record.path.stat().st_size for record in koniq.records)
-
-
-def test_keys_must_be_unique(koniq: OpinionSet) -> None:
-    with pytest.raises(ValueError, match="unique keys"):
-        koniq.holding([koniq.records[0]] * 2)
-    with pytest.raises(ValueError, match="at least one record"):
-        koniq.holding([])
 
 
 def test_there_is_one_door() -> None:
@@ -223,28 +205,3 @@ def test_the_check_shows_progress(koniq: OpinionSet) -> None:
     seen = []
     check(koniq, progress=lambda records: (seen.append(record.key) or record for record in records))
     assert seen == [record.key for record in koniq.records]
-
-
-def test_pictures_of_every_kind(tmp_path: Path) -> None:
-    folder = pictures(tmp_path)
-    rng = np.random.default_rng(0)
-    colours = rng.integers(0, 256, (12, 9, 3), np.uint8)
-    Image.fromarray(colours).save(folder / "rgb.png")
-    Image.fromarray(colours).convert("RGBA").save(folder / "alpha.png")
-    Image.fromarray(colours[..., 0]).save(folder / "grey.png")
-    Image.fromarray(colours).convert("CMYK").save(folder / "cmyk.jpg", quality=100)
-    Image.fromarray(colours[..., 0].astype(np.uint16) * 257).save(folder / "deep.png")
-    exif = Image.Exif()
-    exif[0x0112] = 6
-    Image.fromarray(colours).save(folder / "turned.jpg", exif=exif)
-    names = ("rgb.png", "alpha.png", "grey.png", "deep.png", "cmyk.jpg", "turned.jpg")
-    records, _ = place_pictures([Opinion(name, 1) for name in names], folder, "", "")
-    loaded = {record.key: record.load_image() for record in records}
-    assert {image.shape for image in loaded.values()} == {(12, 9, 3)}
-    for name, expected in (
-        ("rgb.png", colours),
-        ("alpha.png", colours),
-        ("grey.png", colours[..., :1]),
-        ("deep.png", colours[..., :1]),
-    ):
-        np.testing.assert_array_equal(loaded[name], np.broadcast_to(expected, (12, 9, 3)), err_msg=name)
