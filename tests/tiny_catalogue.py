@@ -19,7 +19,8 @@ from safetensors.torch import save
 from paperlib.models.official import OfficialFile, of_timm
 from paperlib.rehearsal.koniq_clive import write_koniq
 from paperlib.rehearsal.sacid import write_sacid
-from paperlib.rehearsal.salicon_cat2000 import MANIFEST, write_salicon
+from paperlib.rehearsal.salicon_cat2000 import write_salicon
+from paperlib.rehearsal.scenes import MANIFEST
 from paperlib.supply import catalogue, fetch, state
 from paperlib.supply.catalogue import MAIN, Archive, HubFolder, Item
 from paperlib.supply.hub import HubFile

@@ -11,53 +11,31 @@ ignored: at least one picture carries a wrong one.
 The pictures were fitted into 1920x1080 and the rest was filled with grey bars, on which nobody has a reason to look.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
 from paperlib.datasets.files import (
     IMAGE_SUFFIXES,
-    Problems,
     UnusableFile,
     complete_keys,
     existing_folder,
-    expect_size,
-    file_bytes,
     list_files,
     list_folders,
     listing,
     packed_hint,
     read_mat,
 )
-from paperlib.datasets.gaze import Gaze, GazeRecord, GazeSet
+from paperlib.datasets.gaze import Gaze, GazeSet, file_records
 from paperlib.errors import PaperlibError
 
 SIZE = (1080, 1920)
 PICTURES = 2_000
-CATEGORIES = (
-    "Action",
-    "Affective",
-    "Art",
-    "BlackWhite",
-    "Cartoon",
-    "Fractal",
-    "Indoor",
-    "Inverted",
-    "Jumbled",
-    "LineDrawing",
-    "LowResolution",
-    "Noisy",
-    "Object",
-    "OutdoorManMade",
-    "OutdoorNatural",
-    "Pattern",
-    "Random",
-    "Satelite",
-    "Sketch",
-    "Social",
+CATEGORIES = tuple(
+    (
+        "Action Affective Art BlackWhite Cartoon Fractal Indoor Inverted Jumbled LineDrawing LowResolution "
+        "Noisy Object OutdoorManMade OutdoorNatural Pattern Random Satelite Sketch Social"
+    ).split()
 )
 """As the folders are spelled, "Satelite" included."""
 
@@ -66,50 +44,15 @@ _SUFFIXES = {"picture": (".jpg", ".jpeg"), "fixations": (".mat",), "density map"
 _FIXATION_NAMES = ("fixLocs", "fixations")
 
 
-@dataclass(frozen=True)
-class Cat2000Record(GazeRecord):
-    """A picture of CAT2000.
-
-    Attributes:
-        fixations: the `.mat` file.
-        density: the density map's file.
-    """
-
-    fixations: Path
-    density: Path
-
-    @property
-    def category(self) -> str:
-        return self.key.partition("/")[0]
-
-    def load_density(self) -> NDArray[np.float32]:
-        return self._read_density(self.density)
-
-    def load_gaze(self) -> Gaze:
-        content = read_mat(self.fixations)
-        name = next((name for name in _FIXATION_NAMES if name in content), None)
-        if name is None:
-            raise UnusableFile(self.fixations, f"no field 'fixLocs', it holds {listing(sorted(content)) or 'nothing'}")
-        locations = np.asarray(content[name])
-        if locations.dtype.kind not in "biuf" or locations.shape != self.size:
-            raise UnusableFile(
-                self.fixations, f"'{name}' is {locations.dtype} {locations.shape}, expected numbers {self.size}"
-            )
-        rows, columns = np.nonzero(locations > 0)
-        return Gaze(np.stack([rows, columns], axis=1).astype(np.int64), 0, None)
-
-
-def open_cat2000(root: str | Path, categories: Sequence[str] | None = None, allow_missing: bool = False) -> GazeSet:
+def open_cat2000(root: str | Path, partial: bool = False) -> GazeSet:
     """Open the training set of CAT2000. Names are listed and headers are read, nothing is decoded.
 
     Args:
         root: the folder `trainSet`, or the one above it, or one of its parts.
-        categories: folders to take; None takes all that are there.
-        allow_missing: leave pictures with a missing file out, with a note, instead of refusing them.
+        partial: leave pictures with a missing file out, with a note, instead of refusing them.
 
     Raises:
-        PaperlibError: files missing or still packed, the test set given, an unknown category asked for, or pictures
-            that are not 1920x1080.
+        PaperlibError: files missing or still packed, the test set given, or pictures that are not 1920x1080.
     """
     home = _home(existing_folder(root, "CAT2000"))
     absent = [folder for folder in _PARTS.values() if not (home / folder).is_dir()]
@@ -123,15 +66,41 @@ def open_cat2000(root: str | Path, categories: Sequence[str] | None = None, allo
             f"CAT2000 in {home} lacks {listing(absent)}{packed_hint(home)}; expected trainSet with Stimuli, "
             "FIXATIONLOCS and FIXATIONMAPS as trainSet.zip unpacks it"
         )
-    chosen, notes = _categories(home, categories)
-    parts = {part: _files(home / folder, _SUFFIXES[part], chosen) for part, folder in _PARTS.items()}
+    categories = sorted({folder.name for part in _PARTS.values() for folder in list_folders(home / part)})
+    # only files right inside a category count, so its sub-folder Output is never seen
+    parts = {
+        part: {
+            f"{category}/{path.stem}": path
+            for category in categories
+            for path in list_files(home / folder / category, _SUFFIXES[part])
+        }
+        for part, folder in _PARTS.items()
+    }
     if not any(parts.values()):
         raise PaperlibError(f"the folders of CAT2000 in {home} hold no pictures; unpack trainSet.zip again")
-    keys, gaps = complete_keys(parts, "CAT2000", home, allow_missing)
-    records = _records(keys, parts)
-    if len(records) != PICTURES and categories is None:
+    keys, gaps = complete_keys(parts, "CAT2000", home, partial)
+    advice = "restore them from trainSet.zip"
+    records = file_records(keys, list(parts.values()), SIZE, read_fixations, "CAT2000", advice)
+    notes = _notes(categories)
+    if len(records) != PICTURES:
         notes += (f"a part of the set: {len(records)} of {PICTURES} pictures of CAT2000's training set",)
-    return GazeSet("cat2000", records, "train", notes + gaps)
+    return GazeSet("cat2000", records, notes + gaps)
+
+
+def read_fixations(path: Path, size: tuple[int, int]) -> Gaze:
+    """The fixations of a picture of (height, width), one per pixel that is marked in its `.mat` file.
+
+    Raises:
+        UnusableFile: missing, unreadable, without fixations, or of another size.
+    """
+    content = read_mat(path)
+    name = next((name for name in _FIXATION_NAMES if name in content), None)
+    if name is None:
+        raise UnusableFile(path, f"no field 'fixLocs', it holds {listing(sorted(content)) or 'nothing'}")
+    locations = np.asarray(content[name])
+    if locations.dtype.kind not in "biuf" or locations.shape != size:
+        raise UnusableFile(path, f"'{name}' is {locations.dtype} {locations.shape}, expected numbers {size}")
+    return Gaze(np.argwhere(locations > 0).astype(np.int64), 0, None)
 
 
 def _home(root: Path) -> Path:
@@ -146,38 +115,8 @@ def _home(root: Path) -> Path:
     return root
 
 
-def _categories(home: Path, wanted: Sequence[str] | None) -> tuple[list[str], tuple[str, ...]]:
-    there = sorted({folder.name for part in _PARTS.values() for folder in list_folders(home / part)})
-    if wanted is not None:
-        unknown = [name for name in wanted if name not in there]
-        if unknown:
-            raise PaperlibError(f"CAT2000 in {home} has no category {listing(unknown)}; choose among {', '.join(there)}")
-        return sorted(set(wanted)), ()
-    notes = []
+def _notes(there: list[str]) -> tuple[str, ...]:
     missing = [name for name in CATEGORIES if name not in there]
     unknown = [name for name in there if name not in CATEGORIES]
-    if missing:
-        notes.append(f"{len(missing)} of {len(CATEGORIES)} categories are not there: {', '.join(missing)}")
-    if unknown:
-        notes.append(f"{len(unknown)} folders are no category of CAT2000: {', '.join(unknown)}")
-    return there, tuple(notes)
-
-
-def _files(folder: Path, suffixes: Sequence[str], categories: Sequence[str]) -> dict[str, Path]:
-    """Key -> file of one part. Only files right inside a category count, so its sub-folder Output is never seen."""
-    return {f"{category}/{path.stem}": path for category in categories for path in list_files(folder / category, suffixes)}
-
-
-def _records(keys: list[str], parts: dict[str, dict[str, Path]]) -> tuple[Cat2000Record, ...]:
-    problems = Problems("CAT2000 files")
-    records = []
-    for key in keys:
-        picture, fixations, density = (parts[part][key] for part in _PARTS)
-        for path in (picture, density):
-            with problems.collecting():
-                expect_size(path, SIZE)
-        with problems.collecting():
-            sizes = file_bytes((picture, fixations, density))
-            records.append(Cat2000Record(key, picture, SIZE, sizes, fixations, density))
-    problems.raise_if_any(3 * len(keys), "restore them from trainSet.zip")
-    return tuple(records)
+    lines = ((missing, f"of {len(CATEGORIES)} categories are not there"), (unknown, "folders are no category of CAT2000"))
+    return tuple(f"{len(names)} {text}: {', '.join(names)}" for names, text in lines if names)

@@ -26,7 +26,8 @@ from paperlib.datasets.files import (
     packed_hint,
     read_mat,
 )
-from paperlib.datasets.opinions import SCALE, Opinion, OpinionSet, Published, compare_with_published, place_pictures
+from paperlib.datasets.opinions import Opinion, OpinionSet, Published, compare_with_published, place_pictures
+from paperlib.datasets.pictures import SCALE
 from paperlib.errors import PaperlibError
 
 PRACTICE = 7
@@ -63,7 +64,7 @@ def open_clive(root: str | Path, partial: bool = False) -> OpinionSet:
     tested = opinions[PRACTICE:]
     records, left_out = place_pictures(tested, home / IMAGES, "CLIVE", _ADVICE, partial=partial)
     notes = compare_with_published(tested, PUBLISHED, home / DATA / f"{MOS}.mat", "CLIVE", partial)
-    return OpinionSet("clive", records, SCALE, "release", notes + left_out)
+    return OpinionSet("clive", records, notes + left_out)
 
 
 def read_clive_tables(folder: Path) -> list[Opinion]:

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageFile
+from PIL import Image, ImageFile, UnidentifiedImageError
 
 from paperlib.errors import PaperlibError
 
@@ -84,15 +84,6 @@ def picture_size(path: str | Path) -> tuple[int, int]:
         return image.height, image.width
 
 
-def expect_size(path: str | Path, size: tuple[int, int]) -> None:
-    """Check a picture's header for (height, width).
-
-    Raises:
-        UnusableFile: missing, not a picture, or of another size.
-    """
-    require_size(path, picture_size(path), size)
-
-
 def require_size(path: str | Path, found: Sequence[int], expected: Sequence[int]) -> None:
     """Compare the (height, width) of a file's content with what it should be.
 
@@ -149,7 +140,7 @@ def _opened(path: str | Path) -> Iterator[Image.Image]:
     except (OSError, ValueError, SyntaxError, EOFError, IndexError, Image.DecompressionBombError) as error:
         if isinstance(error, OSError) and error.strerror:
             raise UnusableFile(path, f"cannot be read ({error.strerror})") from error
-        reason = "not a picture" if isinstance(error, Image.UnidentifiedImageError) else str(error)
+        reason = "not a picture" if isinstance(error, UnidentifiedImageError) else str(error)
         raise UnusableFile(path, f"unreadable or truncated ({reason})") from error
 
 
@@ -271,7 +262,7 @@ def unique_by(names: Iterable[str], of: Callable[[str], str]) -> dict[str, str]:
 
 
 def complete_keys(
-    parts: dict[str, dict[str, Path]], what: str, root: Path, allow_missing: bool
+    parts: dict[str, dict[str, Path]], what: str, root: Path, partial: bool
 ) -> tuple[list[str], tuple[str, ...]]:
     """The keys that have every part, in order, and notes on those left out.
 
@@ -279,7 +270,7 @@ def complete_keys(
         parts: name of a part ("picture", "fixations", "density map") -> key -> file.
         what: the data set, for messages.
         root: where it lies, for messages.
-        allow_missing: leave incomplete keys out with a note instead of refusing them.
+        partial: leave incomplete keys out with a note instead of refusing them.
 
     Raises:
         PaperlibError: keys without one of their parts, unless allowed; or no complete key at all.
@@ -291,7 +282,7 @@ def complete_keys(
         without = [key for key in every if key not in files]
         if without:
             gaps.append(f"{len(without)} of {len(every)} without {part}: {listing(without)}")
-    if gaps and not (allow_missing and complete):
+    if gaps and not (partial and complete):
         advice = "complete the folder" + (", or allow missing files to leave them out" if complete else "")
         raise PaperlibError(f"{what} in {root} is incomplete: {'; '.join(gaps)}; {advice}{packed_hint(root)}")
     return complete, tuple(f"left out: {gap}" for gap in gaps)

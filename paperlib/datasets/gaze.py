@@ -7,27 +7,21 @@
 
 Pictures, maps and fixations share one grid: the pixels **as they are stored**. An EXIF rotation is ignored, because
 gaze was recorded and maps were made on the stored pixels (CAT2000 carries a wrong rotation tag, for example).
-
-Problems with files are collected and told once: how many, the first few by name, what to do.
 """
 
 import hashlib
 import math
 from abc import ABC, abstractmethod
-from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from paperlib.datasets.files import Problems, UnusableFile, read_grey, read_rgb, require_size, spell_size
-from paperlib.datasets.pictures import RecordSet
+from paperlib.datasets.files import Problems, UnusableFile, file_bytes, picture_size, read_grey, read_rgb, require_size
+from paperlib.datasets.pictures import Progress, RecordSet
 from paperlib.errors import PaperlibError
-
-TITLES = {"salicon": "SALICON", "cat2000": "CAT2000", "own": "own data"}
 
 _GAUSSIAN_REACH = 6.0
 
@@ -85,7 +79,7 @@ class GazeRecord(ABC):
             UnusableFile: missing, unreadable, truncated, or of another size than `size`.
         """
         pixels = read_rgb(self.image)
-        self._expect_size(self.image, pixels.shape[:2])
+        require_size(self.image, pixels.shape[:2], self.size)
         return pixels
 
     @abstractmethod
@@ -104,17 +98,13 @@ class GazeRecord(ABC):
             UnusableFile: missing, unreadable, or not of the data set's form.
         """
 
+    def load_fixations(self) -> NDArray[np.int64]:
+        """The fixations of `load_gaze`; there may be none."""
+        return self.load_gaze().fixations
+
     def load_published(self) -> NDArray[np.uint8] | None:
         """The density map as it is published, where that is another than `load_density`; None where it is the same."""
         return None
-
-    def load_fixations(self) -> NDArray[np.int64]:
-        """The fixations, (k, 2) int64 as (row, column), 0-based, all inside the picture, repeats kept; k may be 0.
-
-        Raises:
-            UnusableFile: as `load_gaze`.
-        """
-        return self.load_gaze().fixations
 
     @property
     def caption(self) -> str:
@@ -122,24 +112,33 @@ class GazeRecord(ABC):
         return self.key
 
     @property
-    def category(self) -> str:
-        """The group that the data set puts the picture into; empty where it has none."""
-        return ""
-
-    @property
     def signature(self) -> str:
         """What the record's values depend on, besides its key."""
         return " ".join(map(str, (*self.size, *self.file_sizes)))
 
-    def _read_density(self, path: Path) -> NDArray[np.float32]:
-        density = read_grey(path)
-        self._expect_size(path, density.shape)
-        if density.min() < 0 or density.max() <= 0:
-            raise UnusableFile(path, "a density map must be >= 0 and not all zero")
-        return density
 
-    def _expect_size(self, path: Path, size: tuple[int, ...]) -> None:
-        require_size(path, size, self.size)
+@dataclass(frozen=True)
+class FileRecord(GazeRecord):
+    """A record whose fixations and density map lie in files of their own.
+
+    Attributes:
+        fixations, density: the files.
+        read_gaze: the data set's reader of a file of fixations on a picture of (height, width).
+    """
+
+    fixations: Path
+    density: Path
+    read_gaze: Callable[[Path, tuple[int, int]], Gaze]
+
+    def load_gaze(self) -> Gaze:
+        return self.read_gaze(self.fixations, self.size)
+
+    def load_density(self) -> NDArray[np.float32]:
+        density = read_grey(self.density)
+        require_size(self.density, density.shape, self.size)
+        if density.min() < 0 or density.max() <= 0:
+            raise UnusableFile(self.density, "a density map must be >= 0 and not all zero")
+        return density
 
 
 @dataclass(frozen=True)
@@ -149,63 +148,78 @@ class PointRecord(GazeRecord):
     Attributes:
         gaze: the fixations, at least one.
         sigma: standard deviation of the blur in pixels; beyond the border there is nothing (zero).
-        merge: count each pixel at most once before the blur (the SALICON API); else repeats weigh.
     """
 
     gaze: Gaze = field(compare=False, repr=False)
     sigma: float
-    merge: bool = False
 
     def load_gaze(self) -> Gaze:
-        return replace(self.gaze, fixations=self.gaze.fixations.astype(np.int64))
+        return self.gaze
 
     def load_density(self) -> NDArray[np.float32]:
-        counts = fixation_map(self.gaze.fixations, self.size)
-        return blur(counts > 0 if self.merge else counts, self.sigma)
+        return blur(fixation_map(self.gaze.fixations, self.size), self.sigma)
 
     @property
     def signature(self) -> str:
         points = hashlib.sha256(np.ascontiguousarray(self.gaze.fixations, np.int64).tobytes()).hexdigest()
-        return f"{super().signature} sigma={self.sigma:.6g} merge={self.merge} {points}"
+        return f"{super().signature} sigma={self.sigma:.6g} merge=False {points}"
 
 
 @dataclass(frozen=True)
 class GazeSet(RecordSet[GazeRecord]):
-    """Records of one data set in a stable order.
+    """An eye-tracking data set, sorted by key.
 
     Attributes:
-        name: "salicon", "cat2000" or "own".
-        records: at least one, sorted by key.
-        edition: which publication of the data set this is, as far as known ("2017", "train", ...).
         notes: sentences that a reader should see: what was left out, what looks odd.
+        edition: which publication of the data set this is; empty or "unknown" where there is one or nothing tells.
         known_totals: (edition, number of published fixations) where the set is whole and the numbers are known.
     """
 
-    titles: ClassVar[dict[str, str]] = TITLES
-    name: str
-    records: tuple[GazeRecord, ...]
-    edition: str
     notes: tuple[str, ...] = ()
+    edition: str = ""
     known_totals: tuple[tuple[str, int], ...] = ()
+
+    @property
+    def n_bytes(self) -> int:
+        """Of all files on disk."""
+        return sum(sum(record.file_sizes) for record in self.records)
 
     def holding(self, records: Sequence[GazeRecord]) -> "GazeSet":
         """The same set with some of its records only; nothing is published about their number of fixations."""
         return replace(self, records=tuple(records), known_totals=())
 
-    def summary(self) -> dict[str, Any]:
-        """Counts for a table or a log: name, edition, pictures, sizes, categories, bytes, fingerprint, notes."""
-        sizes = Counter(spell_size(record.size) for record in self.records)
-        categories = Counter(record.category for record in self.records if record.category)
-        return {
-            "name": self.name,
-            "edition": self.edition,
-            "pictures": len(self),
-            "sizes": dict(sorted(sizes.items())),
-            "categories": dict(sorted(categories.items())),
-            "bytes": sum(sum(record.file_sizes) for record in self.records),
-            "fingerprint": self.fingerprint,
-            "notes": list(self.notes),
-        }
+
+def file_records(
+    keys: Sequence[str],
+    parts: Sequence[dict[str, Path]],
+    size: tuple[int, int],
+    read_gaze: Callable[[Path, tuple[int, int]], Gaze],
+    what: str,
+    advice: str,
+) -> tuple[FileRecord, ...]:
+    """Records of pictures and maps whose headers tell the right size.
+
+    Args:
+        keys: of the records.
+        parts: key -> file, of pictures, fixations and density maps.
+        size: (height, width) that pictures and maps must have.
+        read_gaze: reader of the fixations.
+        what, advice: the data set, and what to do about its files, for messages.
+
+    Raises:
+        PaperlibError: files that cannot be used, or of another size; all are counted, the first are named.
+    """
+    problems = Problems(f"{what} files")
+    records = []
+    for key in keys:
+        picture, fixations, density = files = [part[key] for part in parts]
+        for path in (picture, density):
+            with problems.collecting():
+                require_size(path, picture_size(path), size)
+        with problems.collecting():
+            records.append(FileRecord(key, picture, size, file_bytes(files), fixations, density, read_gaze))
+    problems.raise_if_any(3 * len(keys), advice)
+    return tuple(records)
 
 
 # ---- reading everything once ----------------------------------------------------------------------------------------
@@ -222,7 +236,6 @@ class Statistics:
         density_mean: mean over pictures of the mean of density / maximum.
         density_sd: mean over pictures of the standard deviation of density / maximum.
         density_support: mean share of pixels where the density is above zero in 8 bits.
-        notes: what the numbers say about the edition; empty where there is nothing to say.
     """
 
     pictures: int
@@ -233,19 +246,16 @@ class Statistics:
     density_mean: float
     density_sd: float
     density_support: float
-    notes: tuple[str, ...] = ()
 
 
 def check(
-    gaze_set: GazeSet,
-    progress: Callable[[Iterable[GazeRecord]], Iterable[GazeRecord]] | None = None,
-    visit: Callable[[NDArray[np.float32]], None] | None = None,
+    gaze_set: GazeSet, progress: Progress | None = None, visit: Callable[[NDArray[np.float32]], None] | None = None
 ) -> Statistics:
     """Read every picture, density map and fixation file once.
 
     Args:
         gaze_set: the set.
-        progress: wraps the records as they are gone through, for example `paperlib.engine.progress.progress`.
+        progress: wraps the records as they are gone through.
         visit: called with each density map that could be read, in the set's order.
 
     Raises:
@@ -255,7 +265,8 @@ def check(
     problems = Problems(f"{gaze_set.title} files")
     gazes: list[Gaze] = []
     densities: list[tuple[float, float, float]] = []
-    for record in progress(gaze_set.records) if progress else gaze_set.records:
+    records: Iterable[GazeRecord] = progress(gaze_set.records) if progress else gaze_set.records
+    for record in records:
         with problems.collecting():
             record.load_image()
         with problems.collecting():
@@ -269,19 +280,16 @@ def check(
         sum(len(record.file_sizes) for record in gaze_set.records), "restore them from the archives of the data set"
     )
     counts = [len(gaze.fixations) for gaze in gazes]
+    dropped = sum(gaze.dropped for gaze in gazes)
+    _refuse_other_edition(gaze_set, sum(counts) + dropped)
     observers = [gaze.observers for gaze in gazes if gaze.observers is not None]
-    mean, deviation, support = np.mean(densities, axis=0).tolist()
-    fixations, dropped = sum(counts), sum(gaze.dropped for gaze in gazes)
     return Statistics(
         len(gaze_set),
-        fixations,
+        sum(counts),
         dropped,
         counts.count(0),
         float(np.mean(observers)) if observers else None,
-        mean,
-        deviation,
-        support,
-        _edition_notes(gaze_set, fixations + dropped),
+        *np.mean(densities, axis=0).tolist(),
     )
 
 
@@ -290,10 +298,7 @@ def _density_statistics(density: NDArray[np.float32]) -> tuple[float, float, flo
     return float(scaled.mean(dtype=float)), float(scaled.std(dtype=float)), float((np.rint(255 * scaled) > 0).mean())
 
 
-def _edition_notes(gaze_set: GazeSet, points: int) -> tuple[str, ...]:
-    """Compare the number of points of a whole set with the numbers of its editions."""
-    if not gaze_set.known_totals:
-        return ()
+def _refuse_other_edition(gaze_set: GazeSet, points: int) -> None:
     known = dict(gaze_set.known_totals)
     found = [edition for edition, total in known.items() if total == points]
     if found and gaze_set.edition not in (*found, "unknown"):
@@ -301,10 +306,6 @@ def _edition_notes(gaze_set: GazeSet, points: int) -> tuple[str, ...]:
             f"{gaze_set.title}: {points} fixations are those of edition {found[0]}, edition {gaze_set.edition} was "
             f"asked for and has {known[gaze_set.edition]}; give the other folder, or ask for edition {found[0]}"
         )
-    if found:
-        return (f"{points} fixations: exactly those of edition {found[0]}",)
-    numbers = ", ".join(f"{edition}: {total}" for edition, total in known.items())
-    return (f"{points} fixations are those of no known edition ({numbers})",)
 
 
 # ---- fixations and densities ----------------------------------------------------------------------------------------

@@ -14,27 +14,17 @@ Pictures: http://database.mmsp-kn.de/koniq-10k-database.html; split: github.com/
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, get_args
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from paperlib.datasets.files import existing_folder, list_files, list_folders, listing, packed_hint
-from paperlib.datasets.opinions import (
-    SCALE,
-    Opinion,
-    OpinionSet,
-    Published,
-    compare_with_published,
-    place_pictures,
-    split_named,
-)
+from paperlib.datasets.opinions import Opinion, OpinionSet, Published, compare_with_published, place_pictures, split_named
+from paperlib.datasets.pictures import SCALE
 from paperlib.datasets.tables import finite, read_header, read_table
 from paperlib.errors import PaperlibError
-
-Layout = Literal["512x384", "1024x768"]
 
 SIZES: dict[str, tuple[int, int]] = {"512x384": (384, 512), "1024x768": (768, 1024)}
 PUBLISHED = Published(
@@ -66,15 +56,8 @@ _ADVICE = (
 )
 
 
-@dataclass(frozen=True)
-class _Columns:
-    """Where a table keeps what.
-
-    Attributes:
-        edition: "official", "pyiqa" or "scores".
-        image, mos: names of the columns.
-        split: name of the column; None where the table has none.
-    """
+class _Columns(NamedTuple):
+    """Where a table of an edition keeps what; `split` is None where it has none."""
 
     edition: str
     image: str
@@ -90,59 +73,52 @@ _EDITIONS = (
 )
 
 
-@dataclass(frozen=True)
-class _Line:
-    """One line: an opinion, and the mean of its votes on 1..5, NaN where the table has no votes."""
+class _Line(NamedTuple):
+    """An opinion, and the mean of its votes on 1..5, NaN where the table has no votes."""
 
     opinion: Opinion
     mean_vote: float
 
 
-def open_koniq(
-    root: str | Path, size: Layout | None = None, table: str | Path | None = None, partial: bool = False
-) -> OpinionSet:
+def open_koniq(root: str | Path, partial: bool = False) -> OpinionSet:
     """Open KonIQ-10k. The table is read whole; of pictures only the headers.
 
     Args:
-        root: the folder that holds `512x384` or `1024x768`; the folder above or one of these two is understood.
-        size: which of the two; None takes 512x384, the paper's, where it is there, else 1024x768.
-        table: the table's file; None looks for the official one, pyiqa's and the site's, in `root`, beside it, and in
-            folders called metadata or meta_info.
+        root: the folder that holds `512x384` or `1024x768`; the folder above or one of these two is understood. Where
+            both are there, 512x384, the paper's, is taken. The table is the official one, pyiqa's or the site's, in
+            `root`, beside it, or in folders called metadata or meta_info.
         partial: take what is there of the 10,073 pictures, with a note, instead of refusing a part.
 
     Raises:
         PaperlibError: no pictures or table; pictures missing, misnamed, unreadable or of another size; a table that is
             cut, on the scale 1..5, of mixed scales, or with another split than the official one.
     """
-    if size is not None and size not in SIZES:
-        raise PaperlibError(f"KonIQ-10k has no size {size!r}; choose one of {', '.join(get_args(Layout))}")
     base = existing_folder(root, "KonIQ-10k")
-    home, layout = _pictures(base, size)
-    source = _table(base, home) if table is None else Path(table)
+    home, layout = _pictures(base)
+    source = _table(base, home)
     edition, opinions = read_koniq_table(source)
     records, left_out = place_pictures(opinions, home / layout, "KonIQ-10k", _ADVICE, SIZES[layout], partial)
     notes = compare_with_published(opinions, PUBLISHED, source, "KonIQ-10k", partial)
-    if size is None and _has_pictures(home, "512x384") and _has_pictures(home, "1024x768"):
+    if all(_has_pictures(home, name) for name in SIZES):
         notes += (f"both sizes are there, {layout} is used",)
     if edition == "scores":
         notes += (f"{source.name} has no split; {OFFICIAL_TABLE} has the official one",)
-    return OpinionSet("koniq10k", records, SCALE, f"{edition} {layout}", notes + left_out)
+    return OpinionSet("koniq10k", records, notes + left_out)
 
 
 # ---- the folder -----------------------------------------------------------------------------------------------------
-def _pictures(root: Path, size: str | None) -> tuple[Path, str]:
+def _pictures(root: Path) -> tuple[Path, str]:
     """The folder above the pictures, and the name of theirs."""
-    candidates = [root, *list_folders(root), *([root.parent] if root.name in SIZES else [])]
-    wanted = [size] if size else [root.name] if root.name in SIZES else list(SIZES)
+    is_layout = root.name in SIZES
+    candidates = [root, *list_folders(root), *([root.parent] if is_layout else [])]
+    wanted = [root.name] if is_layout else list(SIZES)
     for layout in wanted:
         for folder in candidates:
             if _has_pictures(folder, layout):
                 return folder, layout
-    other = [str(folder / layout) for layout in SIZES for folder in candidates if _has_pictures(folder, layout)]
-    hint = f" (there is {listing(other)}: ask for that size)" if other else packed_hint(root)
     raise PaperlibError(
-        f"KonIQ-10k in {root}: no pictures in {' or '.join(f'{layout}/*.jpg' for layout in wanted)}{hint}; unpack "
-        f"koniq10k_{wanted[0]}.zip from http://database.mmsp-kn.de/koniq-10k-database.html there"
+        f"KonIQ-10k in {root}: no pictures in {' or '.join(f'{layout}/*.jpg' for layout in wanted)}{packed_hint(root)}; "
+        f"unpack koniq10k_{wanted[0]}.zip from http://database.mmsp-kn.de/koniq-10k-database.html there"
     )
 
 

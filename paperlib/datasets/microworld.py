@@ -19,11 +19,12 @@ The story, number by number:
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
+from typing import NamedTuple
 
 import cv2
 import numpy as np
 
-from paperlib.datasets.records import ImageSet
+from paperlib.datasets.world_pictures import ImageSet
 from paperlib.vocabulary import OBSERVERS
 
 OBSERVERS_PER_IMAGE = 15
@@ -101,7 +102,7 @@ def _blur_family(image: Field, level: float, unit: float) -> Field:
 def _jpeg_family(image: Field, level: float, unit: float) -> Field:
     quality = int(round(np.exp(np.interp(level, [0, 1], [np.log(90), np.log(5)]))))
     _, code = cv2.imencode(".jpg", (image[..., ::-1] * 255 + 0.5).astype(np.uint8), [cv2.IMWRITE_JPEG_QUALITY, quality])
-    return cv2.imdecode(code, cv2.IMREAD_COLOR)[..., ::-1].astype(np.float32) / 255
+    return np.asarray(cv2.imdecode(code, cv2.IMREAD_COLOR))[..., ::-1].astype(np.float32) / 255
 
 
 def _contrast_family(image: Field, level: float, unit: float) -> Field:
@@ -151,39 +152,43 @@ def generate(
     Raises:
         ValueError: an argument is outside its range.
     """
-    _check(n, seed, height, width, center_bias, families, categories, two_subjects)
-    story = (height, width, center_bias, tuple(families), tuple(categories), two_subjects, tuple(level_beta), level_jitter)
+    if n < 1 or seed < 0:
+        raise ValueError(f"n={n}, seed={seed}: expected n of at least 1 and a seed of at least 0")
+    story = _Story(height, width, center_bias, families, categories, two_subjects, level_beta, level_jitter)
+    _check(story)
     starts = range(0, n, CHUNK)
     with ThreadPoolExecutor(2) as pool:
-        chunks = list(pool.map(lambda start: _chunk(seed, start // CHUNK, min(CHUNK, n - start), *story), starts))
+        chunks = list(pool.map(lambda start: _chunk(seed, start // CHUNK, min(CHUNK, n - start), story), starts))
     joined = {key: np.concatenate([chunk[key] for chunk in chunks]) for key in chunks[0]}
     mos = {who: joined.pop(f"mos.{who}") for who in OBSERVERS}
     return ImageSet(name=name, mos=mos, **joined)
 
 
-def _check(
-    n: int,
-    seed: int,
-    height: int,
-    width: int,
-    center_bias: float,
-    families: tuple[str, ...],
-    categories: tuple[int, ...],
-    two_subjects: float,
-) -> None:
-    if n < 1 or seed < 0:
-        raise ValueError(f"n={n}, seed={seed}: expected n of at least 1 and a seed of at least 0")
-    if height < 32 or width < 32:
-        raise ValueError(f"size {height}x{width} is too small for a scene; expected at least 32x32")
-    if not 0 <= center_bias <= SUBJECT_SHARE_WITHOUT_CENTER:
-        raise ValueError(f"center_bias={center_bias}: expected a share from 0 to {SUBJECT_SHARE_WITHOUT_CENTER}")
-    if not 0 <= two_subjects <= 1:
-        raise ValueError(f"two_subjects={two_subjects}: expected a share from 0 to 1")
-    unknown = [family for family in families if family not in FAMILIES]
-    if unknown or not families:
+class _Story(NamedTuple):
+    """Arguments of `generate` that all chunks share."""
+
+    height: int
+    width: int
+    center_bias: float
+    families: tuple[str, ...]
+    categories: tuple[int, ...]
+    two_subjects: float
+    level_beta: tuple[float, float]
+    level_jitter: float
+
+
+def _check(story: _Story) -> None:
+    if story.height < 32 or story.width < 32:
+        raise ValueError(f"size {story.height}x{story.width} is too small for a scene; expected at least 32x32")
+    if not 0 <= story.center_bias <= SUBJECT_SHARE_WITHOUT_CENTER:
+        raise ValueError(f"center_bias={story.center_bias}: expected a share from 0 to {SUBJECT_SHARE_WITHOUT_CENTER}")
+    if not 0 <= story.two_subjects <= 1:
+        raise ValueError(f"two_subjects={story.two_subjects}: expected a share from 0 to 1")
+    unknown = [family for family in story.families if family not in FAMILIES]
+    if unknown or not story.families:
         raise ValueError(f"unknown distortion families {unknown}; choose from: {', '.join(FAMILIES)}")
-    if not categories or not all(0 <= index < len(SHAPES) for index in categories):
-        raise ValueError(f"categories={categories}: expected indices from 0 to {len(SHAPES) - 1}")
+    if not story.categories or not all(0 <= index < len(SHAPES) for index in story.categories):
+        raise ValueError(f"categories={story.categories}: expected indices from 0 to {len(SHAPES) - 1}")
 
 
 @lru_cache(maxsize=64)
@@ -288,19 +293,8 @@ def _logistic(x: Field) -> Field:
     return 1 / (1 + np.exp(-np.clip(x, -30, 30)))
 
 
-def _chunk(
-    seed: int,
-    index: int,
-    n: int,
-    height: int,
-    width: int,
-    center_bias: float,
-    families: tuple[str, ...],
-    categories: tuple[int, ...],
-    two_subjects: float,
-    level_beta: tuple[float, float],
-    level_jitter: float,
-) -> dict[str, np.ndarray]:
+def _chunk(seed: int, index: int, n: int, story: _Story) -> dict[str, np.ndarray]:
+    height, width, center_bias, families, categories, two_subjects, level_beta, level_jitter = story
     rng, damaging, looking = (np.random.default_rng([seed, index, STREAMS[name]]) for name in ("scene", "damage", "gaze"))
     unit = height / REFERENCE_HEIGHT
     bank = _bank(seed, index // 4, height, width)
@@ -312,7 +306,7 @@ def _chunk(
     levels = np.clip(base[:, None] + damaging.normal(0, level_jitter, (CHUNK, 2)), 0, 1).astype(np.float32)
     center = _center(height, width)
 
-    out = {
+    out: dict[str, np.ndarray] = {
         "images": np.empty((n, height, width, 3), np.uint8),
         "subject": np.empty((n, height, width), np.uint8),
         "density": np.empty((n, height, width), np.float32),

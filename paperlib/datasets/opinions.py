@@ -1,22 +1,22 @@
 """Data sets of pictures with mean opinion scores (MOS) behind one face.
 
     koniq = open_opinions("koniq10k", root)     # reads the table, lists files, reads headers, decodes nothing
-    statistics = check(koniq)                   # decodes everything once, before any GPU time is spent
+    check(koniq)                                # decodes everything once, before any GPU time is spent
     test = koniq.part("test")
     test.records[0].load_image(), test.mos
     overlap(koniq.part("training"), test)       # the same picture on both sides of a split
 
-MOS are given on **0 to 100, higher is better**, whatever the scale of the data set; `OpinionSet.mos_range` is the
-interval of the source that was mapped to 0 to 100. Pictures are read as they are stored (`paperlib.datasets.files`).
+MOS are given on **0 to 100, higher is better** (`SCALE`), whatever the scale of the data set. Pictures are read as they
+are stored (`paperlib.datasets.files`).
 """
 
 import hashlib
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,16 +32,12 @@ from paperlib.datasets.files import (
     picture_size,
     read_rgb,
     require_size,
-    spell_size,
     unique_by,
 )
-from paperlib.datasets.pictures import Picture, RecordSet
+from paperlib.datasets.pictures import Picture, Progress, RecordSet
 from paperlib.errors import PaperlibError
 
-TITLES = {"koniq10k": "KonIQ-10k", "clive": "CLIVE", "own": "own data"}
 SPLITS = ("training", "validation", "test")
-SCALE = (0.0, 100.0)
-"""Where the MOS of every set lie after opening."""
 
 _SPLIT_NAMES = {"train": "training", "val": "validation", "valid": "validation"} | {name: name for name in SPLITS}
 _CLOSE = 0.01
@@ -101,22 +97,18 @@ class OpinionRecord:
 
 @dataclass(frozen=True)
 class OpinionSet(RecordSet[OpinionRecord]):
-    """Records of one data set, sorted by key.
+    """A data set with opinion scores, sorted by key.
 
     Attributes:
-        name: "koniq10k", "clive" or "own".
-        records: at least one.
-        mos_range: the interval of the source's scale that became 0 to 100.
-        edition: which table and layout this is, for example "official 512x384".
-        notes: sentences that a reader should see: what was left out, what looks odd.
+        notes: sentences that a reader should see: what was left out, what looks odd, which scale became 0 to 100.
     """
 
-    titles: ClassVar[dict[str, str]] = TITLES
-    name: str
-    records: tuple[OpinionRecord, ...]
-    mos_range: tuple[float, float]
-    edition: str
     notes: tuple[str, ...] = ()
+
+    @property
+    def n_bytes(self) -> int:
+        """Of all pictures on disk."""
+        return sum(record.file_size for record in self.records)
 
     @cached_property
     def mos(self) -> NDArray[np.float64]:
@@ -142,26 +134,6 @@ class OpinionSet(RecordSet[OpinionRecord]):
             there = ", ".join(self.splits) or "none: its table names no split"
             raise PaperlibError(f"{self.title} has no split {listing(unknown) or repr('')}; its splits are {there}")
         return self.holding([record for record in self.records if record.split in splits])
-
-    def summary(self) -> dict[str, Any]:
-        """Counts for a table or a log: name, edition, pictures, splits, sizes, MOS, bytes, fingerprint, notes."""
-        sizes = Counter(spell_size(record.size) for record in self.records)
-        return {
-            "name": self.name,
-            "edition": self.edition,
-            "pictures": len(self),
-            "splits": self.splits,
-            "sizes": dict(sorted(sizes.items())),
-            "mos_range": list(self.mos_range),
-            "mos": _moments(self.mos),
-            "bytes": sum(record.file_size for record in self.records),
-            "fingerprint": self.fingerprint,
-            "notes": list(self.notes),
-        }
-
-
-def _moments(mos: NDArray[np.float64]) -> dict[str, float]:
-    return {name: float(getattr(mos, name)()) for name in ("min", "max", "mean", "std")}
 
 
 # ---- what the readers of the tables share ---------------------------------------------------------------------------
@@ -212,7 +184,8 @@ def place_pictures(
     spare = [name for name in files if name not in placed]
     share = f"{len(missing)} of {len(opinions)} ({100 * len(missing) / len(opinions):.1f} %) pictures are missing"
 
-    faults, notes = [], []
+    faults: list[str] = []
+    notes: list[str] = []
     times = Counter(name or last_part(opinion.name) for opinion, name in chosen)
     repeated = [name for name, count in times.items() if count > 1]
     if repeated:
@@ -303,7 +276,7 @@ def compare_with_published(
             f"{source} names {count}; it is cut, filtered or of another data set: restore it, or open it with partial"
         )
     mos = np.array([opinion.mos for opinion in opinions])
-    found = tuple(_moments(mos).values())
+    found = (mos.min(), mos.max(), mos.mean(), mos.std())
     expected = (published.low, published.high, published.mean, published.sd)
     if not np.allclose(found, expected, rtol=0, atol=_CLOSE):
         raise PaperlibError(
@@ -326,7 +299,7 @@ def _spell(values: Iterable[float]) -> str:
     return ", ".join(f"{value:.2f}" for value in values)
 
 
-def _count(counts: dict[str, int]) -> str:
+def _count(counts: Mapping[str, int]) -> str:
     return " / ".join(f"{split} {counts.get(split, 0)}" for split in SPLITS)
 
 
@@ -337,53 +310,17 @@ def split_digest(opinions: Iterable[Opinion]) -> str:
 
 
 # ---- reading everything once ----------------------------------------------------------------------------------------
-Progress = Callable[[Iterable[Any]], Iterable[Any]]
-
-
-@dataclass(frozen=True)
-class Statistics:
-    """What `check` measured.
-
-    Attributes:
-        pictures: number of records.
-        splits: split -> number of records; empty where there is no split.
-        mos_min, mos_max, mos_mean, mos_sd: of the MOS on 0 to 100; `mos_sd` divides by the number of records.
-        duplicates: groups of keys whose pictures are equal in every pixel.
-        notes: sentences about duplicates, and about those in more than one split; empty where there are none.
-    """
-
-    pictures: int
-    splits: dict[str, int]
-    mos_min: float
-    mos_max: float
-    mos_mean: float
-    mos_sd: float
-    duplicates: tuple[tuple[str, ...], ...]
-    notes: tuple[str, ...] = ()
-
-
-def check(opinion_set: OpinionSet, progress: Progress | None = None) -> Statistics:
+def check(opinion_set: OpinionSet, progress: Progress | None = None) -> None:
     """Decode every picture once.
 
     Args:
         opinion_set: the set.
-        progress: wraps the records as they are gone through, for example `paperlib.engine.progress.progress`.
+        progress: wraps the records as they are gone through.
 
     Raises:
         PaperlibError: pictures that cannot be used; all are counted, the first are named.
     """
-    groups = _by_pixels(opinion_set.records, opinion_set.title, progress)
-    repeated = [group for group in groups.values() if len(group) > 1]
-    split_of = {record.key: record.split for record in opinion_set.records}
-    across = [group for group in repeated if len({split_of[key] for key in group}) > 1]
-    notes = [
-        f"{len(found)} pictures are there more than once{where}, equal in every pixel: "
-        + listing(" = ".join(group) for group in found)
-        for found, where in ((repeated, ""), (across, " and in more than one split"))
-        if found
-    ]
-    moments = _moments(opinion_set.mos)
-    return Statistics(len(opinion_set), opinion_set.splits, *moments.values(), tuple(map(tuple, repeated)), tuple(notes))
+    _by_pixels(opinion_set.records, opinion_set.title, progress)
 
 
 def overlap(first: RecordSet[Any], second: RecordSet[Any], progress: Progress | None = None) -> tuple[tuple[str, str], ...]:
@@ -421,7 +358,7 @@ def _by_pixels(records: Sequence[Picture], title: str, progress: Progress | None
         with problems.collecting():
             pixels = record.load_image()
             digest = hashlib.blake2b(str(pixels.shape).encode(), digest_size=16)
-            digest.update(np.ascontiguousarray(pixels))
+            digest.update(np.ascontiguousarray(pixels).data)
             groups.setdefault(digest.digest(), []).append(record.key)
     problems.raise_if_any(len(records), "replace these files, or restore them from the archive of the data set")
     return groups

@@ -118,13 +118,11 @@ class Photograph:
     Attributes:
         name: one of `PHOTOGRAPHS`.
         image: (H, W, 3) uint8 RGB; H and W are multiples of 16.
-        source: the package whose wheel holds the picture.
         gaze: (H, W) float32 density of the simulated gaze, > 0 everywhere, sum 1.
     """
 
     name: str
     image: np.ndarray
-    source: str
     gaze: np.ndarray
 
 
@@ -162,7 +160,7 @@ def _open(name: str, area: int) -> Photograph:
     top, left = (full_height - height) // 2, (full_width - width) // 2
     gaze = _gaze_density(_GAZE_POINTS[name], full_height, full_width)[top : top + height, left : left + width]
     pixels = np.asarray(image)[top : top + height, left : left + width]
-    return Photograph(name, np.ascontiguousarray(pixels), package, (gaze / gaze.sum()).astype(np.float32))
+    return Photograph(name, np.ascontiguousarray(pixels), (gaze / gaze.sum()).astype(np.float32))
 
 
 def _read(package: str, inside: str) -> np.ndarray:
@@ -180,10 +178,9 @@ def _read(package: str, inside: str) -> np.ndarray:
 def _gaze_density(points: Sequence[tuple[float, float, float, float]], height: int, width: int) -> np.ndarray:
     """(height, width) float64: subject points, centre bias and a uniform floor, each normalised before mixing."""
     shorter = min(height, width)
-    subject = sum(
-        weight * _gaussian(height, width, (x, y), (sigma * shorter / width, sigma * shorter / height))
-        for x, y, sigma, weight in points
-    )
+    subject = np.zeros((height, width))
+    for x, y, sigma, weight in points:
+        subject += weight * _gaussian(height, width, (x, y), (sigma * shorter / width, sigma * shorter / height))
     floor = UNIFORM_SHARE / (height * width)
     return SUBJECT_SHARE * subject / subject.sum() + CENTRE_SHARE * centre_bias(height, width) + floor
 

@@ -2,25 +2,33 @@
 
 import hashlib
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import ClassVar, Generic, Protocol, Self, TypeVar
+from typing import Any, Generic, Protocol, Self, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
+TITLES = {
+    "salicon": "SALICON",
+    "cat2000": "CAT2000",
+    "koniq10k": "KonIQ-10k",
+    "clive": "CLIVE",
+    "sacid": "SACID",
+    "own": "own data",
+    "world": "micro-world",
+    "world_shifted": "shifted micro-world",
+}
+"""Key of a data set -> its name for people."""
 
-class Record(Protocol):
-    """One picture of a set, with whatever belongs to it."""
+SCALE = (0.0, 100.0)
+"""Where the opinion scores of every set lie after opening; higher is better."""
+SALICON_SIGMA = 19 / 480
+"""Standard deviation of the blur that makes density maps of fixations, as a share of the height (SALICON API)."""
 
-    @property
-    def key(self) -> str:
-        """Unique and stable inside its set."""
-
-    @property
-    def signature(self) -> str:
-        """What the record's values depend on, besides its key."""
+Progress = Callable[[Iterable[Any]], Iterable[Any]]
+"""Wraps what is gone through, for example `paperlib.engine.progress.progress`."""
 
 
 class Picture(Protocol):
@@ -28,7 +36,7 @@ class Picture(Protocol):
 
     @property
     def key(self) -> str:
-        """Unique inside its set."""
+        """Unique and stable inside its set."""
 
     @property
     def size(self) -> tuple[int, int]:
@@ -38,19 +46,26 @@ class Picture(Protocol):
         """(h, w, 3) uint8 RGB."""
 
 
+class Record(Picture, Protocol):
+    """One picture of a `RecordSet`, with whatever belongs to it."""
+
+    @property
+    def signature(self) -> str:
+        """What the record's values depend on, besides its key."""
+
+
 R = TypeVar("R", bound=Record)
 
 
+@dataclass(frozen=True)
 class RecordSet(Generic[R]):
-    """Base of the frozen dataclasses that hold a data set.
+    """A data set; each kind of records has a kind of set, with what else is to be said of it.
 
     Attributes:
-        titles: name -> name for people.
         name: key of the data set.
         records: at least one, with unique keys, in a stable order.
     """
 
-    titles: ClassVar[dict[str, str]]
     name: str
     records: tuple[R, ...]
 
@@ -66,7 +81,7 @@ class RecordSet(Generic[R]):
     @property
     def title(self) -> str:
         """Name for people."""
-        return self.titles.get(self.name, self.name)
+        return TITLES.get(self.name, self.name)
 
     @cached_property
     def fingerprint(self) -> str:

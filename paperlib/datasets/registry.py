@@ -8,19 +8,19 @@ from paperlib.datasets.gaze import GazeSet
 from paperlib.datasets.opinions import OpinionSet
 from paperlib.errors import PaperlibError
 
-GAZE = {
-    "salicon": "paperlib.datasets.salicon:open_salicon",
-    "cat2000": "paperlib.datasets.cat2000:open_cat2000",
-    "own": "paperlib.datasets.own:open_own",
+OPENERS = {
+    "gaze": {
+        "salicon": "paperlib.datasets.salicon:open_salicon",
+        "cat2000": "paperlib.datasets.cat2000:open_cat2000",
+        "own": "paperlib.datasets.own:open_own",
+    },
+    "opinions": {
+        "koniq10k": "paperlib.datasets.koniq:open_koniq",
+        "clive": "paperlib.datasets.clive:open_clive",
+        "own": "paperlib.datasets.own_opinions:open_own_opinions",
+    },
 }
-"""Key of an eye-tracking set -> `"module:function"` that opens it."""
-
-OPINIONS = {
-    "koniq10k": "paperlib.datasets.koniq:open_koniq",
-    "clive": "paperlib.datasets.clive:open_clive",
-    "own": "paperlib.datasets.own_opinions:open_own_opinions",
-}
-"""Key of a set with opinion scores -> `"module:function"` that opens it."""
+"""What records tell besides the picture -> key of a set -> `"module:function"` that opens it."""
 
 
 def opener_of(name: str, face: str) -> str:
@@ -29,41 +29,33 @@ def opener_of(name: str, face: str) -> str:
     Raises:
         PaperlibError: there is no such set.
     """
-    known, what = (GAZE, "eye-tracking data set") if face == "gaze" else (OPINIONS, "data set of opinions")
-    if name not in known:
-        raise PaperlibError(f"there is no {what} {name!r}; choose one of {', '.join(known)}")
-    return known[name]
+    if name not in OPENERS[face]:
+        what = "eye-tracking data set" if face == "gaze" else "data set of opinions"
+        raise PaperlibError(f"there is no {what} {name!r}; choose one of {', '.join(OPENERS[face])}")
+    return OPENERS[face][name]
 
 
 def open_gaze(name: str, root: str | Path, **options: Any) -> GazeSet:
-    """Open an eye-tracking data set that lies in `root`.
-
-    Args:
-        name: a key of `GAZE`.
-        root: its folder; a folder just above or inside it is understood as well.
-        options: of its loader.
+    """Open the eye-tracking set `name` that lies in `root`, or just above or inside it, with `options` of its loader.
 
     Raises:
         PaperlibError: unknown name; files missing, misnamed, of the wrong edition or of the wrong size.
     """
-    return _open(opener_of(name, "gaze"), root, options)
+    opened: GazeSet = _opener(name, "gaze")(root, **options)
+    return opened
 
 
 def open_opinions(name: str, root: str | Path, **options: Any) -> OpinionSet:
-    """Open a data set of pictures with mean opinion scores that lies in `root`.
-
-    Args:
-        name: a key of `OPINIONS`.
-        root: its folder; a folder just above or inside it is understood as well.
-        options: of its loader.
+    """Open the set of pictures with mean opinion scores `name`; `root` and `options` as for `open_gaze`.
 
     Raises:
         PaperlibError: unknown name; pictures missing, misnamed, unreadable or of the wrong size; a table that is
             missing, damaged, incomplete or on another scale.
     """
-    return _open(opener_of(name, "opinions"), root, options)
+    opened: OpinionSet = _opener(name, "opinions")(root, **options)
+    return opened
 
 
-def _open(opener: str, root: str | Path, options: dict[str, Any]) -> Any:
-    module, _, function = opener.partition(":")
-    return getattr(import_module(module), function)(root, **options)
+def _opener(name: str, face: str) -> Any:
+    module, _, function = opener_of(name, face).partition(":")
+    return getattr(import_module(module), function)

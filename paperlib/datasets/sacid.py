@@ -23,15 +23,14 @@ A folder of the user's own in this layout is opened alike (`own`), with any sequ
 Data: github.com/Alexkkir/SACID, huggingface.co/datasets/alexkkr/SACID.
 """
 
-import hashlib
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import groupby
 from pathlib import Path
-from typing import Any, ClassVar, NamedTuple, Self
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -53,8 +52,8 @@ from paperlib.datasets.files import (
     require_size,
     spell_size,
 )
-from paperlib.datasets.opinions import Opinion, Progress, Published, compare_with_published
-from paperlib.datasets.pictures import RecordSet
+from paperlib.datasets.opinions import Opinion, Published, compare_with_published
+from paperlib.datasets.pictures import TITLES, Progress, RecordSet
 from paperlib.datasets.tables import finite, read_table
 from paperlib.errors import PaperlibError
 
@@ -280,19 +279,12 @@ class SacidRecord:
 
 @dataclass(frozen=True)
 class SacidSet(RecordSet[SacidRecord]):
-    """All versions of some sequences, sorted by sequence, then version.
+    """All versions of some sequences, sorted by sequence, then version; all sequences have the same versions.
 
     Attributes:
-        name: "sacid" or "own".
-        records: at least one sequence; all sequences have the same versions in the same order.
-        edition: the files' type: "jpg", "png" or "jpg and png".
         notes: sentences that a reader should see: references that lack, what was left out, what looks odd.
     """
 
-    titles: ClassVar[dict[str, str]] = {"sacid": "SACID", "own": "own data"}
-    name: str
-    records: tuple[SacidRecord, ...]
-    edition: str
     notes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
@@ -315,9 +307,10 @@ class SacidSet(RecordSet[SacidRecord]):
         return ScoreTable(tuple(name for name, _ in groups), versions, subjective)
 
     @property
-    def has_reference(self) -> NDArray[np.bool_]:
-        """(images,) whether the sequence's reference is there."""
-        return np.array([group[0].reference is not None for _, group in self.by_sequence()])
+    def n_bytes(self) -> int:
+        """Of all files on disk; the versions of a sequence share all but their own."""
+        shared = sum(sum(group[0].file_sizes[1:]) for _, group in self.by_sequence())
+        return shared + sum(record.file_sizes[0] for record in self.records)
 
     def take(self, n: int, seed: int) -> Self:
         """`n` sequences drawn at random with all their versions, in the set's order; all where there are no more.
@@ -333,34 +326,13 @@ class SacidSet(RecordSet[SacidRecord]):
         chosen = set(np.random.default_rng(seed).choice(np.array(sequences), n, replace=False).tolist())
         return self.holding([record for record in self.records if record.sequence in chosen])
 
-    def summary(self) -> dict[str, Any]:
-        """Counts for a table or a log: sequences, versions, pictures, references, sizes, scores, bytes, fingerprint."""
-        sequences = [group[0] for _, group in self.by_sequence()]
-        sizes = Counter(spell_size(record.size) for record in sequences)
-        shared = sum(sum(record.file_sizes[1:]) for record in sequences)
-        scores = self.scores.subjective
-        return {
-            "name": self.name,
-            "edition": self.edition,
-            "sequences": len(sequences),
-            "versions": len(self.scores.versions),
-            "pictures": len(self),
-            "references": int(self.has_reference.sum()),
-            "sizes": dict(sorted(sizes.items())),
-            "mos": {name: float(getattr(scores, name)()) for name in ("min", "max", "mean", "std")},
-            "bytes": shared + sum(record.file_sizes[0] for record in self.records),
-            "fingerprint": self.fingerprint,
-            "notes": list(self.notes),
-        }
-
 
 # ---- opening --------------------------------------------------------------------------------------------------------
-def open_sacid(root: str | Path, table: str | Path | None = None, partial: bool = False, own: bool = False) -> SacidSet:
+def open_sacid(root: str | Path, partial: bool = False, own: bool = False) -> SacidSet:
     """Open SACID, or own data in its layout. The table is read whole; of pictures only the headers.
 
     Args:
         root: the folder that holds `compressed`; the folder above, or one of the three inside, is understood.
-        table: the table's file; None takes `moses.csv` in the folder.
         partial: take what is there of the 60 sequences, with a note: a sequence that lacks its saliency map or a coded
             picture is left out whole. References may lack in any case.
         own: photographs of the user's own, which are not compared with what is published of SACID.
@@ -370,11 +342,11 @@ def open_sacid(root: str | Path, table: str | Path | None = None, partial: bool 
             one message and the first of each kind named; a table that is cut or is not SACID's.
     """
     name, advice = ("own", _OWN_ADVICE) if own else ("sacid", _ADVICE)
-    title = SacidSet.titles[name]
+    title = TITLES[name]
     home = _home(existing_folder(root, title), own)
-    source = home / TABLE if table is None else Path(table)
+    source = home / TABLE
     if own and not source.is_file():
-        raise PaperlibError(f"{home} holds coded pictures and no scores, there is no {source.name}; {_HOW_SCORED}")
+        raise PaperlibError(f"{home} holds coded pictures and no scores, there is no {TABLE}; {_HOW_SCORED}")
     scores = read_scores(source)
     notes = () if own else compare_with_published(_as_opinions(scores), PUBLISHED, source, title, partial)
     files = _Files.listed(home, scores)
@@ -386,8 +358,7 @@ def open_sacid(root: str | Path, table: str | Path | None = None, partial: bool 
     notes += tuple(f"left out: {fault}" for fault in faults) + files.notes(scores, complete)
     if rotated:
         notes += (f"{len(rotated)} pictures carry an EXIF rotation, which is ignored: {listing(rotated)}",)
-    types = {"jpg" if record.path.suffix.lower() != ".png" else "png" for record in records}
-    return SacidSet(name, records, " and ".join(sorted(types)), notes)
+    return SacidSet(name, records, notes)
 
 
 def _home(root: Path, own: bool) -> Path:
@@ -517,64 +488,28 @@ def _read_headers(
 
 
 # ---- reading everything once ----------------------------------------------------------------------------------------
-@dataclass(frozen=True)
-class Statistics:
-    """What `check` measured.
-
-    Attributes:
-        sequences, versions, pictures, references: numbers.
-        mos_min, mos_max, mos_mean, mos_sd: of the scores of all pictures; `mos_sd` divides by their number.
-        duplicates: groups of keys whose pictures of one sequence are equal in every pixel.
-        notes: sentences about duplicates; empty where there are none.
-    """
-
-    sequences: int
-    versions: int
-    pictures: int
-    references: int
-    mos_min: float
-    mos_max: float
-    mos_mean: float
-    mos_sd: float
-    duplicates: tuple[tuple[str, ...], ...]
-    notes: tuple[str, ...] = ()
-
-
-def check(sacid: SacidSet, progress: Progress | None = None) -> Statistics:
+def check(sacid: SacidSet, progress: Progress | None = None) -> dict[str, int]:
     """Decode every coded picture, reference and saliency map once.
 
     Args:
         sacid: the set.
-        progress: wraps the sequences as they are gone through, for example `paperlib.engine.progress.progress`.
+        progress: wraps the sequences as they are gone through.
+
+    Returns:
+        The numbers of `sequences`, `pictures` and `references`.
 
     Raises:
         PaperlibError: files that cannot be used; all are counted, the first are named.
     """
     problems = Problems(f"{sacid.title} files")
-    duplicates: list[tuple[str, ...]] = []
-    groups = list(sacid.by_sequence())
-    for _, records in progress(groups) if progress else groups:
-        shared: list[Callable[[], Any]] = [records[0].load_saliency]
-        if records[0].reference is not None:
-            shared.append(records[0].load_reference)
-        for load in shared:
+    groups = [records for _, records in sacid.by_sequence()]
+    with_reference = sum(records[0].reference is not None for records in groups)
+    for records in progress(groups) if progress else groups:
+        first: SacidRecord = records[0]
+        shared: list[Callable[[], Any]] = [first.load_saliency, *([first.load_reference] if first.reference else [])]
+        for load in (*shared, *(record.load_image for record in records)):
             with problems.collecting():
                 load()
-        equal: dict[bytes, list[str]] = {}
-        for record in records:
-            with problems.collecting():
-                equal.setdefault(hashlib.blake2b(record.load_image().tobytes()).digest(), []).append(record.key)
-        duplicates += [tuple(keys) for keys in equal.values() if len(keys) > 1]
-    references = int(sacid.has_reference.sum())
     advice = _OWN_ADVICE if sacid.name == "own" else _ADVICE
-    problems.raise_if_any(len(sacid) + len(groups) + references, f"replace these files, or {advice}")
-    note = _note_on(duplicates)
-    moments = sacid.summary()["mos"]
-    return Statistics(
-        len(groups), len(sacid.scores.versions), len(sacid), references, *moments.values(), tuple(duplicates), note
-    )
-
-
-def _note_on(duplicates: Iterable[tuple[str, ...]]) -> tuple[str, ...]:
-    names = [" = ".join(keys) for keys in duplicates]
-    return (f"{len(names)} pictures are there more than once, equal in every pixel: {listing(names)}",) if names else ()
+    problems.raise_if_any(len(sacid) + len(groups) + with_reference, f"replace these files, or {advice}")
+    return {"sequences": len(groups), "pictures": len(sacid), "references": with_reference}

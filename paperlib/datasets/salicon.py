@@ -8,15 +8,11 @@
 of 2017 has points outside the picture (column 641), which are dropped and counted. `location` holds raw mouse samples
 and is not used. The editions of 2015 and 2017 show the same pictures with different fixations and maps, and their
 numbers must not be mixed; http://salicon.net/challenge-2017/ offers both. Counts: the tests of pysaliency 6a45d24.
-
-The annotation file of the SALICON API (2015, JSON: (row, column), 1-based, raw mouse samples) is read on request; its
-density is the API's: each looked-at pixel once, blurred with a Gaussian of 19 px.
 """
 
-import json
 import re
 from collections import Counter
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -24,13 +20,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from paperlib.datasets.files import (
-    IMAGE_SUFFIXES,
-    Problems,
     UnusableFile,
     complete_keys,
     existing_folder,
-    expect_size,
-    file_bytes,
     list_files,
     list_folders,
     listing,
@@ -38,7 +30,7 @@ from paperlib.datasets.files import (
     read_mat,
     spell_size,
 )
-from paperlib.datasets.gaze import Gaze, GazeRecord, GazeSet, PointRecord
+from paperlib.datasets.gaze import Gaze, GazeRecord, GazeSet, file_records
 from paperlib.errors import PaperlibError
 
 Split = Literal["train", "val"]
@@ -51,8 +43,6 @@ TOTALS: dict[str, dict[str, int]] = {
     "val": {"2015": 1_662_655, "2017": 2_576_914},
 }
 """Published fixations per split and edition, points outside the picture included."""
-API_SIGMA = 19.0
-MOUSE_SAMPLES = "2015 mouse samples"
 
 _PARTS = {"picture": "images", "fixations": "fixations", "density map": "maps"}
 _SUFFIXES = {"picture": (".jpg", ".jpeg"), "fixations": (".mat",), "density map": (".png",)}
@@ -62,53 +52,7 @@ _NEAR, _CLEAR = 0.15, 3.0
 _ADVICE = "restore them from the archives of http://salicon.net/challenge-2017/"
 
 
-@dataclass(frozen=True)
-class SaliconRecord(GazeRecord):
-    """A picture of SALICON.
-
-    Attributes:
-        fixations: the `.mat` file.
-        density: the `.png` file.
-    """
-
-    fixations: Path
-    density: Path
-
-    def load_density(self) -> NDArray[np.float32]:
-        return self._read_density(self.density)
-
-    def load_gaze(self) -> Gaze:
-        content = read_mat(self.fixations)
-        gaze = content.get("gaze")
-        if not isinstance(gaze, np.ndarray) or "fixations" not in (gaze.dtype.names or ()):
-            names = ", ".join(sorted(content)) or "nothing"
-            raise UnusableFile(self.fixations, f"no struct 'gaze' with a field 'fixations', it holds {names}")
-        if "resolution" in content and tuple(np.ravel(content["resolution"]).astype(int)) != self.size:
-            resolution = "x".join(str(int(number)) for number in np.ravel(content["resolution"])[::-1])
-            raise UnusableFile(self.fixations, f"gaze on {resolution} pixels, expected {spell_size(self.size)}")
-        viewings = [self._points(points) for points in gaze["fixations"].ravel()]
-        points = np.concatenate([np.empty((0, 2)), *viewings])
-        return Gaze.from_points(
-            points[:, 1], points[:, 0], self.size, observers=sum(len(viewing) > 0 for viewing in viewings)
-        )
-
-    def _points(self, values: Any) -> NDArray[np.float64]:
-        """One observer's fixations, (k, 2) as 0-based (x, y)."""
-        array = np.asarray(values)
-        if array.size == 0:
-            return np.empty((0, 2))
-        if array.dtype.kind not in "iuf" or array.ndim != 2 or array.shape[1] != 2:
-            raise UnusableFile(self.fixations, f"fixations of {array.dtype} {array.shape}, expected (k, 2) numbers")
-        return array.astype(np.float64) - 1
-
-
-def open_salicon(
-    root: str | Path,
-    split: Split = "val",
-    edition: Edition | None = None,
-    annotations: str | Path | None = None,
-    allow_missing: bool = False,
-) -> GazeSet:
+def open_salicon(root: str | Path, split: Split = "val", edition: Edition | None = None, partial: bool = False) -> GazeSet:
     """Open one split of SALICON.
 
     Names are listed and the headers of pictures and maps are read; a sample of 32 fixation files tells the edition. A
@@ -120,8 +64,7 @@ def open_salicon(
         root: folder that holds `images`, `fixations` and `maps`; the folder above or inside is understood.
         split: "val" (the paper's) or "train"; the test split has no published gaze.
         edition: the edition that is meant; None takes what the files tell.
-        annotations: JSON file of the SALICON API to use instead of `fixations` and `maps`.
-        allow_missing: leave pictures with a missing or misnamed file out, with a note, instead of refusing them.
+        partial: leave pictures with a missing or misnamed file out, with a note, instead of refusing them.
 
     Raises:
         PaperlibError: files missing, misnamed, of another split or edition, still packed, or not 640x480.
@@ -131,21 +74,17 @@ def open_salicon(
     if edition is not None and edition not in get_args(Edition):
         raise PaperlibError(f"SALICON has no edition {edition!r}; choose one of {', '.join(get_args(Edition))}")
     home = _home(existing_folder(root, "SALICON"), split)
-    if annotations is not None:
-        return _open_annotations(home, Path(annotations), split, allow_missing)
     listed = {part: _files(home, part, split) for part in _PARTS}
     absent = [f"{_PARTS[part]}/{split}" for part, files in listed.items() if not files]
     if absent:
-        annotated = [path.name for path in list_files(home, (".json",)) if path.name.startswith("fixations_")]
-        hint = f" ({listing(annotated)} can be given as `annotations`)" if annotated else ""
         raise PaperlibError(
-            f"SALICON in {home} lacks {listing(absent)}{packed_hint(home)}{hint}; expected images/{split}/*.jpg, "
+            f"SALICON in {home} lacks {listing(absent)}{packed_hint(home)}; expected images/{split}/*.jpg, "
             f"fixations/{split}/*.mat and maps/{split}/*.png, from http://salicon.net/challenge-2017/"
         )
-    notes = _misnamed(listed, split, allow_missing)
-    own = {part: _of_split(files, split) for part, files in listed.items()}
-    keys, gaps = complete_keys(own, f"SALICON {split}", home, allow_missing)
-    records = _records(keys, own)
+    notes = _misnamed(listed, split, partial)
+    own = {part: {path.stem: path for path in files if _split_of(path) == split} for part, files in listed.items()}
+    keys, gaps = complete_keys(own, f"SALICON {split}", home, partial)
+    records = file_records(keys, list(own.values()), SIZE, read_fixations, "SALICON", _ADVICE)
     found = _sampled_edition(records, split)
     whole = len(records) == PICTURES[split]
     if not whole:
@@ -156,7 +95,36 @@ def open_salicon(
             raise PaperlibError(f"{sentence}; give the folder of the other edition, or ask for edition {found}")
         notes += (sentence,)
     known = tuple(TOTALS[split].items()) if whole else ()
-    return GazeSet("salicon", records, edition or found, notes + gaps, known)
+    return GazeSet("salicon", records, notes + gaps, edition or found, known)
+
+
+def read_fixations(path: Path, size: tuple[int, int]) -> Gaze:
+    """The fixations of all observers of a picture of (height, width), from its `.mat` file.
+
+    Raises:
+        UnusableFile: missing, unreadable, without fixations, or of a picture of another size.
+    """
+    content = read_mat(path)
+    gaze = content.get("gaze")
+    if not isinstance(gaze, np.ndarray) or "fixations" not in (gaze.dtype.names or ()):
+        names = ", ".join(sorted(content)) or "nothing"
+        raise UnusableFile(path, f"no struct 'gaze' with a field 'fixations', it holds {names}")
+    if "resolution" in content and tuple(np.ravel(content["resolution"]).astype(int)) != size:
+        resolution = "x".join(str(int(number)) for number in np.ravel(content["resolution"])[::-1])
+        raise UnusableFile(path, f"gaze on {resolution} pixels, expected {spell_size(size)}")
+    viewings = [_points(path, points) for points in gaze["fixations"].ravel()]
+    points = np.concatenate([np.empty((0, 2)), *viewings])
+    return Gaze.from_points(points[:, 1], points[:, 0], size, observers=sum(len(viewing) > 0 for viewing in viewings))
+
+
+def _points(path: Path, values: Any) -> NDArray[np.float64]:
+    """One observer's fixations, (k, 2) as 0-based (x, y)."""
+    array = np.asarray(values)
+    if array.size == 0:
+        return np.empty((0, 2))
+    if array.dtype.kind not in "iuf" or array.ndim != 2 or array.shape[1] != 2:
+        raise UnusableFile(path, f"fixations of {array.dtype} {array.shape}, expected (k, 2) numbers")
+    return array.astype(np.float64) - 1
 
 
 # ---- the folder -----------------------------------------------------------------------------------------------------
@@ -190,11 +158,7 @@ def _split_of(path: Path) -> str | None:
     return match[1] if match else None
 
 
-def _of_split(files: list[Path], split: str) -> dict[str, Path]:
-    return {path.stem: path for path in files if _split_of(path) == split}
-
-
-def _misnamed(listed: dict[str, list[Path]], split: str, allow_missing: bool) -> tuple[str, ...]:
+def _misnamed(listed: dict[str, list[Path]], split: str, partial: bool) -> tuple[str, ...]:
     """Refuse files whose name is not one of the split's; or note that they are left out."""
     wrong = [path for files in listed.values() for path in files if _split_of(path) != split]
     if not wrong:
@@ -210,29 +174,13 @@ def _misnamed(listed: dict[str, list[Path]], split: str, allow_missing: bool) ->
     sentence = f"{len(wrong)} of {total} SALICON files are not named COCO_{split}2014_<12 digits>: " + listing(
         path.name for path in wrong
     )
-    if not allow_missing:
+    if not partial:
         raise PaperlibError(f"{sentence}; restore their names, or allow missing files to leave them out")
     return (f"left out: {sentence}",)
 
 
-def _records(keys: list[str], parts: dict[str, dict[str, Path]]) -> tuple[SaliconRecord, ...]:
-    """Records of pictures and maps whose headers say 640x480."""
-    problems = Problems("SALICON files")
-    records = []
-    for key in keys:
-        picture, fixations, density = (parts[part][key] for part in _PARTS)
-        for path in (picture, density):
-            with problems.collecting():
-                expect_size(path, SIZE)
-        with problems.collecting():
-            sizes = file_bytes((picture, fixations, density))
-            records.append(SaliconRecord(key, picture, SIZE, sizes, fixations, density))
-    problems.raise_if_any(3 * len(keys), _ADVICE)
-    return tuple(records)
-
-
 # ---- the edition ----------------------------------------------------------------------------------------------------
-def _sampled_edition(records: tuple[SaliconRecord, ...], split: str) -> str:
+def _sampled_edition(records: Sequence[GazeRecord], split: Split) -> str:
     """What a sample of the fixation files tells; files that cannot be read are left to `check`."""
     chosen = np.unique(np.linspace(0, len(records) - 1, min(_SAMPLE, len(records))).astype(int))
     counts = []
@@ -245,7 +193,7 @@ def _sampled_edition(records: tuple[SaliconRecord, ...], split: str) -> str:
     return edition_of(counts, split)
 
 
-def edition_of(counts: list[int], split: Split) -> str:
+def edition_of(counts: Sequence[float], split: Split) -> str:
     """The edition that numbers of fixations per picture belong to: "2015", "2017" or "unknown".
 
     Args:
@@ -263,65 +211,3 @@ def edition_of(counts: list[int], split: Split) -> str:
         if abs(mean / expected - 1) <= _NEAR and all(abs(mean - value) > _CLEAR * error for value in others):
             return edition
     return "unknown"
-
-
-# ---- the annotation file of the SALICON API -------------------------------------------------------------------------
-def _open_annotations(home: Path, annotations: Path, split: str, allow_missing: bool) -> GazeSet:
-    content = _read_json(annotations)
-    points: dict[int, list[NDArray[np.int64]]] = {}
-    try:
-        stems = {entry["id"]: Path(entry["file_name"]).stem for entry in content["images"]}
-        sizes = {entry["id"]: (entry["height"], entry["width"]) for entry in content["images"]}
-        for entry in content["annotations"]:
-            points.setdefault(entry["image_id"], []).append(entry["fixations"])
-        numbers = {stems[number]: number for number in points}
-    except (KeyError, TypeError) as error:
-        raise UnusableFile(
-            annotations,
-            f"not a SALICON annotation file: no {error}; expected 'images' (id, file_name, height, width) "
-            "and 'annotations' (image_id, fixations)",
-        ) from error
-    pictures = {path.stem: path for path in _pictures_of(home, split)}
-    parts = {"picture": pictures, "annotations": dict.fromkeys(numbers, annotations)}
-    keys, notes = complete_keys(parts, "SALICON with annotations", home, allow_missing)
-    problems = Problems("SALICON files")
-    records = []
-    for key in keys:
-        path, number = pictures[key], numbers[key]
-        size = sizes[number]
-        with problems.collecting():
-            expect_size(path, size)
-            viewings = [viewing for viewing in points[number] if len(viewing)]
-            every = np.concatenate([np.empty((0, 2), np.int64), *viewings]) - 1
-            gaze = Gaze.from_points(every[:, 0], every[:, 1], size, observers=len(viewings))
-            if not len(gaze.fixations):
-                raise UnusableFile(path, "no annotated point lies inside the picture")
-            records.append(PointRecord(key, path, size, file_bytes([path]), gaze, API_SIGMA, merge=True))
-    problems.raise_if_any(len(keys), _ADVICE)
-    return GazeSet("salicon", tuple(records), MOUSE_SAMPLES, notes)
-
-
-def _pictures_of(home: Path, split: str) -> list[Path]:
-    for folder in (home / "images" / split, home / "images", home / split, home):
-        files = list_files(folder, IMAGE_SUFFIXES)
-        if files:
-            return files
-    return []
-
-
-def _read_json(path: Path) -> dict[str, Any]:
-    """The file, with each annotation's points packed into an array as soon as it is parsed, to keep memory low."""
-
-    def pack(entry: dict[str, Any]) -> dict[str, Any]:
-        if "fixations" in entry:
-            entry["fixations"] = np.asarray(entry["fixations"], np.int64).reshape(-1, 2)
-        return entry
-
-    try:
-        with open(path, encoding="utf-8") as file:
-            content = json.load(file, object_hook=pack)
-    except OSError as error:
-        raise UnusableFile(path, f"cannot be read ({error.strerror})") from error
-    except (ValueError, TypeError, OverflowError) as error:
-        raise UnusableFile(path, f"not a readable annotation file ({error})") from error
-    return content

@@ -35,7 +35,8 @@ from paperlib.datasets.files import (
     read_grey,
     unique_by,
 )
-from paperlib.datasets.opinions import SCALE, OpinionSet, Progress
+from paperlib.datasets.opinions import OpinionSet
+from paperlib.datasets.pictures import SCALE, Progress
 from paperlib.errors import PaperlibError
 from paperlib.paths import atomic_write
 

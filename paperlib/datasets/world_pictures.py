@@ -1,4 +1,4 @@
-"""The micro-world behind the face of the other data sets: pictures with gaze and with opinion scores.
+"""Pictures of a micro-world: as arrays (`ImageSet`), and behind the face of the other data sets (`WorldPictures`).
 
     world = open_world(arrays, observers="saliency", n_test=500)      # arrays of `ImageSet.to_arrays`
     world.records[0].load_image(), world.records[0].load_density(), world.part("test").mos
@@ -6,18 +6,75 @@
 The first `n_test` pictures are its part `"test"`, to judge by; the others are its part `"fit"`, to fit map transforms on.
 """
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from typing import ClassVar
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from paperlib.datasets.pictures import RecordSet
-from paperlib.datasets.records import ImageSet
+from paperlib.datasets.pictures import SALICON_SIGMA, SCALE, RecordSet
 
 TEST, FIT = "test", "fit"
-SCALE = (0.0, 100.0)
+
+
+@dataclass(frozen=True)
+class ImageSet:
+    """`n` images of one size with what people saw and said.
+
+    Attributes:
+        name: data-set key, for example `"world"`.
+        images: (n, h, w, 3) uint8, RGB.
+        subject: (n, h, w) uint8, the subject's mask, 0 to 255 (soft edges).
+        density: (n, h, w) float32, gaze density; each map sums to 1.
+        fixations: (n, k, 2) int16, sampled fixations as (row, column).
+        mos: observers -> (n,) float32, mean opinion score; higher is better.
+        levels: (n, 2) float32 in [0, 1], distortion level at the subject and around it.
+        family: (n,) distortion family of each image.
+        category: (n,) int16, what the subject is.
+    """
+
+    name: str
+    images: np.ndarray
+    subject: np.ndarray
+    density: np.ndarray
+    fixations: np.ndarray
+    mos: dict[str, np.ndarray]
+    levels: np.ndarray
+    family: np.ndarray
+    category: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def to_arrays(self) -> dict[str, np.ndarray]:
+        """Flat arrays for storage; `from_arrays` is the inverse. Densities are kept in half precision."""
+        pixels = float(self.images.shape[1] * self.images.shape[2])
+        return {
+            "images": self.images,
+            "subject": self.subject,
+            "density": (self.density * pixels).astype(np.float16),
+            "fixations": self.fixations,
+            "levels": self.levels,
+            "family": self.family,
+            "category": self.category,
+            **{f"mos.{who}": scores for who, scores in self.mos.items()},
+        }
+
+    @classmethod
+    def from_arrays(cls, name: str, arrays: Mapping[str, np.ndarray]) -> "ImageSet":
+        """Rebuild a set from `to_arrays`; every density sums to 1 again."""
+        density = arrays["density"].astype(np.float32)
+        density /= density.sum((1, 2), keepdims=True)
+        mos = {key.removeprefix("mos."): value for key, value in arrays.items() if key.startswith("mos.")}
+        names = ("images", "subject", "fixations", "levels", "family", "category")
+        return cls(name=name, density=density, mos=mos, **{key: arrays[key] for key in names})
+
+    def fixation_map(self, index: int) -> NDArray[np.uint16]:
+        """(h, w), number of fixations per pixel of image `index`."""
+        counts = np.zeros(self.density.shape[1:], np.uint16)
+        np.add.at(counts, (self.fixations[index, :, 0], self.fixations[index, :, 1]), 1)
+        return counts
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,11 +124,10 @@ class WorldRecord:
         return self.world.density[self.index]
 
     def load_published(self) -> NDArray[np.uint8]:
-        """The density as a data set would publish it, of the fixations and in 8 bits: (h, w) uint8, zero in places."""
-        one = slice(self.index, self.index + 1)
-        return replace(self.world, density=self.world.density[one], fixations=self.world.fixations[one]).published_density()[
-            0
-        ]
+        """The density as a data set would publish it: the fixations blurred, in 8 bits; (h, w) uint8, zero in places."""
+        counts = self.world.fixation_map(self.index).astype(np.float32)
+        blurred = cv2.GaussianBlur(counts, (0, 0), SALICON_SIGMA * len(counts))
+        return np.rint(255 * blurred / blurred.max()).astype(np.uint8)
 
     def load_fixations(self) -> NDArray[np.int64]:
         """(k, 2) int64 as (row, column), repeats kept."""
@@ -81,10 +137,6 @@ class WorldRecord:
 @dataclass(frozen=True)
 class WorldPictures(RecordSet[WorldRecord]):
     """Pictures of one micro-world in their order."""
-
-    titles: ClassVar[dict[str, str]] = {"world": "micro-world", "world_shifted": "shifted micro-world"}
-    name: str
-    records: tuple[WorldRecord, ...]
 
     @property
     def mos(self) -> NDArray[np.float64]:
@@ -120,8 +172,8 @@ def open_world(
         observers: whose opinion scores the pictures have.
         n_test: how many belong to part `"test"`; 0 for all.
     """
-    world = ImageSet.from_arrays(name, dict(arrays))
-    scores: Sequence[float] = (SCALE[1] * world.mos[observers].astype(np.float64)).tolist()
+    world = ImageSet.from_arrays(name, arrays)
+    scores: list[float] = (SCALE[1] * world.mos[observers].astype(np.float64)).tolist()
     n_test = n_test or len(world)
     records = (WorldRecord(world, index, mos, TEST if index < n_test else FIT) for index, mos in enumerate(scores))
     return WorldPictures(name, tuple(records))

@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from paperlib.datasets.records import ImageSet
+from paperlib.datasets.world_pictures import ImageSet
 from paperlib.maps.center_prior import gaussian_center_prior
 from paperlib.maps.controls import edge_energy_maps, noise_maps, shuffled_maps
 from paperlib.maps.transform import MapTransform, normalise
@@ -86,7 +86,7 @@ class Material:
     @cached_property
     def fixations(self) -> NDArray[np.uint16]:
         """(n, h, w), fixations per pixel."""
-        return self.world.fixation_maps()
+        return np.stack([self.world.fixation_map(index) for index in range(len(self.world))])
 
     @cached_property
     def starts(self) -> dict[str, NDArray[np.float32]]:

@@ -1,13 +1,12 @@
-"""A stand-in for SACID in its layout; `paperlib.rehearsal.salicon_cat2000` says what stand-ins are for, and writes the tree.
+"""Stand-ins for SACID and for the photographs that it was coded from; `paperlib.rehearsal.scenes` says what they are for.
 
 Pictures are scenes of the micro-world with texture. No video encoder takes part: a version is a JPEG whose quality
 follows the bit-rate, and a preset moves quality from the picture's less salient part into its most salient part. Scores
 rise with the bit-rate and have a bonus per preset, as in the real table; nobody was asked.
 """
 
-import csv
-import io
-from functools import lru_cache
+from collections.abc import Sequence
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Literal
 
@@ -17,7 +16,7 @@ from numpy.typing import NDArray
 
 from paperlib.datasets.photographs import spectral_residual
 from paperlib.datasets.sacid import COLUMNS, COMPRESSED, PLAIN, REFERENCE, SALIENCY, TABLE, Version
-from paperlib.rehearsal.salicon_cat2000 import Scenes, Thunk, jpeg_bytes, png_bytes, write_tree
+from paperlib.rehearsal.scenes import Scenes, Thunk, csv_bytes, jpeg_bytes, png_bytes, write_tree
 
 SIZE = (192, 256)
 PRESETS = {PLAIN: (0.0, 0.0), "p132": (0.35, 0.6), "p220": (0.6, 0.65), "p310": (1.0, 0.2)}
@@ -61,15 +60,24 @@ def write_sacid(
     scenes = Scenes("sacid", n, seed, [size] * n)
     maps = lru_cache(maxsize=1)(lambda index: _saliency(_picture(scenes, index)))
     names = [f"scene-{index:03d}-standin" for index in range(n)]
+
+    def reference(index: int) -> bytes:
+        return png_bytes(_picture(scenes, index))
+
+    def saliency(index: int) -> bytes:
+        return png_bytes(maps(index))
+
+    def coded(index: int, version: Version) -> bytes:
+        pixels = _coded(_picture(scenes, index), maps(index), version)
+        return jpeg_bytes(pixels, _FINAL) if suffix == ".jpg" else png_bytes(pixels)
+
     files: dict[str, Thunk] = {}
     for index, name in enumerate(names):
         if index >= without_reference:
-            files[f"{REFERENCE}/{name}.png"] = lambda i=index: png_bytes(_picture(scenes, i))
-        files[f"{SALIENCY}/{name}.png"] = lambda i=index: png_bytes(maps(i))
+            files[f"{REFERENCE}/{name}.png"] = partial(reference, index)
+        files[f"{SALIENCY}/{name}.png"] = partial(saliency, index)
         for version in VERSIONS:
-            files[f"{COMPRESSED}/{name}/{version.test_case}{suffix}"] = lambda i=index, version=version: _file(
-                _coded(_picture(scenes, i), maps(i), version), suffix
-            )
+            files[f"{COMPRESSED}/{name}/{version.test_case}{suffix}"] = partial(coded, index, version)
     files[TABLE] = lambda: _table(scenes, names)
     settings = {
         "set": "sacid",
@@ -105,23 +113,35 @@ def _coded(picture: NDArray[np.uint8], saliency: NDArray[np.uint8], version: Ver
 
 def _through_jpeg(picture: NDArray[np.uint8], quality: int) -> NDArray[np.uint8]:
     data = np.frombuffer(jpeg_bytes(picture, quality), np.uint8)
-    return cv2.imdecode(data, cv2.IMREAD_COLOR)[..., ::-1]
+    return np.asarray(cv2.imdecode(data, cv2.IMREAD_COLOR), np.uint8)[..., ::-1]
 
 
-def _file(picture: NDArray[np.uint8], suffix: str) -> bytes:
-    return jpeg_bytes(picture, _FINAL) if suffix == ".jpg" else png_bytes(picture)
-
-
-def _table(scenes: Scenes, names: list[str]) -> bytes:
+def _table(scenes: Scenes, names: Sequence[str]) -> bytes:
     """As the real one: versions in random order, four digits, the worst version of a sequence at 0."""
-    text = io.StringIO(newline="")
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(COLUMNS)
+    lines = []
     for index, name in enumerate(names):
         rng = scenes.rng(index, 6)
         scale = rng.uniform(0.6, 1.6)
         raw = [_LEVEL[v.bpp100] + PRESETS[v.preset][1] * rng.uniform(0.2, 1.8) for v in VERSIONS]
         scores = scale * (np.array(raw) + rng.normal(0, _NOISE_SD, len(raw)))
         for position in rng.permutation(len(VERSIONS)):
-            writer.writerow([name, VERSIONS[position].test_case, f"{scores[position] - scores.min():.4f}"])
-    return text.getvalue().encode()
+            lines.append((name, VERSIONS[position].test_case, f"{scores[position] - scores.min():.4f}"))
+    return csv_bytes(COLUMNS, lines)
+
+
+def write_clic(root: str | Path, n: int, seed: int, size: tuple[int, int]) -> Path:
+    """Write `n` photographs in the place of those of CLIC 2021 that SACID was coded from, and return their folder.
+
+    They are PNG files and nothing else; every third is in portrait format, as with `write_sacid`.
+
+    Raises:
+        ValueError: `n` below 1, a negative seed.
+        PaperlibError: `root` holds something else.
+    """
+    scenes = Scenes("clic2021", n, seed, [size] * n)
+
+    def photograph(index: int) -> bytes:
+        return png_bytes(_picture(scenes, index))
+
+    files = {f"standin-{index:03d}.png": partial(photograph, index) for index in range(n)}
+    return write_tree(Path(root), {"set": "clic2021", "n": n, "seed": seed, "size": list(size)}, files)

@@ -8,7 +8,7 @@ import os
 from collections.abc import Iterable
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import torch
 
@@ -19,9 +19,8 @@ from paperlib.models.baseline import Baseline
 from paperlib.models.quality.methods import describe
 from paperlib.models.stand_ins import random_files
 from paperlib.paths import atomic_write
-from paperlib.rehearsal.clic import write_clic
 from paperlib.rehearsal.koniq_clive import write_clive, write_koniq
-from paperlib.rehearsal.sacid import write_sacid
+from paperlib.rehearsal.sacid import write_clic, write_sacid
 from paperlib.rehearsal.salicon_cat2000 import write_cat2000, write_salicon
 from paperlib.sources.source import KNOWN, Source, baseline_file, official_files
 

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.typing import ColorType
 
-    from paperlib.datasets.records import ImageSet
+    from paperlib.datasets.world_pictures import ImageSet
     from paperlib.experiments.artefacts import Figure1Data, Figure2Data
     from paperlib.experiments.compression.explore import CodedVersion
     from paperlib.experiments.compression.explore import View as CodingView

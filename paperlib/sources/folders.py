@@ -3,11 +3,12 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from paperlib.datasets.own import load_map, map_folders
+from paperlib.datasets.files import read_grey
+from paperlib.datasets.own import map_folders
 from paperlib.sources.maps import Maker, sized
 
 
 def make(params: Mapping[str, Any], keys: Sequence[str], inputs: Mapping[str, Any]) -> Maker:
     """Maker of kind `folder`."""
     files = map_folders(params["root"], keys)[params["model"]]
-    return lambda records: {"maps": [sized(load_map(files[record.key]), record.size) for record in records]}
+    return lambda records: {"maps": [sized(read_grey(files[record.key]), record.size) for record in records]}

@@ -19,7 +19,9 @@ from paperlib.supply.catalogue import DOWNLOADS, Item, Part, needed_by
 from paperlib.supply.transfer import WebFile, in_units
 
 if TYPE_CHECKING:
-    from paperlib.datasets.pictures import RecordSet
+    from paperlib.datasets.gaze import GazeSet
+    from paperlib.datasets.opinions import OpinionSet
+    from paperlib.datasets.sacid import SacidSet
     from paperlib.profiles import Profile
 
 Condition = Literal["present", "missing", "incomplete", "wrong edition", "damaged", "to be trained"]
@@ -109,8 +111,8 @@ def _as_regex(pattern: str) -> str:
 def _look_at_set(item: Item, profile: "Profile", needed: tuple[str, ...], thorough: bool) -> Found:
     folder = folder_of(item, profile)
 
-    def found(condition: Condition, detail: str = "", opened: "RecordSet[Any] | None" = None) -> Found:
-        size = _bytes_of(opened) if opened is not None else 0
+    def found(condition: Condition, detail: str = "", opened: "GazeSet | OpinionSet | SacidSet | None" = None) -> Found:
+        size = opened.n_bytes if opened is not None else 0
         fingerprint = opened.fingerprint if opened is not None else ""
         return Found(item, condition, folder, "data root", detail, fingerprint, size, needed)
 
@@ -168,11 +170,6 @@ def _has_files(folder: Path) -> bool:
         and not any(part.startswith(".") for part in path.relative_to(folder).parts)
         for path in folder.rglob("*")
     )
-
-
-def _bytes_of(opened: "RecordSet[Any]") -> int:
-    summary = opened.summary() if hasattr(opened, "summary") else {}
-    return int(summary.get("bytes", 0))
 
 
 def _look_at_pictures(item: Item, folder: Path, found: Callable[..., Found], thorough: bool) -> Found:
@@ -234,8 +231,8 @@ def _doors() -> dict[str, _Door]:
         return partial(registry.open_opinions, name)
 
     return {
-        "salicon": _Door(salicon.PICTURES["val"], gaze_set("salicon"), gaze.check, {"allow_missing": True}, edition),
-        "cat2000": _Door(cat2000.PICTURES, gaze_set("cat2000"), gaze.check, {"allow_missing": True}),
+        "salicon": _Door(salicon.PICTURES["val"], gaze_set("salicon"), gaze.check, {"partial": True}, edition),
+        "cat2000": _Door(cat2000.PICTURES, gaze_set("cat2000"), gaze.check, {"partial": True}),
         "koniq10k": _Door(koniq.PUBLISHED.pictures, opinion_set("koniq10k"), opinions.check, {"partial": True}),
         "clive": _Door(clive.PUBLISHED.pictures, opinion_set("clive"), opinions.check, {"partial": True}),
         "sacid": _Door(sacid.PUBLISHED.pictures, sacid.open_sacid, sacid.check, {"partial": True}),

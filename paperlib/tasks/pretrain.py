@@ -13,8 +13,8 @@ import torch.nn.functional as F
 from torch import nn
 
 from paperlib.datasets import microworld
-from paperlib.datasets.records import ImageSet
 from paperlib.datasets.training_pairs import batch_plan
+from paperlib.datasets.world_pictures import ImageSet
 from paperlib.engine.finetuning import FinetuneSettings, finetune
 from paperlib.models.backbones import MICROWORLD, TINY_WEIGHTS, Backbone, create_backbone
 from paperlib.models.baseline import Baseline, to_unit_range

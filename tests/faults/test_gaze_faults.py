@@ -1,7 +1,5 @@
 """Damaged, missing and locked files of eye-tracking data: counted and named in one sentence, never a crash."""
 
-import builtins
-import io
 import pickle
 import shutil
 from collections.abc import Callable
@@ -14,8 +12,9 @@ from paperlib.datasets.files import UnusableFile
 from paperlib.datasets.gaze import check
 from paperlib.datasets.registry import open_gaze
 from paperlib.errors import PaperlibError
-from paperlib.rehearsal.salicon_cat2000 import write_cat2000, write_own, write_salicon
-from tests.damage import empty, overwrite, truncate
+from paperlib.rehearsal.salicon_cat2000 import write_cat2000, write_salicon
+from tests.damage import MATLAB_73, damages, lock, truncate
+from tests.own_standins import write_own
 
 Damage = Callable[[Path], object]
 
@@ -57,7 +56,7 @@ FILES = [
 ]
 
 
-@pytest.mark.parametrize("damage", [truncate, empty, overwrite], ids=lambda damage: damage.__name__)
+@damages
 @pytest.mark.parametrize(("name", "pattern"), FILES, ids=lambda text: text)
 def test_a_damaged_file_is_named_before_anything_runs(roots: Path, name: str, pattern: str, damage: Damage) -> None:
     path = first(roots / name, pattern)
@@ -87,7 +86,7 @@ def test_matlab_files_cut_at_any_place_end_in_a_sentence(roots: Path) -> None:
 
 def test_matlab_73_is_told_apart(roots: Path) -> None:
     path = first(roots / "salicon", "*.mat")
-    path.write_bytes(b"MATLAB 7.3 MAT-file, Platform: GLNXA64".ljust(124) + b"\x00\x02IM" + b"\x89HDF\r\n\x1a\n")
+    path.write_bytes(MATLAB_73)
     with pytest.raises(PaperlibError, match=r"a MATLAB 7.3 file; save it again in MATLAB"):
         check(open_gaze("salicon", roots / "salicon"))
 
@@ -119,15 +118,7 @@ def test_files_that_change_size_after_opening(roots: Path) -> None:
 @pytest.mark.parametrize(("name", "pattern"), [*FILES, ("own", "fixations.csv")], ids=lambda text: text)
 def test_locked_files(roots: Path, name: str, pattern: str, monkeypatch: pytest.MonkeyPatch) -> None:
     locked = first(roots / name, pattern)
-    unlocked = io.open
-
-    def refusing(file, *arguments, **options):
-        if str(file) == str(locked):
-            raise PermissionError(13, "Permission denied", str(file))
-        return unlocked(file, *arguments, **options)
-
-    monkeypatch.setattr(builtins, "open", refusing)
-    monkeypatch.setattr(io, "open", refusing)
+    lock(locked, monkeypatch)
     with pytest.raises(PaperlibError, match=r"cannot be read \(Permission denied\)") as caught:
         check(open_gaze(name, roots / name))
     assert locked.name in str(caught.value)

@@ -1,7 +1,5 @@
 """Damaged, missing and locked files of data sets with opinions: counted and named in one sentence, never a crash."""
 
-import builtins
-import io
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -12,8 +10,9 @@ from paperlib.datasets.koniq import OFFICIAL_TABLE, SCORES_TABLE
 from paperlib.datasets.opinions import check, overlap
 from paperlib.datasets.registry import open_opinions
 from paperlib.errors import PaperlibError
-from paperlib.rehearsal.koniq_clive import write_clive, write_koniq, write_own_opinions
-from tests.damage import empty, overwrite, truncate
+from paperlib.rehearsal.koniq_clive import write_clive, write_koniq
+from tests.damage import damages, lock, truncate
+from tests.own_standins import write_own_opinions
 
 Damage = Callable[[Path], object]
 FOLDERS = {"koniq10k": "512x384", "clive": "ChallengeDB_release/Images", "own": "images"}
@@ -45,7 +44,7 @@ def picture(root: Path, name: str, suffix: str = ".jpg") -> Path:
     return min(path for path in (root / name / FOLDERS[name]).iterdir() if path.suffix.lower() == suffix)
 
 
-@pytest.mark.parametrize("damage", [truncate, empty, overwrite], ids=lambda damage: damage.__name__)
+@damages
 @each
 def test_a_damaged_picture_is_named_before_anything_runs(roots: Path, name: str, damage: Damage) -> None:
     path = picture(roots, name)
@@ -96,13 +95,6 @@ def test_a_cut_table_is_no_whole_data_set(roots: Path, name: str) -> None:
         open_opinions(name, roots / name)
 
 
-def test_a_line_cut_in_the_middle(roots: Path) -> None:
-    path = roots / "koniq10k" / OFFICIAL_TABLE
-    path.write_text("\n".join(path.read_text().splitlines()[:3]) + "\n1234.jpg,0.5,0.")
-    with pytest.raises(PaperlibError, match=r"1 of 3 lines of .*: line 4 \(3 columns, expected 10\); restore"):
-        open_opinions("koniq10k", roots / "koniq10k", partial=True)
-
-
 def test_the_table_of_another_edition_under_the_official_name(roots: Path) -> None:
     root = roots / "koniq10k"
     lines = [line.rpartition(",")[0] for line in (root / SCORES_TABLE).read_text().splitlines()]
@@ -114,36 +106,10 @@ def test_the_table_of_another_edition_under_the_official_name(roots: Path) -> No
         open_opinions("koniq10k", root, partial=True)
 
 
-@pytest.mark.parametrize("table", TABLES["clive"])
-def test_matlab_73_is_told_apart(roots: Path, table: str) -> None:
-    (roots / "clive" / table).write_bytes(
-        b"MATLAB 7.3 MAT-file, Platform: GLNXA64".ljust(124) + b"\x00\x02IM" + b"\x89HDF\r\n\x1a\n"
-    )
-    with pytest.raises(PaperlibError, match=r"a MATLAB 7.3 file; save it again in MATLAB"):
-        open_opinions("clive", roots / "clive", partial=True)
-
-
-@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "latin-1"])
-@pytest.mark.parametrize(("name", "table"), [ALL_TABLES[0], ALL_TABLES[-1]], ids=lambda text: text)
-def test_tables_in_other_encodings(roots: Path, name: str, table: str, encoding: str) -> None:
-    path = roots / name / table
-    path.write_bytes(path.read_text().replace(",", ",größe,", 1).encode(encoding))
-    with pytest.raises(PaperlibError, match="save it as CSV in UTF-8"):
-        open_opinions(name, roots / name, partial=True)
-
-
 @pytest.mark.parametrize(("name", "table"), [*ALL_TABLES, *((name, None) for name in FOLDERS)], ids=str)
 def test_locked_files(roots: Path, name: str, table: str | None, monkeypatch: pytest.MonkeyPatch) -> None:
     locked = roots / name / table if table else picture(roots, name)
-    unlocked = io.open
-
-    def refusing(file, *arguments, **options):
-        if str(file) == str(locked):
-            raise PermissionError(13, "Permission denied", str(file))
-        return unlocked(file, *arguments, **options)
-
-    monkeypatch.setattr(builtins, "open", refusing)
-    monkeypatch.setattr(io, "open", refusing)
+    lock(locked, monkeypatch)
     with pytest.raises(PaperlibError, match=r"cannot be read \(Permission denied\)") as caught:
         open_opinions(name, roots / name, partial=True)
     assert locked.name in str(caught.value)

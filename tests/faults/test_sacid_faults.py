@@ -1,12 +1,9 @@
 """SACID with files damaged, missing, misnamed, locked, of other sizes or types: the right pixels, or one sentence."""
 
-import builtins
-import io
 import shutil
 from collections.abc import Callable
 from pathlib import Path
 
-import cv2
 import numpy as np
 import pytest
 from PIL import Image
@@ -14,7 +11,7 @@ from PIL import Image
 from paperlib.datasets.sacid import SacidRecord, SacidSet, check, open_sacid, read_scores
 from paperlib.errors import PaperlibError
 from paperlib.rehearsal.sacid import write_sacid
-from tests.damage import empty, overwrite, truncate
+from tests.damage import damages, lock, truncate
 
 Damage = Callable[[Path], object]
 CASE = "h264v@targetbbp100=12_preset=p132"
@@ -61,7 +58,7 @@ def resize(path: Path) -> None:
 
 
 # ---- files that cannot be used --------------------------------------------------------------------------------------
-@pytest.mark.parametrize("damage", [truncate, empty, overwrite], ids=lambda damage: damage.__name__)
+@damages
 @each
 def test_damaged_files_are_named_and_counted(root: Path, part: str, damage: Damage) -> None:
     path = root / PARTS[part]
@@ -104,15 +101,7 @@ def test_a_map_that_is_zero_everywhere(root: Path) -> None:
 @pytest.mark.parametrize("part", [*PARTS, "table"])
 def test_locked_files(root: Path, part: str, monkeypatch: pytest.MonkeyPatch) -> None:
     locked = root / PARTS.get(part, "moses.csv")
-    unlocked = io.open
-
-    def refusing(file, *arguments, **options):
-        if str(file) == str(locked):
-            raise PermissionError(13, "Permission denied", str(file))
-        return unlocked(file, *arguments, **options)
-
-    monkeypatch.setattr(builtins, "open", refusing)
-    monkeypatch.setattr(io, "open", refusing)
+    lock(locked, monkeypatch)
     message = refused(root)
     assert "cannot be read (Permission denied)" in message and locked.name in message
 
@@ -180,9 +169,6 @@ def test_archives_that_are_still_packed(tmp_path: Path) -> None:
         (lambda lines: [*lines, f"x,{CASE},nan"], "line 38 (subjective_score is 'nan', no number)"),
         (lambda lines: [*lines, "x,h264v"], "line 38 (2 columns, expected 3)"),
         (lambda lines: ["sequence,test_case,mos", *lines[1:]], "has no column subjective_score"),
-        (lambda lines: [line.replace(",", ";") for line in lines], "separates its columns by semicolons"),
-        (lambda lines: lines[:1], "has a header and no scores"),
-        (lambda lines: [], "is empty"),
         (
             lambda lines: [lines[0], *(line.rpartition(",")[0] + ",1" for line in lines[1:])],
             "3 of 3 sequences have one score for all versions",
@@ -214,60 +200,7 @@ def test_a_table_cut_at_any_place_ends_in_a_sentence(root: Path) -> None:
             assert len(found.sequences) < 3, "a cut at the end of a sequence leaves fewer of them"
 
 
-# ---- pictures of other types ----------------------------------------------------------------------------------------
-def picture() -> np.ndarray:
-    return np.random.default_rng(0).integers(0, 256, (48, 64, 3), dtype=np.uint8)
-
-
-def as_png(root: Path, pixels: np.ndarray) -> SacidRecord:
-    """The record whose coded picture is a PNG of `pixels`, RGB(A) or grey, 8 or 16 bits."""
-    path = root / PARTS["compressed"]
-    path.unlink()
-    order = {2: slice(None), 3: [2, 1, 0], 4: [2, 1, 0, 3]}
-    channels = 2 if pixels.ndim == 2 else pixels.shape[2]
-    cv2.imwrite(str(path.with_suffix(".png")), pixels if channels == 2 else pixels[..., order[channels]])
-    return record(root)
-
-
-def test_sixteen_bits_become_eight(root: Path) -> None:
-    low = np.random.default_rng(1).integers(0, 256, (48, 64, 3), dtype=np.uint16)
-    np.testing.assert_array_equal(as_png(root, picture() * np.uint16(256) + low).load_image(), picture())
-
-
-def test_sixteen_bits_of_grey_become_eight(root: Path) -> None:
-    grey = picture()[..., 0]
-    found = as_png(root, grey * np.uint16(256) + np.uint16(77)).load_image()
-    np.testing.assert_array_equal(found, np.repeat(grey[..., None], 3, axis=2))
-
-
-def test_grey_is_spread_over_the_channels(root: Path) -> None:
-    grey = picture()[..., 0]
-    np.testing.assert_array_equal(as_png(root, grey).load_image(), np.repeat(grey[..., None], 3, axis=2))
-
-
-def test_transparency_is_dropped(root: Path) -> None:
-    alpha = np.random.default_rng(2).integers(0, 256, (48, 64, 1), dtype=np.uint8)
-    found = as_png(root, np.concatenate([picture(), alpha], axis=2)).load_image()
-    np.testing.assert_array_equal(found, picture())
-
-
-def test_cmyk_is_converted(root: Path) -> None:
-    flat = Image.new("RGB", (64, 48), (200, 80, 30))
-    flat.convert("CMYK").save(root / PARTS["compressed"], quality=100)
-    with Image.open(root / PARTS["compressed"]) as image:
-        assert image.mode == "CMYK"
-    assert abs(record(root).load_image().astype(int) - (200, 80, 30)).max() <= 3
-
-
-def test_palettes_are_resolved(root: Path) -> None:
-    path = root / PARTS["compressed"]
-    path.unlink()
-    image = Image.new("P", (64, 48), 1)
-    image.putpalette([0, 0, 0, 250, 120, 10])
-    image.save(path.with_suffix(".png"))
-    assert (record(root).load_image() == (250, 120, 10)).all()
-
-
+# ---- rotations ------------------------------------------------------------------------------------------------------
 def test_exif_rotations_are_ignored_and_told(root: Path) -> None:
     path = root / PARTS["compressed"]
     before = record(root).load_image()
@@ -292,14 +225,3 @@ def test_a_rotated_copy_is_of_another_size(root: Path) -> None:
 def _with_exif(jpeg: bytes, exif: bytes) -> bytes:
     """The same coded pixels with a block of EXIF after the start marker."""
     return jpeg[:2] + b"\xff\xe1" + (len(exif) + 2).to_bytes(2, "big") + exif + jpeg[2:]
-
-
-def test_maps_of_other_types(root: Path) -> None:
-    grey = picture()[..., 0]
-    path = root / PARTS["saliency"]
-    cv2.imwrite(str(path), np.repeat(grey[..., None], 3, axis=2))
-    np.testing.assert_allclose(record(root).load_saliency(), grey, atol=1)
-    cv2.imwrite(str(path), grey * np.uint16(257))
-    np.testing.assert_array_equal(record(root).load_saliency(), grey * np.float32(257))
-    cv2.imwrite(str(path), np.concatenate([np.repeat(grey[..., None], 3, axis=2), grey[..., None] * 0], axis=2))
-    np.testing.assert_allclose(record(root).load_saliency(), grey, atol=1)

@@ -10,8 +10,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from paperlib.datasets.files import read_grey
 from paperlib.datasets.gaze import GazeSet, check, fixation_map
-from paperlib.datasets.own import load_map, map_folders
+from paperlib.datasets.own import map_folders
 from paperlib.datasets.registry import open_gaze
 from paperlib.metrics.saliency import evaluate
 from paperlib.rehearsal.salicon_cat2000 import write_salicon
@@ -59,7 +60,7 @@ def test_counts(real: tuple[Path, GazeSet]) -> None:
 @pytest.mark.parametrize("model", ["fastgaze", "aim"])
 def test_stored_maps(real: tuple[Path, GazeSet], model: str) -> None:
     files = map_folders(real[0])[model]
-    got = measured(real, [load_map(files[record.key]) for record in real[1].records])
+    got = measured(real, [read_grey(files[record.key]) for record in real[1].records])
     for metric, value in FIGURES[model].items():
         if metric != "KLD":
             assert got[metric] == pytest.approx(value, abs=ROUNDING), metric
@@ -67,7 +68,7 @@ def test_stored_maps(real: tuple[Path, GazeSet], model: str) -> None:
 
 def test_kld_of_fastgaze_with_the_pedestal_that_min_max_scaling_removed(real: tuple[Path, GazeSet]) -> None:
     files = map_folders(real[0])["fastgaze"]
-    maps = [load_map(files[record.key]) / 255 + add for record, add in zip(real[1].records, PEDESTALS, strict=True)]
+    maps = [read_grey(files[record.key]) / 255 + add for record, add in zip(real[1].records, PEDESTALS, strict=True)]
     got = measured(real, maps)
     for metric, value in FIGURES["fastgaze"].items():
         assert got[metric] == pytest.approx(value, abs=ROUNDING), metric

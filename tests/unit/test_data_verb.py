@@ -13,9 +13,10 @@ from torch import arange
 from paperlib import cli, profiles
 from paperlib.rehearsal.koniq_clive import write_koniq
 from paperlib.rehearsal.sacid import write_sacid
-from paperlib.rehearsal.salicon_cat2000 import write_own, write_salicon
+from paperlib.rehearsal.salicon_cat2000 import write_salicon
 from paperlib.supply import catalogue, fetch, state
 from tests import tiny_catalogue as tiny
+from tests.own_standins import write_own
 
 Capture = pytest.CaptureFixture[str]
 Patch = pytest.MonkeyPatch

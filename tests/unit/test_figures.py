@@ -21,7 +21,7 @@ from matplotlib.text import Annotation, Text
 from PIL import Image
 from skimage.color import rgb2lab
 
-from paperlib.datasets.records import ImageSet
+from paperlib.datasets.world_pictures import ImageSet
 from paperlib.experiments.artefacts import Figure1Data, Figure2Data
 from paperlib.experiments.extracting.explore import Choice, View
 from paperlib.experiments.masking.explore import MaskChoice
@@ -404,7 +404,11 @@ def test_the_world_sheet_runs_from_low_to_high_scores(records: ImageSet) -> None
 
 
 def test_the_world_sheet_copes_with_few_records_and_refuses_nonsense(records: ImageSet) -> None:
-    visible = [ax for ax in figures.world_sheet(records.head(5), count=12, columns=3).axes if ax.get_visible()]
+    visible = [
+        ax
+        for ax in figures.world_sheet(replace(records, images=records.images[:5]), count=12, columns=3).axes
+        if ax.get_visible()
+    ]
     assert len(visible) == 10
     with pytest.raises(ValueError, match="saliency.*got 'nobody'"):
         figures.world_sheet(records, observers="nobody")

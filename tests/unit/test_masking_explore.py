@@ -9,7 +9,7 @@ import torch
 from PIL import Image
 
 from paperlib import profiles
-from paperlib.datasets.own import load_map
+from paperlib.datasets.files import read_grey
 from paperlib.datasets.registry import open_opinions
 from paperlib.errors import PaperlibError
 from paperlib.experiments.masking import compute, explore, results
@@ -17,9 +17,8 @@ from paperlib.experiments.masking.explore import MaskChoice, Material, masked
 from paperlib.maps.fills import fill
 from paperlib.maps.half_image import leave_one_out
 from paperlib.maps.masking import blur, quantile_masks
-from paperlib.rehearsal.koniq_clive import write_own_opinions
-from paperlib.rehearsal.salicon_cat2000 import write_own
 from paperlib.vocabulary import FILLS, STRATEGIES
+from tests.own_standins import write_own, write_own_opinions
 
 SIZES = ((36, 48), (48, 32))
 
@@ -157,7 +156,7 @@ def test_material_of_own_photographs_with_opinions(tmp_path):
     assert material.map_names == ["saliency", "gradcam", "random", "center", "half_image"]
     for place, record in enumerate(opinions.records[:shown]):
         np.testing.assert_array_equal(material.images[place], record.load_image())
-        ramp = load_map(tmp_path / "saliency_ramp" / f"{record.path.stem}.png")
+        ramp = read_grey(tmp_path / "saliency_ramp" / f"{record.path.stem}.png")
         assert np.corrcoef(material.maps["saliency"][place].ravel(), ramp.ravel())[0, 1] == pytest.approx(1)
     view = masked(material, MaskChoice(0, "saliency", "MoRF", 0.5, "black"))
     assert (view.masked[:, -5:] == 0).all(), "the ramp's right side is the most relevant"

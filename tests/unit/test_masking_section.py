@@ -13,8 +13,7 @@ from paperlib.experiments.masking import compute, plan, results
 from paperlib.maps.fills import fill
 from paperlib.maps.masking import blur, quantile_masks
 from paperlib.metrics.correlation import srocc
-from paperlib.rehearsal.koniq_clive import write_own_opinions
-from paperlib.rehearsal.salicon_cat2000 import write_own
+from tests.own_standins import write_own, write_own_opinions
 
 SCORED = []
 """How many pictures each forward pass of the network got."""

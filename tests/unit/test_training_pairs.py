@@ -32,7 +32,7 @@ def opinions(tmp_path: Path) -> OpinionSet:
         path = folder / f"photo{index}.png"
         Image.fromarray(picture(index)).save(path)
         records.append(OpinionRecord(path.name, path, 10.0 * index, "training", SIZE, path.stat().st_size))
-    return OpinionSet("own", tuple(records), (0.0, 100.0), "test")
+    return OpinionSet("own", tuple(records))
 
 
 MAPS = np.stack([picture(index)[..., 1] * 7 + index for index in range(N)])

@@ -29,18 +29,9 @@ def check_pictures(params: dict[str, Any], inputs: Inputs, scratch: Path) -> Res
         PaperlibError: pictures that cannot be read; all are counted, the first are named.
     """
     pictures = opened(params, inputs)
-    found = sacid_set.check(pictures, progress)
-    common = {"method": "pictures", "dataset": pictures.name, "variant": "data", "n": found.pictures}
-    return Result(
-        rows=[
-            common | {"metric": name, "value": float(value)}
-            for name, value in (
-                ("sequences", found.sequences),
-                ("pictures", found.pictures),
-                ("references", found.references),
-            )
-        ]
-    )
+    counts = sacid_set.check(pictures, progress)
+    common = {"method": "pictures", "dataset": pictures.name, "variant": "data", "n": counts["pictures"]}
+    return Result(rows=[common | {"metric": name, "value": float(value)} for name, value in counts.items()])
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from paperlib.datasets import microworld
-from paperlib.datasets.records import ImageSet
+from paperlib.datasets.world_pictures import ImageSet
 from paperlib.engine.units import Inputs, Result
 from paperlib.maps.center_prior import GaussianPrior
 
