@@ -319,10 +319,6 @@ def test_text_and_readme_tell_the_same_numbers_and_how(found):
     assert [int(row[1].replace(",", "")) for row in rows] == [table.units for table in found.tables]
 
 
-def test_hours_at_a_speed_by_hand():
-    assert cost.hours_at(36.0, 10.0) == 1.0, "36e15 operations at 10e12 per second are 3600 seconds"
-
-
 # -------------------------------------------------------------------------------------------------------- command line
 
 
