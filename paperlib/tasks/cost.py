@@ -48,7 +48,7 @@ from paperlib.settings import current
 from paperlib.sources.maps import device, picture
 from paperlib.sources.source import KNOWN, official_files
 from paperlib.tasks import workload
-from paperlib.tasks.workload import METHOD, Kind, SetSize, Work
+from paperlib.tasks.workload import METHOD, Kind, Work
 
 if TYPE_CHECKING:
     from paperlib.profiles import Profile
@@ -180,12 +180,11 @@ def hours_at(petaflop: float, tflops: float) -> float:
     return petaflop / (3.6 * tflops)
 
 
-def estimate(profile: "Profile", sets: Mapping[str, SetSize] = workload.OFFICIAL, sample: Sample | None = None) -> Cost:
+def estimate(profile: "Profile", sample: Sample | None = None) -> Cost:
     """Measure on the first GPU, else on the processor, and extrapolate.
 
     Args:
         profile: whose tables; no data of it are read.
-        sets: numbers of pictures.
         sample: how much to measure; by default what `sample_of` says.
 
     Raises:
@@ -193,7 +192,7 @@ def estimate(profile: "Profile", sets: Mapping[str, SetSize] = workload.OFFICIAL
     """
     if profile.evidence == "stand-ins":
         raise PaperlibError(f"profile {profile.name!r} runs on a few generated pictures, in minutes; give --profile paper")
-    works = workload.tables(profile, sets)
+    works = workload.tables(profile)
     on_gpu = device().type == "cuda"
     sample, workers = sample or sample_of(profile, not on_gpu), 1 if on_gpu else current().workers or usable_cores()
     kinds = list(dict.fromkeys(work.kind for some in works.values() for work in some if work.kind))

@@ -28,19 +28,14 @@ def photographs() -> list[tuple[np.ndarray, np.ndarray]]:
 
 
 @pytest.fixture(scope="module")
-def coffee(photographs: list) -> tuple[np.ndarray, np.ndarray]:
-    return photographs[PHOTOGRAPHS.index("coffee")]
-
-
-@pytest.fixture(scope="module")
 def chelsea(photographs: list) -> tuple[np.ndarray, np.ndarray]:
     return photographs[PHOTOGRAPHS.index("chelsea")]
 
 
 @pytest.fixture
-def files(coffee: tuple, tmp_path: Path) -> tuple[Path, Path]:
+def files(photographs: list, tmp_path: Path) -> tuple[Path, Path]:
     """A picture whose sides are no multiples of 16, and its map, as files."""
-    image, saliency = (plane[:-7, :-3] for plane in coffee)
+    image, saliency = (plane[:-7, :-3] for plane in photographs[PHOTOGRAPHS.index("coffee")])
     paths = tmp_path / "photo.png", tmp_path / "map.png"
     Image.fromarray(image).save(paths[0])
     Image.fromarray(np.round(255 * saliency).astype(np.uint8)).save(paths[1])

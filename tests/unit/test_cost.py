@@ -292,7 +292,8 @@ def test_a_picture_too_large_for_the_gpu_is_scored_on_the_processor(judges, monk
     monkeypatch.setattr(torch.cuda, "empty_cache", lambda: None)
     profile = profiles.load("paper")
     for name, where in (("large", "cpu"), ("musiq", "cuda")):
-        cost._judge_probe(Kind("judge", Source(METHOD, name)), profile, SAMPLE).run()
+        run, _ = cost._judge_probe(Kind("judge", Source(METHOD, name)), profile, SAMPLE)
+        run()
         assert OPENED[-1][2] == where
 
 
