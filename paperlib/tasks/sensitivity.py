@@ -88,9 +88,9 @@ def _measured(profile: "Profile", variants: tuple[str, ...]) -> pd.DataFrame:
     title = f"{training.saliency_loss} x {training.saliency_weight:g}, {profile.dual_task.weighting}"
     rows = pd.concat([result.rows for result in compute(units, profile, title).values()])
     wanted = rows["variant"].isin(["quality", "fitted"]) & rows["metric"].isin(METRICS) & rows["method"].isin(variants)
-    means = summarise(rows[wanted & (rows["dataset"] == "world")], ["method", "metric"])
-    wide = means.pivot(index="method", columns="metric", values=["value", "sd"]).loc[list(variants)]
+    home = summarise(rows[wanted & (rows["dataset"] == "world")], ["method", "metric"])
+    wide = home.pivot(index="method", columns="metric", values=["value", "sd"]).loc[list(variants)]
     columns = {
         f"{metric}{suffix}": wide[kind, metric] for metric in METRICS for kind, suffix in (("value", ""), ("sd", "_sd"))
     }
-    return pd.DataFrame(columns).assign(n=int(means["n"].min())).rename_axis("variant").reset_index()
+    return pd.DataFrame(columns).assign(n=int(home["n"].min())).rename_axis("variant").reset_index()

@@ -12,7 +12,6 @@ import pytest
 from PIL import Image
 
 from paperlib import cli, profiles, regenerate
-from paperlib.coding import votes
 from paperlib.coding.still import code_picture
 from paperlib.datasets.sacid import Version, open_sacid, read_scores
 from paperlib.datasets.votes_table import read_votes
@@ -20,7 +19,6 @@ from paperlib.errors import PaperlibError
 from paperlib.experiments.available import without_data
 from paperlib.experiments.compression import plan, results
 from paperlib.study.folder import code_folder, enough_assessors, pairs_text, targets_of
-from paperlib.study.votes import score_votes, write_moses
 from tests.study_samples import Pair, photograph, refusal
 
 NAMES = ("chelsea", "coffee")
@@ -260,23 +258,6 @@ def voted(made: Path, tmp_path: Path) -> Path:
     shutil.copytree(made / "own", tmp_path / "voted")
     answered(tmp_path / "voted" / "pairs.csv", by_rate_and_preset)
     return tmp_path / "voted" / "pairs.csv"
-
-
-def test_moses_holds_the_scores_of_the_votes(voted: Path) -> None:
-    """Against the Bradley-Terry function on wins counted here."""
-    found = score_votes(read_votes(voted))
-    table = write_moses(found, voted.with_name("moses.csv"))[0]
-    scores = read_scores(table)
-    rows = [row for row in csv.DictReader(io.StringIO(voted.read_text())) if not row["expected"]]
-    cases = [version.test_case + ".png" for version in scores.versions]
-    wins = np.zeros((2, 8, 8))
-    for row in rows:
-        left, right = (cases.index(row[side]) for side in ("left", "right"))
-        share = {"left": 1.0, "tie": 0.5, "right": 0.0}[row["choice"]]
-        wins[NAMES.index(row["image"]), left, right] += share
-        wins[NAMES.index(row["image"]), right, left] += 1 - share
-    np.testing.assert_allclose(scores.subjective, votes.bradley_terry(wins).scores, atol=1e-6)
-    assert table.read_text().splitlines()[0] == "sequence,test_case,subjective_score"
 
 
 def test_a_table_of_another_origin_stays(voted: Path, capsys: Capture) -> None:
