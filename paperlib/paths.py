@@ -1,5 +1,6 @@
 """Where things lie, anchored to the repository and never to the working directory, and how files are written."""
 
+import errno
 import os
 import tempfile
 from collections.abc import Iterator
@@ -7,6 +8,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any
 
+from paperlib.errors import PaperlibError
 from paperlib.settings import current
 
 REPOSITORY = Path(__file__).resolve().parent.parent
@@ -33,6 +35,21 @@ def make_writable(folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryFile(dir=folder):
         pass
+
+
+@contextmanager
+def writing_to(folder: Path, advice: str) -> Iterator[None]:
+    """One sentence for a block that cannot write; a full disk keeps its own words, which the command line has.
+
+    Raises:
+        PaperlibError: the block failed to write to `folder`; with `advice`.
+    """
+    try:
+        yield
+    except OSError as error:
+        if error.errno == errno.ENOSPC:
+            raise
+        raise PaperlibError(f"cannot write to {folder} ({error.strerror}); {advice}") from error
 
 
 @contextmanager

@@ -1,10 +1,10 @@
 """Codes one photograph of a study, and writes its files."""
 
-import io
 import json
 import math
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -12,21 +12,21 @@ from typing import Any
 import av
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
-from paperlib.coding.still import CodedStill, code_picture
+from paperlib.coding.still import code_picture
 from paperlib.coding.x264 import EncoderSettings
 from paperlib.datasets.sacid import COMPRESSED, REFERENCE, SALIENCY, Version
 from paperlib.engine.units import Inputs, Result
 from paperlib.errors import ComputationError, PaperlibError
-from paperlib.paths import atomic_write
-from paperlib.study.one_picture import fingerprint, read_image, read_saliency, record, sha256, unwritable
+from paperlib.study.files import encoded, read_json, sha256, to_json, write
+from paperlib.study.one_picture import fingerprint, read_image, read_map, record
 from paperlib.vocabulary import CODEC_PRESETS
 
 CODED, LEFT_OUT, NOTE = "coded", "left out", "note"
 """Metrics of the rows of a photograph."""
 
-_PLAIN_RULE = (75, 80)  # unused where there is no saliency, but recorded arguments must be in range
+_UNUSED_RULE = (75, 80)
+"""Where there is no saliency: recorded arguments must be in range."""
 
 
 class _LeftOut(Exception):
@@ -34,7 +34,7 @@ class _LeftOut(Exception):
 
 
 def code_photograph(params: dict[str, Any], inputs: Inputs, scratch: Path) -> Result:
-    """Compute of the units of `code_folder`: writes the files of one photograph.
+    """Compute of the units of `paperlib.study.folder.code_folder`: writes the files of one photograph.
 
     Rows: the number of pictures coded now, and, as variants, notes; or why the photograph is left out, and then none of
     its files is there.
@@ -53,11 +53,9 @@ def code_photograph(params: dict[str, Any], inputs: Inputs, scratch: Path) -> Re
 def _coded(params: Mapping[str, Any]) -> tuple[int, list[str]]:
     """Write what lacks of one photograph; how many pictures were coded for it, and notes on it."""
     name, out, path = params["photograph"], Path(params["out"]), Path(params["image"])
-    try:
+    with _or_left_out():
         pixels, notes = read_image(path)
-        values, source, more = read_saliency(params["saliency"], pixels.shape[:2])
-    except PaperlibError as error:
-        raise _LeftOut(str(error)) from error
+        values, source, more = read_map(params["saliency"], pixels.shape[:2])
     notes += more
     for unfinished in (out / COMPRESSED / name).glob(".*.part"):
         unfinished.unlink(missing_ok=True)
@@ -66,7 +64,7 @@ def _coded(params: Mapping[str, Any]) -> tuple[int, list[str]]:
     given = {"image": fingerprint(path, pixels.shape[:2]), "saliency": source}
     fresh = 0
     for target in params["targets"]:
-        missed = []
+        missed: list[tuple[Version, float]] = []
         for kind, rule in CODEC_PRESETS:
             version = Version(target, kind)
             asked = {"bpp": version.bpp, "preset": kind, "rule": rule, "encoder": asdict(settings), "pyav": av.__version__}
@@ -74,38 +72,36 @@ def _coded(params: Mapping[str, Any]) -> tuple[int, list[str]]:
             file = out / COMPRESSED / name / f"{version.test_case}.png"
             if _is_there(file, wanted):
                 continue
-            still = _still(pixels, levels if rule else None, version, rule or _PLAIN_RULE, settings)
+            with _or_left_out():
+                still = code_picture(pixels, levels if rule else None, version.bpp, *(rule or _UNUSED_RULE), settings)
             fresh += 1
             if not still.reached:
                 missed.append((version, still.bpp))
                 continue
-            _write_version(file, still, wanted, rule or _PLAIN_RULE, notes)
+            told = record(still, *(rule or _UNUSED_RULE))
+            told["notes"] = [*notes, *told["notes"]]
+            content = encoded(still.picture)
+            write(file, content)  # before its record: where that is, the picture is whole
+            write(file.with_suffix(".json"), to_json({**wanted, "sha256": sha256(content), **told}))
         if missed:
-            raise _LeftOut(_out_of_reach(missed))
-    write(out / SALIENCY / f"{name}.png", _png(levels))
-    write(out / REFERENCE / f"{name}.png", _png(pixels))
+            version, nearest = max(missed, key=lambda one: abs(math.log(one[1] / one[0].bpp)))
+            raise _LeftOut(
+                f"{version.bpp:g} bpp cannot be reached with preset {version.preset}: the nearest is {nearest:.4g} bpp"
+            )
+    write(out / SALIENCY / f"{name}.png", encoded(levels))
+    write(out / REFERENCE / f"{name}.png", encoded(pixels))
     return fresh, notes
 
 
-def _still(
-    pixels: NDArray[np.uint8],
-    levels: NDArray[Any] | None,
-    version: Version,
-    rule: tuple[int, int],
-    settings: EncoderSettings,
-) -> CodedStill:
+@contextmanager
+def _or_left_out() -> Iterator[None]:
+    """An unusable file or a flat map leaves the photograph out; an encoder that does not follow is an error."""
     try:
-        return code_picture(pixels, levels, version.bpp, *rule, settings)
+        yield
     except ComputationError:
         raise
     except PaperlibError as error:
         raise _LeftOut(str(error)) from error
-
-
-def _out_of_reach(missed: Sequence[tuple[Version, float]]) -> str:
-    """The version that is farthest from its bit-rate."""
-    version, nearest = max(missed, key=lambda one: abs(math.log(one[1] / one[0].bpp)))
-    return f"{version.bpp:g} bpp cannot be reached with preset {version.preset}: the nearest is {nearest:.4g} bpp"
 
 
 def _as_stored(values: NDArray[np.floating]) -> NDArray[np.uint8] | NDArray[np.uint16]:
@@ -128,45 +124,7 @@ def _is_there(file: Path, wanted: Mapping[str, Any]) -> bool:
         return False
 
 
-def _write_version(
-    file: Path, still: CodedStill, wanted: Mapping[str, Any], rule: tuple[int, int], notes: Sequence[str]
-) -> None:
-    """The record comes last: where it is, the picture is whole."""
-    content = _png(still.picture)
-    told = record(still, *rule)
-    told["notes"] = [*notes, *told["notes"]]
-    write(file, content)
-    write(file.with_suffix(".json"), to_json({**wanted, "sha256": sha256(content), **told}))
-
-
 def _remove(out: Path, name: str) -> None:
-    """Take away what is there of a photograph that is left out."""
     shutil.rmtree(out / COMPRESSED / name, ignore_errors=True)
     for part in (REFERENCE, SALIENCY):
         (out / part / f"{name}.png").unlink(missing_ok=True)
-
-
-def _png(pixels: NDArray[Any]) -> bytes:
-    stream = io.BytesIO()
-    Image.fromarray(pixels).save(stream, format="png")
-    return stream.getvalue()
-
-
-def read_json(path: Path) -> dict[str, Any] | None:
-    try:
-        found = json.loads(path.read_text("utf-8"))
-    except (OSError, ValueError):
-        return None
-    return found if isinstance(found, dict) else None
-
-
-def to_json(values: Mapping[str, Any]) -> str:
-    return json.dumps(values, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
-
-
-def write(path: Path, content: bytes | str) -> None:
-    try:
-        with atomic_write(path, "wb" if isinstance(content, bytes) else "w") as file:
-            file.write(content)
-    except OSError as error:
-        raise unwritable(path.parent, error) from error

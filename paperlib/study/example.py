@@ -13,20 +13,15 @@ finished is gone on with; what others wrote is never replaced.
 """
 
 import csv
-import hashlib
-import io
-import json
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from PIL import Image, ImageFilter
 
-from paperlib.coding import votes
+from paperlib.coding.polls import block_gaze, felt
+from paperlib.coding.votes import Schedule, simulate
 from paperlib.datasets import own, own_opinions
 from paperlib.datasets.files import listing, read_rgb
 from paperlib.datasets.photographs import Photograph, open_photographs, predicted_saliency
@@ -34,10 +29,8 @@ from paperlib.datasets.sacid import COMPRESSED, PARTS, REFERENCE, TABLE
 from paperlib.datasets.votes_table import SIDES, read_votes
 from paperlib.engine.progress import say
 from paperlib.errors import PaperlibError
-from paperlib.experiments.compression.coding import block_gaze
-from paperlib.paths import atomic_write, make_writable
-from paperlib.profiles import CompressionSettings
-from paperlib.study.folder import LOG, ORIGINAL, PAIRS, OwnStudy, alone, code_folder
+from paperlib.study.files import alone, csv_text, encoded, record_by, require_folder, sha256, to_json, write
+from paperlib.study.folder import LOG, ORIGINAL, PAIRS, OwnStudy, code_folder
 from paperlib.study.votes import score_votes, write_moses
 from paperlib.vocabulary import OBSERVERS
 
@@ -64,7 +57,7 @@ _MODEL_FILE, _README = "my_model.py", "README.txt"
 _INPUTS, _MAPS, _IMAGES = "photographs", "maps", "images"
 _MARK, _LOCK = ".example.json", ".example.lock"
 _MAKER, _FORMAT = "python -m paperlib example", 1
-_ADVICE = "it is left as it is; give a new or empty folder"
+_KEPT, _ADVICE = "it is left as it is; give a new or empty folder", "give another folder"
 
 COMMANDS = (
     "table 1 --profile own --data-root {folder} --model {model}",
@@ -112,26 +105,23 @@ def write_example(folder: Path) -> Example:
             is writing; it cannot be written.
         ComputationError: no photograph could be coded.
     """
-    _require_ours(folder)
-    try:
-        make_writable(folder)
-    except OSError as error:
-        raise PaperlibError(f"cannot write to {folder} ({error.strerror}); give another folder") from error
+    _known(folder)
+    require_folder(folder, _ADVICE)
     with alone(folder / _LOCK, f"writing an example into {folder}", "another folder"):
-        known = _claimed(folder)
+        known = _known(folder)
         if known and all((folder / name).is_file() for name in known):
             return _told(folder, known, fresh=False)
+        if not known:
+            _mark(folder, {})
         photographs = open_photographs(PHOTOGRAPHS, SIZE)
         for name, content in _files(photographs):
-            with atomic_write(folder / name) as file:
-                file.write(content)
+            write(folder / name, content, _ADVICE)
         study = code_folder(folder / _INPUTS, str(folder / _MAPS), BPPS, folder)
         for name, reason in study.left_out.items():
             say(f"Table III goes without {name}: {reason}")
-        with atomic_write(study.pairs, "w") as file:
-            file.write(_answered(study, photographs))
+        write(study.pairs, _answered(study, photographs), _ADVICE)
         write_moses(score_votes(read_votes(study.pairs)), folder / TABLE)
-        written = {name: _sha256(folder / name) for name in _there(folder)}
+        written = {name: sha256((folder / name).read_bytes()) for name in _there(folder)}
         _mark(folder, written)
         return _told(folder, written, fresh=True)
 
@@ -145,44 +135,25 @@ def _told(folder: Path, files: Mapping[str, str], fresh: bool) -> Example:
 # --------------------------------------------------------------------------------------------------------- the folder
 
 
-def _claimed(folder: Path) -> dict[str, str]:
-    """Take a folder, or find it taken: name -> fingerprint of the files of a finished example, empty for others.
+def _known(folder: Path) -> dict[str, str]:
+    """Name -> fingerprint of the files of a finished example; empty for a new folder, or an example that is not finished.
 
     Raises:
-        PaperlibError: it holds something else.
+        PaperlibError: the folder holds something else.
     """
-    if not (folder / _MARK).exists():
-        _require_ours(folder)
-        _mark(folder, {})
-    mark = _require_ours(folder)
-    known: dict[str, str] = mark["files"]
-    if mark["format"] != _FORMAT:
-        raise PaperlibError(f"{folder} holds an example of another version of this program; {_ADVICE}")
-    there = _there(folder)
-    foreign = [name for name in there if name not in known] if known else [name for name in there if not _planned(name)]
-    if foreign:
-        raise PaperlibError(f"{folder} holds an example and besides {listing(foreign)}; {_ADVICE}")
-    changed = [name for name in known if (folder / name).is_file() and _sha256(folder / name) != known[name]]
-    if changed:
-        raise PaperlibError(f"{folder} holds an example that was changed since ({listing(changed)}); {_ADVICE}")
+    mark, there = record_by(_MAKER, folder / _MARK) or {}, _there(folder)
+    known = mark.get("files")
+    if not isinstance(known, dict):
+        if foreign := there or [_MARK] * (folder / _MARK).exists():
+            raise PaperlibError(f"{folder} holds {listing(foreign)} that `example` did not write; {_KEPT}")
+        return {}
+    if mark.get("format") != _FORMAT:
+        raise PaperlibError(f"{folder} holds an example of another version of this program; {_KEPT}")
+    if foreign := [name for name in there if not (name in known if known else _planned(name))]:
+        raise PaperlibError(f"{folder} holds an example and besides {listing(foreign)}; {_KEPT}")
+    if changed := [name for name in there if name in known and _fingerprint(folder / name) != known[name]]:
+        raise PaperlibError(f"{folder} holds an example that was changed since ({listing(changed)}); {_KEPT}")
     return known
-
-
-def _require_ours(folder: Path) -> dict[str, Any]:
-    """What the mark of a folder says; empty for a folder that is new or empty.
-
-    Raises:
-        PaperlibError: it holds files and no mark of ours.
-    """
-    mark: object = None
-    with suppress(OSError, ValueError):
-        mark = json.loads((folder / _MARK).read_text("utf-8"))
-    if isinstance(mark, dict) and mark.get("made_by") == _MAKER and isinstance(mark.get("files"), dict):
-        return {"format": None} | mark
-    there = _there(folder) or [_MARK] * (folder / _MARK).exists()
-    if there:
-        raise PaperlibError(f"{folder} holds {listing(there)} that `example` did not write; {_ADVICE}")
-    return {}
 
 
 def _there(folder: Path) -> list[str]:
@@ -202,15 +173,14 @@ def _planned(name: str) -> bool:
 
 
 def _mark(folder: Path, files: Mapping[str, str]) -> None:
-    told = {"made_by": _MAKER, "format": _FORMAT, "files": dict(files)}
-    with atomic_write(folder / _MARK, "w") as file:
-        file.write(json.dumps(told, indent=1) + "\n")
+    write(folder / _MARK, to_json({"made_by": _MAKER, "format": _FORMAT, "files": dict(files)}, indent=1), _ADVICE)
 
 
-def _sha256(path: Path) -> str:
-    with suppress(OSError):
-        return hashlib.sha256(path.read_bytes()).hexdigest()
-    return ""
+def _fingerprint(path: Path) -> str:
+    try:
+        return sha256(path.read_bytes())
+    except OSError:
+        return ""
 
 
 # ---------------------------------------------------------------------------------------------------------- the files
@@ -236,9 +206,8 @@ class _Version:
 
     def content(self) -> bytes:
         image = Image.fromarray(self.photograph.image)
-        return _encoded(
-            image.filter(ImageFilter.GaussianBlur(self.blur)) if self.blur else image, "jpeg", quality=self.quality
-        )
+        image = image.filter(ImageFilter.GaussianBlur(self.blur)) if self.blur else image
+        return encoded(image, "jpeg", quality=self.quality)
 
 
 def _versions(photographs: Sequence[Photograph]) -> list[_Version]:
@@ -253,33 +222,19 @@ def _versions(photographs: Sequence[Photograph]) -> list[_Version]:
     ]
 
 
-def _files(photographs: Sequence[Photograph]) -> Iterator[tuple[str, bytes]]:
+def _files(photographs: Sequence[Photograph]) -> Iterator[tuple[str, bytes | str]]:
     """Name and content of all that does not come out of `code` and `votes`."""
     versions = _versions(photographs)
     for version in versions:
         yield f"{_IMAGES}/{version.file}", version.content()
-    yield own.TABLE, _csv(own.COLUMNS, _fixations(versions))
-    yield own_opinions.TABLE, _csv(own_opinions.COLUMNS, _opinions(versions))
+    yield own.TABLE, csv_text(own.COLUMNS, _fixations(versions))
+    yield own_opinions.TABLE, csv_text(own_opinions.COLUMNS, _opinions(versions))
     for photograph in photographs:
         levels = np.round(255 * predicted_saliency(photograph)).astype(np.uint8)
-        yield f"{_INPUTS}/{photograph.name}.png", _encoded(Image.fromarray(photograph.image), "png")
-        yield f"{_MAPS}/{photograph.name}.png", _encoded(Image.fromarray(levels), "png")
-    yield _MODEL_FILE, _MODEL_TEXT.encode()
-    yield _README, _readme().encode()
-
-
-def _encoded(image: Image.Image, kind: str, **options: Any) -> bytes:
-    stream = io.BytesIO()
-    image.save(stream, format=kind, **options)
-    return stream.getvalue()
-
-
-def _csv(columns: Sequence[str], lines: Sequence[Sequence[Any]]) -> bytes:
-    stream = io.StringIO()
-    table = csv.writer(stream, lineterminator="\n")
-    table.writerow(columns)
-    table.writerows(lines)
-    return stream.getvalue().encode()
+        yield f"{_INPUTS}/{photograph.name}.png", encoded(photograph.image)
+        yield f"{_MAPS}/{photograph.name}.png", encoded(levels)
+    yield _MODEL_FILE, _MODEL_TEXT
+    yield _README, _readme()
 
 
 def _fixations(versions: Sequence[_Version]) -> list[tuple[str, str, int, int]]:
@@ -304,39 +259,24 @@ def _opinions(versions: Sequence[_Version]) -> list[tuple[str, str]]:
 
 def _answered(study: OwnStudy, photographs: Sequence[Photograph]) -> str:
     """The schedule of `code` with the column `choice` filled by simulated assessors, as in the demo's Table III."""
-    rows = list(csv.DictReader(io.StringIO(study.pairs.read_text("utf-8"))))
-    files = [*(f"{version.test_case}.png" for version in study.versions), ORIGINAL]
-    shown = [one for one in photographs if one.name in study.photographs]
-    names, settings = [one.name for one in shown], CompressionSettings()
-    plan = votes.Schedule(
-        assessor=np.array([int(row["assessor"]) - 1 for row in rows]),
-        image=np.array([names.index(row["image"]) for row in rows]),
-        left=np.array([files.index(row["left"]) for row in rows]),
-        right=np.array([files.index(row["right"]) for row in rows]),
-        expected=np.array([SIDES[row["expected"]] for row in rows]),
-    )
-    model = votes.AssessorModel(
-        fixations=settings.fixations_per_pair,
-        noise=settings.assessor_noise,
-        tie=settings.tie_threshold,
-        inattentive=settings.inattentive,
-    )
-    gaze = [block_gaze(one, OBSERVERS[0]) for one in shown]
-    responses = [_responses(study.folder, name, files[:-1]) for name in names]
-    words = {number: word for word, number in SIDES.items() if word}
-    choice = votes.simulate(plan, responses, gaze, np.random.default_rng([SEED, 2]), model)
-    stream = io.StringIO()
-    table = csv.DictWriter(stream, list(rows[0]), lineterminator="\n")
-    table.writeheader()
-    table.writerows(row | {"choice": words[int(side)]} for row, side in zip(rows, choice, strict=True))
-    return stream.getvalue()
-
-
-def _responses(folder: Path, name: str, files: Sequence[str]) -> NDArray[np.float64]:
-    """(versions + 1, h, w): what assessors feel at each place of a photograph's versions, and of the photograph itself."""
-    reference = read_rgb(folder / REFERENCE / f"{name}.png")
-    pictures = [*(read_rgb(folder / COMPRESSED / name / file) for file in files), reference]
-    return votes.foveal_response(np.stack([votes.watson_damage(picture, reference) for picture in pictures]))
+    table = read_votes(study.pairs)
+    shown = [one for one in photographs if one.name in table.images]
+    places = {one.name: place for place, one in enumerate(shown)}
+    image = np.array([places[name] for name in table.images])[table.image]
+    plan = Schedule(table.assessor, image, table.left, table.right, table.expected)
+    responses = []
+    for one in shown:
+        original, folder = study.folder / REFERENCE / f"{one.name}.png", study.folder / COMPRESSED / one.name
+        versions = table.versions[table.images.index(one.name)]
+        files = [original if version == ORIGINAL else folder / version for version in versions]
+        responses.append(felt([read_rgb(file) for file in files], read_rgb(original)))
+    gaze = [block_gaze(one.gaze, OBSERVERS[0]) for one in shown]
+    choice = simulate(plan, responses, gaze, np.random.default_rng([SEED, 2]))
+    words = {side: word for word, side in SIDES.items() if word}
+    with study.pairs.open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    answers = [row | {"choice": words[side]} for row, side in zip(rows, choice.tolist(), strict=True)]
+    return csv_text(list(rows[0]), [list(row.values()) for row in answers])
 
 
 # ----------------------------------------------------------------------------------------------------------- the texts

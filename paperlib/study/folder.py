@@ -14,18 +14,15 @@ versions, is left out whole. What is there of the same inputs is not coded again
 import csv
 import io
 import math
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
-from filelock import FileLock, Timeout
 
 from paperlib.coding.votes import LEFT, RANDOM_PAIRS, RIGHT, VERIFICATION_PAIRS, schedule
-from paperlib.coding.x264 import PRESETS
 from paperlib.datasets.files import IMAGE_SUFFIXES, list_files, list_folders, listing
 from paperlib.datasets.own import maps_in
 from paperlib.datasets.sacid import PARTS, Version
@@ -35,8 +32,9 @@ from paperlib.engine.store import ResultStore
 from paperlib.engine.units import Unit
 from paperlib.errors import ComputationError, PaperlibError
 from paperlib.settings import current
-from paperlib.study.compute import CODED, LEFT_OUT, NOTE, read_json, to_json, write
-from paperlib.study.one_picture import CENTER, require_folder
+from paperlib.study.compute import CODED, LEFT_OUT, NOTE
+from paperlib.study.files import OTHER_FOLDER, alone, csv_text, record_by, require_folder, to_json, write
+from paperlib.study.one_picture import CENTER, encoder, require_apart
 from paperlib.vocabulary import CODEC_PRESETS
 
 LOG, PAIRS = "coded.json", "pairs.csv"
@@ -80,13 +78,7 @@ class OwnStudy:
 
 
 def code_folder(
-    images: Path,
-    saliency: str,
-    bpps: Sequence[float],
-    out: Path,
-    preset: str = "medium",
-    assessors: int | None = None,
-    seed: int = 0,
+    images: Path, saliency: str, bpps: Sequence[float], out: Path, preset: str = "medium", assessors: int | None = None
 ) -> OwnStudy:
     """Code all photographs of a folder at every bit-rate, plainly and with the paper's three presets.
 
@@ -97,9 +89,8 @@ def code_folder(
             resized. Where a map has more than 256 levels it is stored with 16 bits; what is stored steers the encoder.
         bpps: bits per pixel, whole hundredths.
         out: folder for the data set; what an earlier call with the same options wrote is gone on with.
-        preset: x264's, one of `PRESETS`.
+        preset: x264's, one of `paperlib.coding.x264.PRESETS`.
         assessors: how many the schedule is for; by default as many as give `VOTES_PER_PAIR`.
-        seed: of the schedule.
 
     Raises:
         PaperlibError: unusable options, a photograph without a map, two of one name, or a folder that holds something
@@ -107,12 +98,15 @@ def code_folder(
         ComputationError: no photograph could be coded.
     """
     targets = targets_of(bpps)
-    if preset not in PRESETS:
-        raise PaperlibError(f"--preset must be one of {', '.join(PRESETS)}, got {preset!r}")
+    encoder(preset)
     pictures = _pictures(images)
     maps = _maps(saliency, pictures)
-    _require_apart(images, saliency, out)
-    options = {"bpps": [target / 100 for target in targets], "preset": preset, "saliency": _kind(saliency)}
+    require_apart(images, saliency, [out / part for part in PARTS])
+    options = {
+        "bpps": [target / 100 for target in targets],
+        "preset": preset,
+        "saliency": CENTER if saliency == CENTER else "maps",
+    }
     require_folder(out)
     units = [
         Unit.of(
@@ -132,50 +126,27 @@ def code_folder(
         TemporaryDirectory(prefix="paperlib-own-study-") as store,
     ):
         _claim(out, options)
-        results = run(
-            units, ResultStore(Path(store)), workers=current().workers, title=f"coding {len(pictures)} photographs"
-        )
-        return _finished(
-            out, options, [row for name in pictures for row in results[name].rows.to_dict("records")], assessors, seed
-        )
+        title = f"coding {len(pictures)} photographs"
+        results = run(units, ResultStore(Path(store)), workers=current().workers, title=title)
+        rows = [row for name in pictures for row in results[name].rows.to_dict("records")]
+        return _finished(out, options, rows, assessors)
 
 
-@contextmanager
-def alone(lock: Path, doing: str, instead: str) -> Iterator[None]:
-    """Hold a folder against other processes, by a file in it.
-
-    Raises:
-        PaperlibError: another process is `doing` the same there; the advice is to wait, or to give `instead`.
-    """
-    try:
-        with FileLock(lock, timeout=0):
-            yield
-    except Timeout as error:
-        raise PaperlibError(f"another process is {doing}; wait for it, or give {instead}") from error
-
-
-def _finished(
-    out: Path, options: Mapping[str, Any], rows: Sequence[Mapping[str, Any]], assessors: int | None, seed: int
-) -> OwnStudy:
+def _finished(out: Path, options: Mapping[str, Any], rows: Sequence[Mapping[Any, Any]], assessors: int | None) -> OwnStudy:
     """Write log and schedule, from the rows of all photographs."""
     left_out = {row["method"]: row["variant"] for row in rows if row["metric"] == LEFT_OUT}
     coded = {row["method"]: int(row["value"]) for row in rows if row["metric"] == CODED}
     notes = [f"{row['method']}: {row['variant']}" for row in rows if row["metric"] == NOTE]
-    targets = [round(100 * bpp) for bpp in options["bpps"]]
     names = tuple(sorted(coded))
-    versions = tuple(Version(target, kind) for target in targets for kind, _ in CODEC_PRESETS)
-    told = {
-        **options,
-        "photographs": list(names),
-        "versions": [one.test_case for one in versions],
-        "left_out": left_out,
-        "notes": notes,
-    }
+    versions = tuple(Version(round(100 * bpp), kind) for bpp in options["bpps"] for kind, _ in CODEC_PRESETS)
+    cases = [one.test_case for one in versions]
+    told = {**options, "photographs": list(names), "versions": cases, "left_out": left_out, "notes": notes}
     _write_log(out, told)
     if not names:
-        raise ComputationError(f"none of the {len(left_out)} photographs could be coded: {_spelled(left_out)}")
+        reasons = listing(f"{name}: {reason}" for name, reason in left_out.items())
+        raise ComputationError(f"none of the {len(left_out)} photographs could be coded: {reasons}")
     count = assessors or enough_assessors(len(names), len(versions))
-    notes += _write_pairs(out / PAIRS, names, versions, count, seed)
+    notes += _write_pairs(out / PAIRS, names, versions, count)
     return OwnStudy(out, names, versions, sum(coded.values()), left_out, tuple(notes), out / PAIRS, count, told)
 
 
@@ -237,25 +208,13 @@ def _maps(saliency: str, pictures: Mapping[str, Path]) -> dict[str, str]:
     return {name: str(found[path.name]) for name, path in pictures.items()}
 
 
-def _kind(saliency: str) -> str:
-    return CENTER if saliency == CENTER else "maps"
-
-
-def _require_apart(images: Path, saliency: str, out: Path) -> None:
-    inputs = {images.resolve()} | ({Path(saliency).resolve()} if saliency != CENTER else set())
-    if inputs & {(out / part).resolve() for part in PARTS}:
-        raise PaperlibError(f"the results in {out} would replace the inputs; choose another folder with --out DIR")
-
-
 def _claim(out: Path, options: Mapping[str, Any]) -> None:
     """Take a folder that is new, or hold on to one that an earlier call with the same options took."""
-    known = read_json(out / LOG)
-    if known is None or known.get("made_by") != _MAKER:
+    known = record_by(_MAKER, out / LOG)
+    if known is None:
         there = [part for part in (*PARTS, LOG, PAIRS) if (out / part).exists()]
         if there:
-            raise PaperlibError(
-                f"{out} holds {listing(there)} that `code` did not write; choose another folder with --out DIR"
-            )
+            raise PaperlibError(f"{out} holds {listing(there)} that `code` did not write; {OTHER_FOLDER}")
         _write_log(out, options)
         return
     other = [name for name, value in options.items() if known.get(name) != value]
@@ -278,9 +237,9 @@ def _write_log(out: Path, told: Mapping[str, Any]) -> None:
 # -------------------------------------------------------------------------------------------------------------- pairs
 
 
-def _write_pairs(path: Path, names: Sequence[str], versions: Sequence[Version], assessors: int, seed: int) -> list[str]:
+def _write_pairs(path: Path, names: Sequence[str], versions: Sequence[Version], assessors: int) -> list[str]:
     """Write the schedule, unless votes stand in the one that is there; then a note says so."""
-    text = pairs_text(names, versions, assessors, seed)
+    text = pairs_text(names, versions, assessors)
     known = path.read_text("utf-8-sig") if path.exists() else ""
     if known and known != text and not _is_blank(known):
         return [f"{path} holds votes and stays as it is; move it away, and the same command writes a new schedule"]
@@ -288,7 +247,7 @@ def _write_pairs(path: Path, names: Sequence[str], versions: Sequence[Version], 
     return []
 
 
-def pairs_text(names: Sequence[str], versions: Sequence[Version], assessors: int, seed: int) -> str:
+def pairs_text(names: Sequence[str], versions: Sequence[Version], assessors: int, seed: int = 0) -> str:
     """A schedule as a table for `paperlib.datasets.votes_table`, with an empty column `choice`.
 
     The verification pairs show the photograph itself (`ORIGINAL`) beside the plain version at the lowest bit-rate. They
@@ -305,25 +264,17 @@ def pairs_text(names: Sequence[str], versions: Sequence[Version], assessors: int
     random_pairs, checks = min(RANDOM_PAIRS, every), min(VERIFICATION_PAIRS, len(names))
     plan = schedule(assessors, len(names), count, rng, random_pairs, checks, obvious=(count, 0))
     files = [*(f"{version.test_case}.png" for version in versions), ORIGINAL]
-    sides, digits = {LEFT: "left", RIGHT: "right"}, len(str(assessors))
-    stream = io.StringIO()
-    table = csv.writer(stream, lineterminator="\n")
-    table.writerow([*VOTE_COLUMNS, "expected"])
-    for place in np.lexsort((rng.random(len(plan.image)), plan.assessor)).tolist():
-        assessor = f"{plan.assessor[place] + 1:0{digits}}"
-        shown = [files[side[place]] for side in (plan.left, plan.right)]
-        table.writerow([names[plan.image[place]], *shown, "", assessor, sides.get(int(plan.expected[place]), "")])
-    return stream.getvalue()
+    sides, digits = {LEFT: "left", RIGHT: "right", 0: ""}, len(str(assessors))
+    order = np.lexsort((rng.random(len(plan.image)), plan.assessor))
+    columns = (plan.image, plan.left, plan.right, plan.assessor, plan.expected)
+    lines = [
+        (names[image], files[left], files[right], "", f"{assessor + 1:0{digits}}", sides[expected])
+        for image, left, right, assessor, expected in zip(*(column[order].tolist() for column in columns), strict=True)
+    ]
+    return csv_text([*VOTE_COLUMNS, "expected"], lines)
 
 
 def _is_blank(text: str) -> bool:
     """Whether a table is a schedule that nobody answered yet."""
     rows = csv.DictReader(io.StringIO(text))
     return set(VOTE_COLUMNS) <= set(rows.fieldnames or ()) and not any((row["choice"] or "").strip() for row in rows)
-
-
-# -------------------------------------------------------------------------------------------------------------- files
-
-
-def _spelled(left_out: Mapping[str, str]) -> str:
-    return listing(f"{name}: {reason}" for name, reason in left_out.items())

@@ -1,8 +1,6 @@
 """A user's own picture, coded with saliency: files in, the coded picture, its bit-stream and a record of it out."""
 
-import errno
-import hashlib
-import json
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -17,7 +15,7 @@ from paperlib.coding.x264 import PRESETS, EncoderSettings
 from paperlib.datasets.files import UnusableFile, has_rotation, read_grey, read_rgb, spell_size
 from paperlib.datasets.photographs import centre_bias
 from paperlib.errors import PaperlibError
-from paperlib.paths import atomic_write, make_writable
+from paperlib.study.files import OTHER_FOLDER, encoded, require_folder, sha256, to_json, write
 
 CENTER = "center"
 """Word instead of a file of saliency: a Gaussian in the middle, a quarter of each side wide."""
@@ -29,7 +27,6 @@ SUFFIXES = ("_coded.png", "_coded.264", "_coded.json")
 class CodedFiles:
     """What was written: decoded picture, bit-stream, record (as `record` says)."""
 
-    still: CodedStill
     record: dict[str, Any]
     picture: Path
     stream: Path
@@ -64,16 +61,12 @@ def code_file(
         if not 0 < value < high:
             upper = f" and below {high}" if high < np.inf else ""
             raise PaperlibError(f"--{name} must lie above 0{upper}, got {value:g}")
-    if preset not in PRESETS:
-        raise PaperlibError(f"--preset must be one of {', '.join(PRESETS)}, got {preset!r}")
-    files = [out / f"{image.stem}{suffix}" for suffix in SUFFIXES]
-    inputs = {image.resolve()} | ({Path(saliency).resolve()} if saliency not in (None, CENTER) else set())
-    if inputs & {file.resolve() for file in files}:
-        raise PaperlibError(f"the results in {out} would replace an input; choose another folder with --out DIR")
+    settings, files = encoder(preset), [out / f"{image.stem}{suffix}" for suffix in SUFFIXES]
+    require_apart(image, saliency, files)
     require_folder(out)
     pixels, notes = read_image(image)
-    values, source, more = read_saliency(saliency, pixels.shape[:2])
-    still = code_picture(pixels, values, bpp, s0, share, EncoderSettings(preset))
+    values, source, more = read_map(saliency, pixels.shape[:2]) if saliency is not None else (None, None, [])
+    still = code_picture(pixels, values, bpp, s0, share, settings)
     if not still.reached:
         raise PaperlibError(_out_of_reach(still, share))
     told = record(still, s0, share)
@@ -83,8 +76,24 @@ def code_file(
         "picture": {"name": files[0].name, "pixels_sha256": sha256(still.picture.tobytes())},
         "stream": {"name": files[1].name, "bytes": len(still.stream), "sha256": sha256(still.stream)},
     }
-    _write(files, still, told)
-    return CodedFiles(still, told, *files)
+    contents: tuple[bytes | str, ...] = (encoded(still.picture), still.stream, to_json(told))
+    for file, content in zip(files, contents, strict=True):
+        write(file, content)  # the record comes last: where it is, the others are whole
+    return CodedFiles(told, *files)
+
+
+def encoder(preset: str) -> EncoderSettings:
+    """The encoder's settings with a preset of x264's. Raises PaperlibError for one that is not in `PRESETS`."""
+    if preset not in PRESETS:
+        raise PaperlibError(f"--preset must be one of {', '.join(PRESETS)}, got {preset!r}")
+    return EncoderSettings(preset)
+
+
+def require_apart(image: Path, saliency: str | None, results: Sequence[Path]) -> None:
+    """Raises PaperlibError where one of `results`, which lie in one folder, would replace what was given."""
+    given = {image.resolve()} | ({Path(saliency).resolve()} if saliency not in (None, CENTER) else set())
+    if given & {path.resolve() for path in results}:
+        raise PaperlibError(f"the results in {results[0].parent} would replace an input; {OTHER_FOLDER}")
 
 
 def record(still: CodedStill, s0: float, share: float) -> dict[str, Any]:
@@ -96,7 +105,8 @@ def record(still: CodedStill, s0: float, share: float) -> dict[str, Any]:
     predecessor's (`qp.transmit_none_or_within_one` leaves them out of the blame), and
     `qp.within_one_of_transmitted` is about those alone that transmit one for certain (null if there are none).
     """
-    sure, notes = still.transmitted, []
+    sure = still.transmitted
+    notes: list[str] = []
     height, width = still.picture.shape[:2]
     told: dict[str, Any] = {
         "bpp": {"asked": still.asked_bpp, "achieved": still.bpp, "reached": still.reached, "tolerance": TOLERANCE},
@@ -163,16 +173,12 @@ def read_image(path: Path) -> tuple[NDArray[np.uint8], list[str]]:
     return pixels, ["the picture carries an EXIF rotation, which is ignored: it is coded as stored"] * rotated
 
 
-def read_saliency(
-    saliency: str | None, size: tuple[int, ...]
-) -> tuple[NDArray[np.floating] | None, dict[str, Any] | str | None, list[str]]:
-    """The map, (h, w) like the picture, what it was, and notes; None and None for plain coding.
+def read_map(saliency: str, size: tuple[int, ...]) -> tuple[NDArray[np.floating], dict[str, Any] | str, list[str]]:
+    """The map of a file, or of `CENTER`, (h, w) like the picture; what it was; and notes.
 
     Raises:
         PaperlibError: it cannot be used.
     """
-    if saliency is None:
-        return None, None, []
     if saliency == CENTER:
         return centre_bias(*size), CENTER, []
     path = Path(saliency)
@@ -191,36 +197,3 @@ def read_saliency(
 def fingerprint(path: Path, size: tuple[int, ...]) -> dict[str, Any]:
     """What an input was, for a record."""
     return {"name": path.name, "height": size[0], "width": size[1], "sha256": sha256(path.read_bytes())}
-
-
-def sha256(content: bytes) -> str:
-    """Hexadecimal digits."""
-    return hashlib.sha256(content).hexdigest()
-
-
-def require_folder(folder: Path) -> None:
-    """Make the folder. Raises PaperlibError where it cannot be made, or written to."""
-    try:
-        make_writable(folder)
-    except OSError as error:
-        raise unwritable(folder, error) from error
-
-
-def _write(files: list[Path], still: CodedStill, told: dict[str, Any]) -> None:
-    """The record comes last: where it is, the others are whole."""
-    try:
-        with atomic_write(files[0]) as file:
-            Image.fromarray(still.picture).save(file, format="png")
-        with atomic_write(files[1]) as file:
-            file.write(still.stream)
-        with atomic_write(files[2], "w") as file:
-            file.write(json.dumps(told, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
-    except OSError as error:
-        raise unwritable(files[0].parent, error) from error
-
-
-def unwritable(folder: Path, error: OSError) -> Exception:
-    """A full disk keeps its own words, which the command line has."""
-    if error.errno == errno.ENOSPC:
-        return error
-    return PaperlibError(f"cannot write to {folder} ({error.strerror}); choose another folder with --out DIR")

@@ -4,7 +4,7 @@ The bit-rate alone, and a fixed order of the presets learned on the other photog
 A metric has to beat the first in SROCC and PLCC, and the second in FracCP, before it has shown that it sees anything.
 """
 
-from typing import TypedDict
+from typing import Any, TypedDict
 
 import numpy as np
 
@@ -12,40 +12,22 @@ from paperlib.datasets.files import listing
 from paperlib.datasets.sacid import ScoreTable
 from paperlib.errors import PaperlibError
 from paperlib.experiments.compression.compute import preset_order
-from paperlib.metrics.agreement import Summary, per_image, summarise
+from paperlib.metrics.agreement import per_image, summarise
 from paperlib.metrics.correlation import group_means
-
-Interval = tuple[float, float]
-
-
-class BitrateOnly(TypedDict):
-    """Agreement of the bit-rate alone: means over images, 95 % bootstrap intervals over images, number of images."""
-
-    srocc: float
-    srocc_interval: Interval
-    plcc: float
-    plcc_interval: Interval
-    n: int
-
-
-class PresetOrder(TypedDict):
-    """Agreement of a preset's mean over the other images: FracCP inside (image, bit-rate) groups, its interval over
-    images, and the presets by their mean over all images, worst first."""
-
-    fraccp: float
-    fraccp_interval: Interval
-    n: int
-    groups: int
-    order: list[str]
 
 
 class SacidScores(TypedDict):
-    """Numbers of a table of scores. `preset_means`: bits per 100 pixels -> preset -> mean score over images."""
+    """Numbers of a table of scores; every `<metric>_interval` is a 95 % bootstrap interval (low, high) over images.
+
+    `bitrate_only`: means over images of `srocc` and `plcc`, and `n` images. `preset_order`: agreement of a preset's mean
+    over the other images as `fraccp` inside (image, bit-rate) groups, `n` images, `groups`, and the presets in `order` of
+    their mean over all images, worst first. `preset_means`: bits per 100 pixels -> preset -> mean score over images.
+    """
 
     images: int
     versions: int
-    bitrate_only: BitrateOnly
-    preset_order: PresetOrder
+    bitrate_only: dict[str, Any]
+    preset_order: dict[str, Any]
     preset_means: dict[str, dict[str, float]]
 
 
@@ -70,36 +52,23 @@ def analyse(scores: ScoreTable, n_resamples: int = 2000, seed: int = 0) -> Sacid
         )
     methods = np.stack([np.broadcast_to(bpps, truth.shape), preset_order(truth, presets)])
     found = per_image(methods, truth, bpps)
-    rate = {
-        name: summarise(["bitrate_only"], values[:1], n_resamples, seed=seed)[0]
-        for name, values in (("srocc", found.srocc), ("plcc", found.plcc))
-    }
-    fixed = summarise(["preset_order"], found.fraccp[1:], n_resamples, seed=seed)[0]
+
+    def told(metric: str, values: np.ndarray) -> dict[str, Any]:
+        (one,) = summarise([metric], values, n_resamples, seed=seed)
+        return {metric: one["value"], f"{metric}_interval": (one["low"], one["high"])}
+
+    def counted(values: np.ndarray) -> int:
+        return int((~np.isnan(values)).sum())
+
     names, by_preset = group_means(truth.mean(axis=0), presets)
-    means = truth.mean(axis=0)
+    order = {"groups": counted(found.fraccp_at_rates[1]), "order": names[np.argsort(by_preset)].tolist()}
+    means: dict[str, dict[str, float]] = {}
+    for version, mean in zip(scores.versions, truth.mean(axis=0).tolist(), strict=True):
+        means.setdefault(str(version.bpp100), {})[version.preset] = mean
     return SacidScores(
         images=len(truth),
         versions=len(scores.versions),
-        bitrate_only=BitrateOnly(
-            srocc=rate["srocc"]["value"],
-            srocc_interval=_interval(rate["srocc"]),
-            plcc=rate["plcc"]["value"],
-            plcc_interval=_interval(rate["plcc"]),
-            n=rate["srocc"]["n"],
-        ),
-        preset_order=PresetOrder(
-            fraccp=fixed["value"],
-            fraccp_interval=_interval(fixed),
-            n=fixed["n"],
-            groups=int((~np.isnan(found.fraccp_at_rates[1])).sum()),
-            order=names[np.argsort(by_preset)].tolist(),
-        ),
-        preset_means={
-            str(bits): {v.preset: float(means[k]) for k, v in enumerate(scores.versions) if v.bpp100 == bits}
-            for bits in sorted({version.bpp100 for version in scores.versions})
-        },
+        bitrate_only=told("srocc", found.srocc[:1]) | told("plcc", found.plcc[:1]) | {"n": counted(found.srocc[0])},
+        preset_order=told("fraccp", found.fraccp[1:]) | {"n": counted(found.fraccp[1])} | order,
+        preset_means=means,
     )
-
-
-def _interval(summary: Summary) -> Interval:
-    return summary["low"], summary["high"]

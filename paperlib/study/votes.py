@@ -1,12 +1,6 @@
 """Scores from a user's own votes: the exclusion rule, Bradley-Terry per photograph, and what the votes cannot tell."""
 
-import csv
-import errno
-import hashlib
-import io
-import json
 import warnings
-from contextlib import suppress
 from pathlib import Path
 from typing import TypedDict
 
@@ -27,7 +21,7 @@ from paperlib.datasets.files import listing
 from paperlib.datasets.sacid import COLUMNS, Version
 from paperlib.datasets.votes_table import VotesTable
 from paperlib.errors import PaperlibError
-from paperlib.paths import atomic_write
+from paperlib.study.files import csv_text, record_by, sha256, to_json, write
 
 _MAKER = "python -m paperlib votes"
 
@@ -87,9 +81,8 @@ def score_votes(table: VotesTable, virtual_wins: float = VIRTUAL_WINS) -> VoteSc
             f"none of the {len(kept)} votes counts: {len(excluded)} of {len(table.assessors)} assessors missed a "
             "verification pair, and the other votes are verifications; add votes on pairs without an expected answer"
         )
-    size = max(map(len, table.versions))
-    columns = (table.image, table.left, table.right, table.choice)
-    wins = count_wins(*(column[kept] for column in columns), len(table.images), size)
+    image, left, right, choice = (column[kept] for column in (table.image, table.left, table.right, table.choice))
+    wins = count_wins(image, left, right, choice, len(table.images), max(map(len, table.versions)))
     images, notes = {}, []
     for name, versions, own in zip(table.images, table.versions, wins, strict=True):
         seen = np.flatnonzero((own + own.T).any(axis=1))
@@ -111,7 +104,7 @@ def score_votes(table: VotesTable, virtual_wins: float = VIRTUAL_WINS) -> VoteSc
     return VoteScores(
         votes=len(kept),
         counted=int(kept.sum()),
-        ties=int((table.choice[kept] == TIE).sum()),
+        ties=int((choice == TIE).sum()),
         verifications=int((table.expected != 0).sum()),
         assessors=len(table.assessors),
         excluded=excluded,
@@ -160,17 +153,11 @@ def write_moses(found: VoteScores, path: Path, force: bool = False) -> list[Path
     text, notes = _moses(found), path.with_suffix(".json")
     if not force:
         _require_ours(path, notes, text)
-    told = {"made_by": _MAKER, "sha256": _sha256(text.encode())} | {
+    told = {"made_by": _MAKER, "sha256": sha256(text.encode())} | {
         name: value for name, value in found.items() if name != "images"
     }
-    try:
-        for file, content in ((path, text), (notes, json.dumps(told, indent=2, ensure_ascii=False) + "\n")):
-            with atomic_write(file, "w") as stream:
-                stream.write(content)
-    except OSError as error:
-        if error.errno == errno.ENOSPC:
-            raise
-        raise PaperlibError(f"cannot write to {path.parent} ({error.strerror}); give another file with --moses") from error
+    for file, content in ((path, text), (notes, to_json(told))):
+        write(file, content, "give another file with --moses")
     return [path, notes]
 
 
@@ -192,31 +179,17 @@ def _moses(found: VoteScores) -> str:
             f"{len(absent)} of {len(scores) * len(known)} versions have no vote that counts: "
             f"{listing(absent)}; add votes on them, or take their photographs out"
         )
-    stream = io.StringIO()
-    table = csv.writer(stream, lineterminator="\n")
-    table.writerow(COLUMNS)
-    for image, own in scores.items():
-        table.writerows((image, name, f"{own[name]:.6f}") for name in sorted(own))
-    return stream.getvalue()
+    return csv_text(COLUMNS, ((image, name, f"{own[name]:.6f}") for image, own in scores.items() for name in sorted(own)))
 
 
 def _require_ours(path: Path, notes: Path, text: str) -> None:
     """Raises PaperlibError where table or record would replace what `write_moses` did not write."""
-    told: object = None
-    with suppress(OSError, ValueError):
-        told = json.loads(notes.read_text("utf-8"))
-    ours = isinstance(told, dict) and told.get("made_by") == _MAKER
-    foreign = [notes] if notes.exists() and not ours else []
-    if path.exists():
-        content = path.read_bytes()
-        wrote = ours and told.get("sha256") == _sha256(content)
-        foreign += [] if wrote or content == text.encode() else [path]
+    told = record_by(_MAKER, notes)
+    foreign = [notes] if notes.exists() and told is None else []
+    if path.exists() and (content := path.read_bytes()) != text.encode():
+        foreign += [] if told and told.get("sha256") == sha256(content) else [path]
     if foreign:
         raise PaperlibError(
             f"{listing(map(str, foreign))} would be replaced, and `votes` did not write it as it is; move it "
             "away, give another name, or add --force"
         )
-
-
-def _sha256(content: bytes) -> str:
-    return hashlib.sha256(content).hexdigest()

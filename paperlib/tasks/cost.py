@@ -18,7 +18,7 @@ from itertools import repeat
 from pathlib import Path
 from statistics import median
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import torch
@@ -38,7 +38,7 @@ from paperlib.maps.masking import quantile_masks
 from paperlib.models.backbones import create_backbone
 from paperlib.models.baseline import Baseline
 from paperlib.models.dual_task import DualTask
-from paperlib.models.quality.methods import Method, describe, method_of_network, open_method, resized
+from paperlib.models.quality.methods import Method, SizeMode, describe, method_of_network, open_method, resized
 from paperlib.models.quality.model import load_quality_model
 from paperlib.models.stand_ins import random_files
 from paperlib.rehearsal.salicon_cat2000 import write_salicon
@@ -47,7 +47,7 @@ from paperlib.settings import current
 from paperlib.sources.maps import device, picture
 from paperlib.sources.source import KNOWN, official_files
 from paperlib.tasks import workload
-from paperlib.tasks.workload import METHOD, Kind, SetSize, Work
+from paperlib.tasks.workload import METHOD, Kind, Work
 
 if TYPE_CHECKING:
     from paperlib.profiles import Profile
@@ -90,31 +90,11 @@ class Sample:
 
 def sample_of(profile: "Profile", processor: bool) -> Sample:
     """The profile's own sizes on a GPU, less on a processor."""
-    whole = Sample(
-        CHUNK,
-        profile.extraction.n_passes,
-        profile.training.batch_size,
-        profile.masking.score_batch,
-        coded=None,
-        crops=0,
-        steps=5,
-        repetitions=5,
-        seconds=10.0,
-    )
-    if not processor:
-        return whole
-    return replace(
-        whole,
-        pictures=1,
-        passes=min(whole.passes, 2),
-        batch=min(whole.batch, 2),
-        masked=2,
-        coded=(384, 512),
-        crops=2,
-        steps=1,
-        repetitions=3,
-        seconds=2.0,
-    )
+    views, batch = profile.extraction.n_passes, profile.training.batch_size
+    if processor:
+        return Sample(1, min(views, 2), min(batch, 2), 2, (384, 512), crops=2, steps=1, repetitions=3, seconds=2.0)
+    masked = profile.masking.score_batch
+    return Sample(CHUNK, views, batch, masked, None, crops=0, steps=5, repetitions=5, seconds=10.0)
 
 
 @dataclass(frozen=True)
@@ -199,12 +179,11 @@ def hours_at(petaflop: float, tflops: float) -> float:
     return petaflop / (3.6 * tflops)
 
 
-def estimate(profile: "Profile", sets: Mapping[str, SetSize] = workload.OFFICIAL, sample: Sample | None = None) -> Cost:
+def estimate(profile: "Profile", sample: Sample | None = None) -> Cost:
     """Measure on the first GPU, else on the processor, and extrapolate.
 
     Args:
         profile: whose tables; no data of it are read.
-        sets: numbers of pictures.
         sample: how much to measure; by default what `sample_of` says.
 
     Raises:
@@ -212,17 +191,16 @@ def estimate(profile: "Profile", sets: Mapping[str, SetSize] = workload.OFFICIAL
     """
     if profile.evidence == "stand-ins":
         raise PaperlibError(f"profile {profile.name!r} runs on a few generated pictures, in minutes; give --profile paper")
-    works = workload.tables(profile, sets)
+    works = workload.tables(profile)
     on_gpu = device().type == "cuda"
     sample, workers = sample or sample_of(profile, not on_gpu), 1 if on_gpu else current().workers or usable_cores()
     kinds = list(dict.fromkeys(work.kind for some in works.values() for work in some if work.kind))
     with one_thread():
         rates = measure(kinds, profile, sample)
     table = partial(_table, rates=rates, workers=workers, profile=profile)
-    name = torch.cuda.get_device_name() if on_gpu else _processor()
     return Cost(
         profile.name,
-        f"{name}, PyTorch {torch.__version__}",
+        f"{torch.cuda.get_device_name() if on_gpu else _processor()}, PyTorch {torch.__version__}",
         f"training {profile.dual_task.training_precision}, other networks {profile.photographs.precision}",
         workers,
         profile.training.batch_size,
@@ -264,12 +242,8 @@ def _table(name: str, works: Sequence[Work], rates: Mapping[Kind, Rate], workers
 # ------------------------------------------------------------------------------------------------------------- measures
 
 
-@dataclass(frozen=True)
-class _Probe:
-    """Work that can be repeated: `run` does `amount` of a kind."""
-
-    run: Callable[[], Any]
-    amount: float
+_Probe = tuple[Callable[[], Any], float]
+"""Work that can be repeated, and how often it does what its kind is counted in."""
 
 
 def measure(kinds: Sequence[Kind], profile: "Profile", sample: Sample) -> dict[Kind, Rate]:
@@ -297,40 +271,35 @@ def _moved(profile: "Profile", home: Path) -> "Profile":
 
 @contextmanager
 def _weights(kind: Kind, folder: Path) -> Iterator[None]:
-    """Random weights in the official files of a network, as long as it is measured."""
-    files = _random_weights(kind, folder)
+    """Random weights in the official files of a network, as long as it is measured; one that is trained here has none."""
+    trained_here = kind.what == "step" or (kind.what, kind.source.kind) == ("judge", "baseline")
+    files: list[Path] = []
+    if kind.source.kind == METHOD:
+        files = random_files(kind.source.model, folder, SEED)
+    elif kind.on_device and not trained_here and (official := official_files(kind.source)):
+        files = [folder / file.name for file in official]
+        write_checkpoint(kind.source, folder)
     yield
     for file in files:
         file.unlink()
 
 
-def _random_weights(kind: Kind, folder: Path) -> list[Path]:
-    if kind.source.kind == METHOD:
-        return random_files(kind.source.model, folder, SEED)
-    trained_here = kind.what == "step" or (kind.what, kind.source.kind) == ("judge", "baseline")
-    files = [folder / file.name for file in official_files(kind.source)] if kind.on_device and not trained_here else []
-    if files:
-        write_checkpoint(kind.source, folder)
-    return files
-
-
 def _rate(kind: Kind, probe: _Probe, sample: Sample) -> Rate:
     """The first run warms up and is counted for its operations; the median of the others is timed."""
-    flops = operations(probe.run)
+    run, amount = probe
+    flops = operations(run)
     on_gpu = device().type == "cuda"
     if on_gpu:
         torch.cuda.reset_peak_memory_stats()
     times: list[float] = []
     while len(times) < sample.repetitions and sum(times) < sample.seconds:
         begin = time.perf_counter()
-        probe.run()
+        run()
         if on_gpu:
             torch.cuda.synchronize()
         times.append(time.perf_counter() - begin)
     memory = torch.cuda.max_memory_allocated() if on_gpu and kind.on_device else 0
-    return Rate(
-        kind.label, kind.per, median(times) / probe.amount, flops / probe.amount / 1e9, memory, probe.amount, len(times)
-    )
+    return Rate(kind.label, kind.per, median(times) / amount, flops / amount / 1e9, memory, amount, len(times))
 
 
 def operations(run: Callable[[], Any]) -> int:
@@ -358,7 +327,7 @@ def operations(run: Callable[[], Any]) -> int:
 
 
 def _map_probe(kind: Kind, profile: "Profile", sample: Sample) -> _Probe:
-    """Maps as `paperlib.experiments.photo_sets.make_maps` makes them; passes are scaled in proportion."""
+    """Maps as units make them (`paperlib.experiments.maps.compute.make_maps`); passes are scaled in proportion."""
     passes = workload.forward_passes(kind, profile)
     fewer = replace(profile, extraction=replace(profile.extraction, n_passes=sample.passes))
     source, unit = _map_unit(kind, fewer)
@@ -366,7 +335,7 @@ def _map_probe(kind: Kind, profile: "Profile", sample: Sample) -> _Probe:
     make = function(kind.source.maker)(unit.arguments, [record.key for record in records], {})
     share = workload.forward_passes(kind, fewer) / passes if passes else 1.0
     size = 1.0 if kind.on_device else _megapixels(source)
-    return _Probe(lambda: make(records), len(records) * share * size)
+    return (lambda: make(records)), len(records) * share * size
 
 
 def _map_unit(kind: Kind, profile: "Profile") -> tuple[Pictures, Unit]:
@@ -396,7 +365,7 @@ def _score_probe(kind: Kind, profile: "Profile", sample: Sample) -> _Probe:
         for _ in masked_scores(score, images, masks, settings.fills[:1], device(), sample.masked):
             pass
 
-    return _Probe(run, 2 * shares * len(images))
+    return run, 2 * shares * len(images)
 
 
 def _step_probe(kind: Kind, profile: "Profile", sample: Sample) -> _Probe:
@@ -424,10 +393,11 @@ def _step_probe(kind: Kind, profile: "Profile", sample: Sample) -> _Probe:
     )
     batch = _batch(profile, sample.batch, kind.variant != "baseline")
     groups = partial(task.groups, training.head_lr, training.head_lr * training.backbone_lr_factor)
-    return _Probe(
-        lambda: finetune(task, groups(), task.batch_loss, lambda first: (one for one in repeat(batch)), how, seed=SEED),
-        sample.steps * sample.batch / training.batch_size,
-    )
+
+    def run() -> None:
+        finetune(task, groups(), task.batch_loss, lambda first: (one for one in repeat(batch)), how, seed=SEED)
+
+    return run, sample.steps * sample.batch / training.batch_size
 
 
 def _batch(profile: "Profile", n: int, saliency: bool) -> PairBatch:
@@ -447,7 +417,7 @@ def _measuring_probe(kind: Kind, profile: "Profile", sample: Sample) -> _Probe:
     scratch = Path(profile.data_root)
     inputs = {need.name: function(need.compute)(need.arguments, {}, scratch) for need in unit.needs}
     run = partial(function(unit.compute), unit.arguments, inputs, scratch)
-    return _Probe(run, source.n * _megapixels(source))
+    return run, source.n * _megapixels(source)
 
 
 def _judge_probe(kind: Kind, profile: "Profile", sample: Sample) -> _Probe:
@@ -463,15 +433,15 @@ def _judge_probe(kind: Kind, profile: "Profile", sample: Sample) -> _Probe:
         parts = [one[:height, :width] for one in pictures]
         pictures, share = parts, parts[-1].size / pictures[-1].size
     method = _judge(kind, Path(profile.weights_root), crops, pictures)
-    return _Probe(lambda: method.score(*pictures), share)
+    return (lambda: method.score(*pictures)), share
 
 
 def _coded_pictures(profile: "Profile") -> list[np.ndarray]:
     """A coded picture, its reference and a saliency map, all of noise, at the size at which the profile scores SACID."""
     size, rng = workload.OFFICIAL["sacid"], np.random.default_rng(SEED)
-    pictures = [rng.integers(0, 256, (size.height, size.width, 3), dtype=np.uint8) for _ in range(2)]
-    saliency = rng.random((size.height, size.width), np.float32)
-    return [resized(one, profile.compression.size_mode) for one in (*pictures, saliency)]
+    shape, mode = (size.height, size.width), cast(SizeMode, profile.compression.size_mode)
+    pictures: list[np.ndarray] = [rng.integers(0, 256, (*shape, 3), dtype=np.uint8) for _ in range(2)]
+    return [resized(one, mode) for one in (*pictures, rng.random(shape, np.float32))]
 
 
 def _judge(kind: Kind, folder: Path, crops: int, pictures: Sequence[np.ndarray]) -> Method:

@@ -11,7 +11,7 @@ from paperlib.engine.store import ResultStore
 from paperlib.errors import PaperlibError
 from paperlib.experiments.sets.plan import WORLDS
 from paperlib.experiments.training.plan import Training, trainings
-from paperlib.paths import atomic_write
+from paperlib.paths import atomic_write, writing_to
 from paperlib.sources.networks import WEIGHTS
 from paperlib.sources.source import baseline_file
 
@@ -60,16 +60,13 @@ def export_baselines(profile: "Profile", folder: Path | None = None) -> list[Pat
             raise PaperlibError(
                 f"{file} holds weights that no export wrote; move them away, or give another folder with --out DIR"
             )
+    trained = [one for one, _ in results]
     for one in wanted:
-        if one not in [trained for trained, _ in results]:
+        if one not in trained:
             say(f"Baseline with {one.network.backbone}: not trained yet, left out")
-    try:
-        for file, (one, result) in zip(files, results, strict=True):
-            with atomic_write(file) as stream:
-                stream.write(_encoded(one, result, profile))
-    except PermissionError as error:
-        message = f"cannot write to {folder} ({error.strerror}); give another folder with --out DIR"
-        raise PaperlibError(message) from error
+    for file, (one, result) in zip(files, results, strict=True):
+        with writing_to(folder, "give another folder with --out DIR"), atomic_write(file) as stream:
+            stream.write(_encoded(one, result, profile))
     return files
 
 

@@ -54,7 +54,7 @@ def pretrain(images: int = IMAGES, epochs: int = EPOCHS, seed: int = 0) -> tuple
     training = _pictures(images, TRAIN_SEED + seed)
     torch.manual_seed(seed)
     network = Baseline(create_backbone(MICROWORLD), hidden=())
-    network.head = nn.Linear(network.backbone.channels, len(microworld.FAMILIAR))
+    network.head = nn.Sequential(nn.Linear(network.backbone.channels, len(microworld.FAMILIAR)))
     pixels = torch.from_numpy(training.images)
     names = torch.from_numpy(training.category.astype(np.int64))
 

@@ -5,21 +5,21 @@ Nothing of a plan is written again here: units come from the sections, and only 
 """
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from paperlib.datasets import cat2000, clive, koniq, sacid, salicon
 from paperlib.engine.units import Unit
 from paperlib.errors import PaperlibError
-from paperlib.experiments.compression.plan import BASELINES, CODED_HERE, ON_CPU
+from paperlib.experiments.compression.plan import CODED_HERE, ON_CPU
 from paperlib.experiments.extracting.compute import SHUFFLED
 from paperlib.experiments.masking.compute import MAPS
 from paperlib.experiments.sets.plan import WORLDS
 from paperlib.maps.half_image import GRID, all_halves
 from paperlib.maps.smoothing import passes
 from paperlib.regenerate import SECTIONS
-from paperlib.sources.source import Source, of_user
+from paperlib.sources.source import Source
 from paperlib.vocabulary import STRATEGIES
 
 if TYPE_CHECKING:
@@ -34,8 +34,6 @@ VERSIONS = 12
 _LEFT_OUT = math.prod(GRID) + 1
 _HALVES = len(all_halves(GRID)) + 1
 """Pictures that HalfImage scores to weigh the cells, and to try every half: each with the whole picture once."""
-
-_PARTS = ("training", "validation")
 
 
 @dataclass(frozen=True)
@@ -59,10 +57,12 @@ class SetSize:
         return self.height * self.width / 1e6
 
 
+_KONIQ_PARTS = koniq.PUBLISHED.split[1] if koniq.PUBLISHED.split else {}
+
 OFFICIAL = {
     "salicon": SetSize(salicon.PICTURES["val"], *salicon.SIZE),
     "cat2000": SetSize(cat2000.PICTURES, *cat2000.SIZE),
-    "koniq10k": SetSize(koniq.PUBLISHED.pictures, *koniq.SIZES["512x384"], dict(koniq.PUBLISHED.split[1])),
+    "koniq10k": SetSize(koniq.PUBLISHED.pictures, *koniq.SIZES["512x384"], _KONIQ_PARTS),
     "clive": SetSize(clive.PUBLISHED.pictures, 500, 500),
     "sacid": SetSize(sacid.PUBLISHED.pictures, 1324, 1984),
 }
@@ -144,37 +144,28 @@ def tables(profile: "Profile", sets: Mapping[str, SetSize] = OFFICIAL) -> dict[s
         raise PaperlibError(
             f"profile {profile.name!r} has no section on photographs whose cost could be counted; give --profile paper"
         )
-    chosen = [section for section in SECTIONS.values() if section.notebook in profile.sections]
-    used = {name for section in chosen for name in _sets_of(profile, section.package)}
+    settings = profile.dual_task
+    used = {*profile.photographs.datasets, *profile.masking.opinions, *settings.quality_sets, *settings.gaze_sets}
+    used |= {settings.training_set, profile.compression.compression_set}
     if unknown := sorted(used - sets.keys() - {CODED_HERE, *WORLDS}):
         raise PaperlibError(
             f"the number of pictures of {', '.join(unknown)} is not known beforehand; cost is counted for "
             f"{', '.join(sets)}: give --profile paper"
         )
     counted = replace(profile, assumed=tuple(_numbers(sets)), data_root=profile.data_root or ".")
-    users = of_user(profile.models, profile.model_folders)
-    found = {}
-    for section in chosen:
-        planned = section.of("plan", "units")(counted)
-        found[TITLES[section.package]] = [_work(unit, counted, sets, users) for unit in _behind(planned)]
-    return found
-
-
-def _sets_of(profile: "Profile", section: str) -> tuple[str, ...]:
-    settings = profile.dual_task
-    return {
-        "extracting": profile.photographs.datasets,
-        "masking": profile.masking.opinions,
-        "dual_task": (settings.training_set, *settings.quality_sets, *settings.gaze_sets),
-        "compression": (profile.compression.compression_set,),
-    }[section]
+    planned = {
+        TITLES[section.package]: _behind(section.of("plan", "units")(counted))
+        for section in SECTIONS.values()
+        if section.notebook in profile.sections
+    }
+    return {title: [_work(unit, sets) for unit in units] for title, units in planned.items()}
 
 
 def _numbers(sets: Mapping[str, SetSize]) -> Iterator[tuple[str, str, int]]:
     """(set, part, pictures) as `paperlib.profiles.Profile.assumed` has them; of SACID photographs."""
     for name, size in sets.items():
         yield name, "", size.pictures // VERSIONS if name == "sacid" else size.pictures
-        for part in (*_PARTS, "test"):
+        for part in ("training", "validation", "test"):
             yield name, part, size.parts.get(part, size.pictures)
 
 
@@ -198,85 +189,66 @@ def together(works: Mapping[str, Sequence[Work]]) -> list[Work]:
 # ----------------------------------------------------------------------------------------------------- what a unit does
 
 
-def _work(unit: Unit, profile: "Profile", sets: Mapping[str, SetSize], users: Mapping[str, Source]) -> Work:
-    params = dict(unit.params)
-    params["has_plain"] = any("smoothing" in dict(need.params) for need in unit.needs) and params.get("method") != SHUFFLED
-    size = sets.get(params.get("dataset", ""), SetSize(0, 0, 0))
-    done = _DOES.get(unit.compute.rpartition(".")[2])
-    kind, amount = done(params, profile, size, users) if done else (None, 0.0)
+def _work(unit: Unit, sets: Mapping[str, SetSize]) -> Work:
+    """Of units that read, check or take statistics nothing is estimated."""
+    given = unit.arguments
+    size = sets.get(given.get("dataset", ""), SetSize(0, 0, 0))
+    pictures = given["last"] - given["first"] if "first" in given else size.pictures // VERSIONS
+    kind, amount = None, 0.0
+    match unit.compute.rpartition(".")[2]:
+        case "compute:make_maps":
+            kind = _map_kind(given)
+            amount = pictures * (1 if kind.on_device else size.megapixels)
+        case "compute:measure":
+            kind, amount = MEASURING, given["n_judged"] * size.megapixels * (2 if _has_plain_maps(unit) else 1)
+        case "compute:score_shard":
+            kind = Kind("score", Source(given["kind"], given["model"], given["layer"]))
+            amount = pictures * (1 + _LEFT_OUT + _masks(given)) + given["n_halves"] * _HALVES
+        case "compute:train":
+            kind, amount = Kind("step", Source("baseline", given["backbone"]), given["variant"]), given["steps"]
+        case "compute:measure_quality":
+            kind, amount = Kind("score", Source("baseline", given["backbone"])), size.parts.get("test", size.pictures)
+        case "scoring:score_shard":
+            kind, amount = Kind("judge", _judge(given)), pictures * VERSIONS
     return Work(f"{unit.experiment}/{unit.name}", kind, amount)
 
 
-_Done = tuple[Kind | None, float]
-_Params = Mapping[str, Any]
+def _map_kind(given: Mapping[str, Any]) -> Kind:
+    """A random head costs what a trained one does, and so does a network that is trained here; the map of a decoder takes a
+    forward pass, like a score."""
+    if given["kind"] == "decoder":
+        return Kind("score", Source("baseline", given["model"]))
+    name = "baseline" if given["kind"] in ("random_head", "trained") else given["kind"]
+    return Kind("map", Source(name, given["model"], given.get("layer", "")))
 
 
-def _maps(params: _Params, profile: "Profile", size: SetSize, users: Mapping[str, Source]) -> _Done:
-    """Maps of pictures, or of the references of coded ones. A decoder's take a forward pass, like a score."""
-    kind = _map_kind(params)
-    pictures = params["last"] - params["first"] if "first" in params else size.pictures // VERSIONS
-    return kind, pictures * (1 if kind.on_device else size.megapixels)
+def _has_plain_maps(unit: Unit) -> bool:
+    """Whether maps of one pass are measured beside those of all."""
+    return dict(unit.params)["method"] != SHUFFLED and any("smoothing" in dict(need.params) for need in unit.needs)
 
 
-def _map_kind(params: _Params) -> Kind:
-    """A random head costs what a trained one does, and so does a network that is trained here."""
-    if params["kind"] == "decoder":
-        return Kind("score", Source("baseline", params["model"]))
-    name = "baseline" if params["kind"] in ("random_head", "trained") else params["kind"]
-    return Kind("map", Source(name, params["model"], params.get("layer", "")))
-
-
-def _measure(params: _Params, profile: "Profile", size: SetSize, users: Mapping[str, Source]) -> _Done:
-    """Maps of one pass, where there are such, are measured as well."""
-    return MEASURING, params["n_judged"] * size.megapixels * (1 + params["has_plain"])
-
-
-def _masked(params: _Params, profile: "Profile", size: SetSize, users: Mapping[str, Source]) -> _Done:
-    maps = [name for name in MAPS if params["saliency"] or not name.startswith("saliency")]
+def _masks(given: Mapping[str, Any]) -> int:
+    """How often each picture is masked."""
+    maps = [name for name in MAPS if given["saliency"] or not name.startswith("saliency")]
     on_cells = sum(name in ("half_image", "saliency_grid") for name in maps)
-    shares = (len(maps) - on_cells) * len(params["fractions"]) + on_cells * len(params["cell_counts"])
-    each = 1 + _LEFT_OUT + shares * len(STRATEGIES) * len(params["fills"])
-    amount = (params["last"] - params["first"]) * each + params["n_halves"] * _HALVES
-    return Kind("score", Source(params["kind"], params["model"], params["layer"])), amount
+    shares = (len(maps) - on_cells) * len(given["fractions"]) + on_cells * len(given["cell_counts"])
+    return shares * len(STRATEGIES) * len(given["fills"])
 
 
-def _trained(params: _Params, profile: "Profile", size: SetSize, users: Mapping[str, Source]) -> _Done:
-    return Kind("step", Source("baseline", params["backbone"]), params["variant"]), params["steps"]
-
-
-def _scored(params: _Params, profile: "Profile", size: SetSize, users: Mapping[str, Source]) -> _Done:
-    return Kind("score", Source("baseline", params["backbone"])), size.parts.get("test", size.pictures)
-
-
-def _judged(params: _Params, profile: "Profile", size: SetSize, users: Mapping[str, Source]) -> _Done:
-    source = users.get(params["judge"]) or Source(METHOD, params["judge"])
-    if params["judge"] in BASELINES:
-        source = Source("baseline", params["backbone"])
-    return Kind("judge", source), (params["last"] - params["first"]) * VERSIONS
-
-
-_DOES: dict[str, Callable[[_Params, "Profile", SetSize, Mapping[str, Source]], _Done]] = {
-    "compute:make_maps": _maps,
-    "compute:measure": _measure,
-    "compute:score_shard": _masked,
-    "compute:train": _trained,
-    "compute:measure_quality": _scored,
-    "scoring:score_shard": _judged,
-}
-"""Module and function of a unit -> what it does; of all others nothing is estimated."""
+def _judge(given: Mapping[str, Any]) -> Source:
+    if given["network"]:
+        return Source("quality", given["network"], given["layer"], given["weights_file"])
+    return Source("baseline", given["backbone"]) if given["training"] else Source(METHOD, given["judge"])
 
 
 def forward_passes(kind: Kind, profile: "Profile") -> int:
     """Forward passes of one map or score; a map that asks for a score goes back through the network as often.
 
-    A coded picture counts as one, however many crops of it are scored, and with its reference.
+    A map is averaged over views of the picture, and the plain one beside it takes one more. A coded picture counts as one,
+    however many crops of it are scored, and with its reference.
     """
     if kind.what == "step" or not kind.on_device:
         return 0
-    return smoothing_passes(profile) + 1 if kind.what == "map" and kind.source.asks_score else 1
-
-
-def smoothing_passes(profile: "Profile") -> int:
-    """Views of a picture whose maps are averaged; the plain map beside it takes one more."""
     settings = profile.extraction
-    return len(passes(settings.smoothing, settings.n_passes, settings.max_angle))
+    views = len(passes(settings.smoothing, settings.n_passes, settings.max_angle))
+    return views + 1 if kind.what == "map" and kind.source.asks_score else 1

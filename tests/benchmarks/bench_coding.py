@@ -1,6 +1,6 @@
 """What attaching one QP offset per macroblock costs, 512x768 pixels (1536 macroblocks); the goal is 40 ms.
 
-The stream is the same however rectangles are merged (tests/unit/test_code_verb.py); only the time differs.
+The stream is the same however rectangles are merged (tests/unit/test_x264.py); only the time differs.
 """
 
 from functools import cache, partial

@@ -1,93 +1,140 @@
-"""The verbs `code` and `votes` on damaged and odd input: the right result, or one sentence and exit code 2."""
+"""The verbs `code` and `votes` on damaged and odd input: the right result, or one sentence; a folder after a kill."""
 
 import errno
 import json
 import os
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+from filelock import FileLock
 from PIL import Image
 
 from paperlib import cli, paths
 from paperlib.coding.still import code_picture
-from paperlib.datasets.photographs import open_photographs, predicted_saliency
+from tests.study_samples import Pair, kill_when, photograph, refusal
 
 Capture = pytest.CaptureFixture[str]
 Patch = pytest.MonkeyPatch
 
-
-@pytest.fixture(scope="module")
-def picture() -> np.ndarray:
-    return open_photographs(["chelsea"])[0].image[40:200, 60:240]
+pytestmark = pytest.mark.usefixtures("quiet_place")
 
 
 @pytest.fixture(scope="module")
-def saliency() -> np.ndarray:
-    return (255 * predicted_saliency(open_photographs(["chelsea"])[0])[40:200, 60:240]).astype(np.uint8)
+def pair() -> Pair:
+    return photograph("coffee")
 
 
 @pytest.fixture
-def folder(tmp_path: Path, picture: np.ndarray, saliency: np.ndarray) -> Path:
-    Image.fromarray(picture).save(tmp_path / "photo.png")
-    Image.fromarray(saliency).save(tmp_path / "map.png")
+def folder(tmp_path: Path, pair: Pair) -> Path:
+    """A picture with its map, and the same in a folder of pictures and one of maps."""
+    for where, name, pixels in (("photos", "photo", pair[0]), ("maps", "map", pair[1])):
+        (tmp_path / where).mkdir()
+        for file in (f"{name}.png", f"{where}/good.png"):
+            Image.fromarray(pixels).save(tmp_path / file)
     return tmp_path
 
 
 def code(folder: Path, *words: str, image: str = "photo.png", saliency: str = "map.png", bpp: str = "0.6") -> int:
-    """The verb with everything in one folder, results in `out`."""
+    """The verb on one picture, results in `out`."""
     command = ["code", str(folder / image), "--saliency", str(folder / saliency), "--bpp", bpp]
     return cli.main([*command, "--out", str(folder / "out"), "--json", *words])
 
 
-def sentence(capsys: Capture) -> str:
-    """The one line that is told; nothing on stdout."""
-    out, err = capsys.readouterr()
-    assert out == "" and err.count("\n") == 1 and err.startswith("paperlib: ")
-    return err
+def command(folder: Path, bpp: str = "0.5", saliency: str = "maps") -> list[str]:
+    """Words of the verb on the folder of pictures, results in `own`."""
+    chosen = saliency if saliency == "center" else str(folder / saliency)
+    return ["code", str(folder / "photos"), "--saliency", chosen, "--bpp", bpp, "--out", str(folder / "own"), "--json"]
+
+
+def study(folder: Path, capsys: Capture, **options: str) -> dict[str, Any]:
+    """What the verb tells of a folder."""
+    assert cli.main(command(folder, **options)) == 0
+    return json.loads(capsys.readouterr().out)
+
+
+def pngs(own: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(own)): path.read_bytes() for path in sorted(own.rglob("*.png"))}
 
 
 # ---- pictures of every kind -----------------------------------------------------------------------------------------
-def expect_coded_as(pixels: np.ndarray, folder: Path, capsys: Capture, image: str, saliency: np.ndarray) -> dict:
-    assert code(folder, image=image) == 0
-    told = json.loads(capsys.readouterr().out)
-    stream = (folder / "out" / f"{Path(image).stem}_coded.264").read_bytes()
-    assert stream == code_picture(pixels, saliency, 0.6).stream
-    return told
+ODD = ("grey.png", "deep.png", "print.tif", "alpha.png", "turned.png")
 
 
-def test_grey(folder: Path, picture: np.ndarray, saliency: np.ndarray, capsys: Capture) -> None:
-    grey = picture[..., 1]
-    Image.fromarray(grey).save(folder / "grey.png")
-    expect_coded_as(np.repeat(grey[..., None], 3, axis=2), folder, capsys, "grey.png", saliency)
-
-
-def test_alpha_is_dropped(folder: Path, picture: np.ndarray, saliency: np.ndarray, capsys: Capture) -> None:
-    alpha = np.concatenate([picture, np.full((*picture.shape[:2], 1), 99, np.uint8)], axis=2)
-    Image.fromarray(alpha).save(folder / "alpha.png")
-    expect_coded_as(picture, folder, capsys, "alpha.png", saliency)
-
-
-def test_sixteen_bits(folder: Path, picture: np.ndarray, saliency: np.ndarray, capsys: Capture) -> None:
-    grey = picture[..., 1]
-    Image.fromarray(grey.astype(np.uint16) * 256 + 77).save(folder / "deep.png")
-    expect_coded_as(np.repeat(grey[..., None], 3, axis=2), folder, capsys, "deep.png", saliency)
-
-
-def test_cmyk(folder: Path, picture: np.ndarray, saliency: np.ndarray, capsys: Capture) -> None:
-    Image.fromarray(picture).convert("CMYK").save(folder / "print.tif")
-    expect_coded_as(picture, folder, capsys, "print.tif", saliency)
-
-
-def test_exif_rotation_is_ignored_with_a_note(
-    folder: Path, picture: np.ndarray, saliency: np.ndarray, capsys: Capture
-) -> None:
-    image = Image.fromarray(picture)
-    exif = image.getexif()
+def save_odd(file: Path, picture: np.ndarray) -> np.ndarray:
+    """Write a picture of the kind that the file's name tells; the pixels that must be coded."""
+    grey, exif = picture[..., 1], Image.Exif()
     exif[0x0112] = 6
-    image.save(folder / "turned.png", exif=exif)
-    told = expect_coded_as(picture, folder, capsys, "turned.png", saliency)
-    assert any("EXIF" in note for note in told["notes"])
+    images = {
+        "grey": Image.fromarray(grey),
+        "deep": Image.fromarray(grey.astype(np.uint16) * 256 + 77),
+        "print": Image.fromarray(picture).convert("CMYK"),
+        "alpha": Image.fromarray(np.dstack([picture, np.full(grey.shape, 99, np.uint8)])),
+        "turned": Image.fromarray(picture),
+    }
+    images[file.stem].save(file, **({"exif": exif} if file.stem == "turned" else {}))
+    return np.repeat(grey[..., None], 3, axis=2) if file.stem in ("grey", "deep") else picture
+
+
+@pytest.mark.parametrize("name", ODD)
+def test_odd_pictures_are_coded_as_the_pixels_that_they_hold(folder: Path, pair: Pair, capsys: Capture, name: str) -> None:
+    pixels = save_odd(folder / name, pair[0])
+    assert code(folder, image=name) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert (folder / "out" / f"{Path(name).stem}_coded.264").read_bytes() == code_picture(pixels, pair[1], 0.6).stream
+    assert any("EXIF" in note for note in told["notes"]) == (name == "turned.png")
+
+
+def test_a_folder_with_pictures_of_every_kind(folder: Path, pair: Pair, capsys: Capture) -> None:
+    """Unusable ones are left out whole, by name, and the others go on."""
+    photos, own = folder / "photos", folder / "own"
+    expected = {Path(name).stem: save_odd(photos / name, pair[0]) for name in ODD}
+    whole = (photos / "good.png").read_bytes()
+    (photos / "cut.png").write_bytes(whole[: len(whole) // 2])
+    (photos / "text.jpg").write_bytes(b"no picture at all")
+    (photos / "empty.png").write_bytes(b"")
+    (photos / "gone.png").symlink_to(photos / "nowhere.png")
+    (photos / "Thumbs.db").write_bytes(b"junk")
+    (photos / "notes.txt").write_text("no picture either")
+    told = study(folder, capsys, saliency="center")
+    assert told["photographs"] == sorted([*expected, "good"])
+    assert told["left_out"].keys() == {"cut", "empty", "text"}
+    assert "truncated" in told["left_out"]["cut"] and "not a picture" in told["left_out"]["text"]
+    assert any("turned" in note and "EXIF" in note for note in told["notes"])
+    for name, pixels in expected.items():
+        with Image.open(own / "reference" / f"{name}.png") as stored:
+            assert stored.mode == "RGB" and not stored.getexif() and np.array_equal(np.asarray(stored), pixels)
+        assert len(list((own / "compressed" / name).glob("*.png"))) == 4
+    for name in told["left_out"]:
+        assert not list(own.rglob(f"{name}*"))
+    versions = {
+        name: (own / "compressed" / name / "h264v@targetbbp100=50_preset=p220.png").read_bytes()
+        for name in told["photographs"]
+    }
+    assert versions["deep"] == versions["grey"] and versions["alpha"] == versions["turned"] == versions["good"]
+
+
+def test_map_of_another_size_or_depth(folder: Path, pair: Pair, capsys: Capture) -> None:
+    """The map that is stored has the picture's size and is the one that steered the encoder."""
+    saliency, own = pair[1], folder / "own"
+    for name in ("small", "deep", "float"):
+        (folder / "photos" / f"{name}.png").write_bytes((folder / "photos" / "good.png").read_bytes())
+    Image.fromarray(saliency[::2, ::2]).save(folder / "maps" / "small.png")
+    Image.fromarray(saliency.astype(np.uint16) * 257).save(folder / "maps" / "deep.png")
+    Image.fromarray(saliency.astype(np.float32) / 255).save(folder / "maps" / "float.tif")
+    assert [note for note in study(folder, capsys)["notes"] if "small: the saliency map was resized" in note]
+    for name, mode in (("good", "L"), ("small", "I;16"), ("deep", "I;16"), ("float", "I;16")):
+        with Image.open(own / "saliency" / f"{name}.png") as stored:
+            assert stored.mode == mode and stored.size == saliency.shape[::-1]
+            if name == "deep":
+                assert np.array_equal(np.asarray(stored) // 257, saliency)
+    before = pngs(own)
+    own.rename(folder / "before")
+    (folder / "maps").rename(folder / "first")
+    (folder / "before" / "saliency").rename(folder / "maps")
+    study(folder, capsys)
+    assert pngs(own) == before
 
 
 # ---- files that cannot be used --------------------------------------------------------------------------------------
@@ -103,34 +150,83 @@ def test_unusable_file(folder: Path, capsys: Capture, which: str, content: bytes
     if content is not None:
         (folder / "bad.png").write_bytes(content)
     assert code(folder, **{which: "bad.png"}) == 2
-    told = sentence(capsys)
+    told = refusal(capsys)
     assert "bad.png" in told and word in told and ("saliency map" in told) == (which == "saliency")
     assert list((folder / "out").iterdir()) == []
 
 
-@pytest.mark.parametrize("value", [0, 200])
-def test_constant_map(folder: Path, picture: np.ndarray, capsys: Capture, value: int) -> None:
-    Image.fromarray(np.full(picture.shape[:2], value, np.uint8)).save(folder / "flat.png")
-    assert code(folder, saliency="flat.png") == 2
-    assert f"the saliency map is {value} in all" in sentence(capsys)
+@pytest.mark.parametrize(
+    ("content", "word"),
+    [
+        (np.zeros((160, 208), np.uint8), "the saliency map is 0 in all"),
+        (np.full((160, 208), 200, np.uint8), "the saliency map is 200 in all"),
+        (np.full((160, 208), np.nan, np.float32), "finite"),
+        (None, "not a picture"),
+    ],
+)
+def test_unusable_map(folder: Path, capsys: Capture, content: np.ndarray | None, word: str) -> None:
+    """One picture is refused; where it is the last of a folder, the command fails."""
+    (folder / "maps" / "good.png").unlink()
+    file = folder / "maps" / "good.tif"
+    if content is None:
+        file.write_bytes(b"no map")
+    else:
+        Image.fromarray(content).save(file)
+    assert code(folder, saliency="maps/good.tif") == 2
+    assert word in refusal(capsys)
+    assert cli.main(command(folder)) == 1
+    said = refusal(capsys)
+    assert "none of the 1 photographs could be coded" in said and word in said
+    assert not list((folder / "own").rglob("*.png")) and not (folder / "own" / "pairs.csv").exists()
 
 
-def test_map_with_nan(folder: Path, picture: np.ndarray, capsys: Capture) -> None:
-    Image.fromarray(np.full(picture.shape[:2], np.nan, np.float32)).save(folder / "nan.tif")
-    assert code(folder, saliency="nan.tif") == 2
-    assert "finite" in sentence(capsys)
+def test_missing_map(folder: Path, capsys: Capture) -> None:
+    (folder / "photos" / "other.jpg").write_bytes(b"")
+    assert cli.main(command(folder)) == 2
+    assert "1 of 2 pictures have no map" in refusal(capsys) and not (folder / "own").exists()
+
+
+@pytest.mark.parametrize(
+    ("names", "words"),
+    [
+        (("good.png", "Good.jpg"), "different names"),
+        (("a\\b.png",), "rename"),
+        ((" a.png",), "rename"),
+        (("x/good.png",), "only the folders x"),
+    ],
+)
+def test_names(folder: Path, capsys: Capture, names: tuple[str, ...], words: str) -> None:
+    whole = (folder / "photos" / "good.png").read_bytes()
+    (folder / "photos" / "good.png").unlink()
+    for name in names:
+        (folder / "photos" / name).parent.mkdir(exist_ok=True)
+        (folder / "photos" / name).write_bytes(whole)
+    assert cli.main(command(folder, saliency="center")) == 2
+    assert words in refusal(capsys) and not (folder / "own").exists()
 
 
 # ---- wishes that cannot be met --------------------------------------------------------------------------------------
 @pytest.mark.parametrize("bpp", ["0.01", "80"])
 def test_rate_out_of_reach(folder: Path, capsys: Capture, bpp: str) -> None:
     assert code(folder, bpp=bpp) == 2
-    told = sentence(capsys)
+    told = refusal(capsys)
     assert f"{bpp} bpp cannot be reached" in told
     assert list((folder / "out").iterdir()) == []
     nearest = told.split("--bpp ")[1].split()[0]
     assert code(folder, bpp=nearest) == 0
     assert json.loads(capsys.readouterr().out)["bpp"]["achieved"] == pytest.approx(float(nearest), rel=0.01)
+
+
+def test_a_rate_out_of_reach_leaves_the_photograph_out(folder: Path, capsys: Capture) -> None:
+    """Noise cannot be coded at .3 bpp, in no version; the other photograph is whole."""
+    noise = np.random.default_rng(0).integers(0, 256, (96, 128, 3), dtype=np.uint8)
+    Image.fromarray(noise).save(folder / "photos" / "noise.png")
+    told = study(folder, capsys, bpp="0.3", saliency="center")
+    assert told["photographs"] == ["good"] and "0.3 bpp cannot be reached with preset" in told["left_out"]["noise"]
+    assert "the nearest is" in told["left_out"]["noise"] and not list((folder / "own").rglob("*noise*"))
+    (folder / "photos" / "good.png").unlink()
+    assert cli.main(command(folder, "0.3", "center")) == 1
+    assert "none of the 1 photographs" in refusal(capsys)
 
 
 def test_share_out_of_reach_is_noted(folder: Path, capsys: Capture) -> None:
@@ -152,13 +248,13 @@ def test_share_out_of_reach_is_noted(folder: Path, capsys: Capture) -> None:
 )
 def test_bad_option(folder: Path, capsys: Capture, words: list[str], told: str) -> None:
     assert code(folder, *words) == 2
-    assert told in sentence(capsys)
+    assert told in refusal(capsys)
     assert not (folder / "out").exists()
 
 
 def test_rule_without_a_map(folder: Path, capsys: Capture) -> None:
     assert cli.main(["code", str(folder / "photo.png"), "--bpp", "0.5", "--s0", "60"]) == 2
-    assert "add --saliency" in sentence(capsys)
+    assert "add --saliency" in refusal(capsys)
 
 
 # ---- the world around it --------------------------------------------------------------------------------------------
@@ -166,14 +262,14 @@ def test_results_never_replace_an_input(folder: Path, capsys: Capture) -> None:
     (folder / "map.png").rename(folder / "photo_coded.png")
     before = (folder / "photo_coded.png").read_bytes()
     assert code(folder, "--out", str(folder), saliency="photo_coded.png") == 2
-    assert "would replace an input" in sentence(capsys)
+    assert "would replace an input" in refusal(capsys)
     assert (folder / "photo_coded.png").read_bytes() == before
 
 
 def test_folder_that_cannot_be_written(folder: Path, capsys: Capture) -> None:
     (folder / "file").write_text("in the way")
     assert code(folder, "--out", str(folder / "file" / "out")) == 2
-    assert "choose another folder with --out DIR" in sentence(capsys)
+    assert "choose another folder with --out DIR" in refusal(capsys)
 
 
 @pytest.mark.parametrize("name", ["photo_coded.png", "photo_coded.264", "photo_coded.json"])
@@ -199,6 +295,30 @@ def test_interrupted_write_leaves_no_half_file(
     order = ["photo_coded.png", "photo_coded.264", "photo_coded.json"]
     assert sorted(after) == sorted(order)
     assert [after[one] == before[one] for one in order] == [order.index(one) >= order.index(name) for one in order]
+
+
+def test_a_killed_folder_is_gone_on_with(folder: Path, capsys: Capture) -> None:
+    """Killed at once after its second picture; the next call codes the others, to the bytes of an undisturbed call."""
+    own = folder / "own"
+    kill_when(command(folder, "0.5,0.6,0.7"), lambda: len(list(own.glob("compressed/good/*.json"))) >= 2)
+    done = {path: path.stat().st_mtime_ns for path in own.glob("compressed/good/*.json")}
+    assert 2 <= len(done) < 12 and not (own / "pairs.csv").exists() and not (own / "reference").exists()
+    (own / "compressed" / "good" / ".h264v.png.abc.part").write_bytes(b"left behind by a kill")
+    study(folder, capsys, bpp="0.5,0.6,0.7")
+    assert {path: path.stat().st_mtime_ns for path in done} == done, "what was whole is coded again"
+    assert (own / "pairs.csv").is_file() and not list(own.rglob("*.part"))
+    after = pngs(own)
+    assert len(after) == 12 + 2
+    own.rename(folder / "disturbed")
+    study(folder, capsys, bpp="0.5,0.6,0.7")
+    assert pngs(own) == after
+
+
+def test_two_at_once(folder: Path, capsys: Capture) -> None:
+    (folder / "own").mkdir()
+    with FileLock(folder / "own" / ".coding.lock"):
+        assert cli.main(command(folder)) == 2
+    assert "another process is coding" in refusal(capsys)
 
 
 # ---- votes ----------------------------------------------------------------------------------------------------------
@@ -229,22 +349,24 @@ def test_unusable_votes(tmp_path: Path, capsys: Capture, text: str | bytes | Non
     if text is not None:
         file.write_bytes(text if isinstance(text, bytes) else text.encode())
     assert cli.main(["votes", str(file)]) == 2
-    assert told in sentence(capsys)
+    assert told in refusal(capsys)
 
 
-def test_votes_in_a_folder_or_without_rights(tmp_path: Path, capsys: Capture) -> None:
+def test_a_folder_holds_no_votes(tmp_path: Path, capsys: Capture) -> None:
     assert cli.main(["votes", str(tmp_path)]) == 2
-    assert "cannot be read" in sentence(capsys)
+    assert "cannot be read" in refusal(capsys)
 
 
-@pytest.mark.parametrize("wins", ["-1", "nan", "inf"])
-def test_bad_virtual_wins(tmp_path: Path, capsys: Capture, wins: str) -> None:
-    (tmp_path / "votes.csv").write_text(f"{HEADER}\nk,a,b,left,x\n")
-    assert cli.main(["votes", str(tmp_path / "votes.csv"), "--virtual-wins", wins]) == 2
-    assert "virtual wins must be" in sentence(capsys)
-
-
-def test_no_virtual_wins_where_a_version_never_lost(tmp_path: Path, capsys: Capture) -> None:
+@pytest.mark.parametrize(
+    ("wins", "told"),
+    [
+        ("-1", "virtual wins must be"),
+        ("nan", "virtual wins must be"),
+        ("inf", "virtual wins must be"),
+        ("0", "m has versions that never lost"),
+    ],
+)
+def test_virtual_wins_that_give_no_scores(tmp_path: Path, capsys: Capture, wins: str, told: str) -> None:
     (tmp_path / "votes.csv").write_text(f"{HEADER}\nk,a,b,tie,x\nm,a,b,left,x\n")
-    assert cli.main(["votes", str(tmp_path / "votes.csv"), "--virtual-wins", "0"]) == 2
-    assert "m has versions that never lost" in sentence(capsys)
+    assert cli.main(["votes", str(tmp_path / "votes.csv"), "--virtual-wins", wins]) == 2
+    assert told in refusal(capsys)

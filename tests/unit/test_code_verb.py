@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from paperlib import cli
-from paperlib.coding import still, x264
+from paperlib.coding import x264
 from paperlib.coding.still import CodedStill, code_picture, predicted_share, raw_qp
 from paperlib.coding.x264 import PRESETS, EncoderSettings, StillEncoder, allocate, macroblock_mean
 from paperlib.datasets.photographs import PHOTOGRAPHS, centre_bias, open_photographs, predicted_saliency
@@ -28,19 +28,14 @@ def photographs() -> list[tuple[np.ndarray, np.ndarray]]:
 
 
 @pytest.fixture(scope="module")
-def coffee(photographs: list) -> tuple[np.ndarray, np.ndarray]:
-    return photographs[PHOTOGRAPHS.index("coffee")]
-
-
-@pytest.fixture(scope="module")
 def chelsea(photographs: list) -> tuple[np.ndarray, np.ndarray]:
     return photographs[PHOTOGRAPHS.index("chelsea")]
 
 
 @pytest.fixture
-def files(coffee: tuple, tmp_path: Path) -> tuple[Path, Path]:
+def files(photographs: list, tmp_path: Path) -> tuple[Path, Path]:
     """A picture whose sides are no multiples of 16, and its map, as files."""
-    image, saliency = (plane[:-7, :-3] for plane in coffee)
+    image, saliency = (plane[:-7, :-3] for plane in photographs[PHOTOGRAPHS.index("coffee")])
     paths = tmp_path / "photo.png", tmp_path / "map.png"
     Image.fromarray(image).save(paths[0])
     Image.fromarray(np.round(255 * saliency).astype(np.uint8)).save(paths[1])
@@ -197,28 +192,6 @@ def test_an_even_picture_is_no_false_alarm(value: int) -> None:
     assert coded.transmitted.mean() < 0.2 and coded.allocation.offsets.any()
 
 
-def test_offsets_move_the_qp_read_back(chelsea: tuple) -> None:
-    image, saliency = chelsea
-    plain, steered = code_picture(image, None, 0.5), code_picture(image, saliency, 0.5)
-    gap = (steered.qp - steered.crf) - (plain.qp - plain.crf)
-    sure = steered.transmitted & plain.transmitted
-    asked = steered.asked_qp - steered.plain_qp
-    assert np.ptp(asked[sure]) > 10
-    assert np.corrcoef(gap[sure], asked[sure])[0, 1] > 0.98
-
-
-def test_merging_leaves_the_stream_of_1536_macroblocks_as_it_is(monkeypatch: Patch) -> None:
-    rng = np.random.default_rng(2)
-    image = rng.integers(0, 256, (512, 768, 3), dtype=np.uint8)
-    offsets = rng.integers(-3, 4, (16, 24)).repeat(2, axis=0).repeat(2, axis=1)
-    merged = StillEncoder(image, offsets).stream(40)
-    single = [(row, column, 1, 1, int(value)) for (row, column), value in np.ndenumerate(offsets) if value]
-    columns = [(left, top, width, height, value) for top, left, height, width, value in x264.rectangles(offsets.T)]
-    for other in (single, columns, single[::-1]):
-        monkeypatch.setattr(x264, "rectangles", lambda values, other=other: iter(other))
-        assert StillEncoder(image, offsets).stream(40) == merged
-
-
 # ---- what is refused ------------------------------------------------------------------------------------------------
 @pytest.mark.parametrize(
     ("saliency", "message"),
@@ -293,23 +266,6 @@ def test_verb_writes_picture_stream_and_record(files: tuple, tmp_path: Path, cap
     assert told["files"]["picture"]["pixels_sha256"] == hashlib.sha256(pixels.tobytes()).hexdigest()
 
 
-def test_verb_is_the_python_function(files: tuple, tmp_path: Path) -> None:
-    image, saliency = (np.array(Image.open(path)) for path in files)
-    words = ["code", str(files[0]), "--saliency", str(files[1]), "--bpp", "0.3", "--preset", "veryfast"]
-    assert cli.main([*words, "--out", str(tmp_path)]) == 0
-    expected = code_picture(image, saliency, 0.3, 75, 80, EncoderSettings("veryfast"))
-    assert (tmp_path / "photo_coded.264").read_bytes() == expected.stream
-
-
-def test_same_command_same_bytes(files: tuple, tmp_path: Path) -> None:
-    words = ["code", str(files[0]), "--saliency", str(files[1]), "--bpp", "0.2"]
-    written = []
-    for folder in ("first", "second"):
-        assert cli.main([*words, "--out", str(tmp_path / folder)]) == 0
-        written.append({path.name: path.read_bytes() for path in (tmp_path / folder).iterdir()})
-    assert written[0] == written[1] and len(written[0]) == 3
-
-
 def test_text_for_the_terminal(files: tuple, tmp_path: Path, monkeypatch: Patch, capsys: Capture) -> None:
     monkeypatch.setenv("PAPERLIB_RESULTS", str(tmp_path / "results"))
     assert cli.main(["code", str(files[0]), "--saliency", str(files[1]), "--bpp", "0.12"]) == 0
@@ -320,14 +276,23 @@ def test_text_for_the_terminal(files: tuple, tmp_path: Path, monkeypatch: Patch,
         assert str(tmp_path / "results" / "coded" / f"photo_coded.{suffix}") in out
 
 
-def test_centre_prior_and_plain_coding(files: tuple, tmp_path: Path, capsys: Capture) -> None:
-    pixels = np.array(Image.open(files[0]))
-    for words, saliency in ((["--saliency", "center"], centre_bias(*pixels.shape[:2])), ([], None)):
-        assert cli.main(["code", str(files[0]), *words, "--bpp", "0.3", "--out", str(tmp_path), "--json"]) == 0
-        told = json.loads(capsys.readouterr().out)
-        assert (tmp_path / "photo_coded.264").read_bytes() == code_picture(pixels, saliency, 0.3).stream
-        assert told["inputs"]["saliency"] == ("center" if words else None)
-        assert (told["share"] is None) == (not words)
+@pytest.mark.parametrize("kind", ["map", "center", "plain"])
+def test_verb_is_the_python_function(files: tuple, tmp_path: Path, capsys: Capture, kind: str) -> None:
+    """With a map, the centre prior, and plainly; the same command writes the same bytes."""
+    pixels, levels = (np.array(Image.open(path)) for path in files)
+    saliency = {"map": levels, "center": centre_bias(*pixels.shape[:2]), "plain": None}[kind]
+    given = {"map": ["--saliency", str(files[1])], "center": ["--saliency", "center"], "plain": []}[kind]
+    written = []
+    for folder in ("first", "second"):
+        words = [*given, "--bpp", "0.3", "--preset", "veryfast", "--out", str(tmp_path / folder), "--json"]
+        assert cli.main(["code", str(files[0]), *words]) == 0
+        written.append({path.name: path.read_bytes() for path in (tmp_path / folder).iterdir()})
+    assert written[0] == written[1] and len(written[0]) == 3
+    expected = code_picture(pixels, saliency, 0.3, settings=EncoderSettings("veryfast"))
+    assert written[0]["photo_coded.264"] == expected.stream
+    told = json.loads(written[0]["photo_coded.json"])
+    assert (told["share"] is None) == (kind == "plain")
+    assert told["inputs"]["saliency"] == {"center": "center", "plain": None}.get(kind, told["inputs"]["saliency"])
 
 
 def test_map_of_another_size(files: tuple, tmp_path: Path, capsys: Capture) -> None:
@@ -342,7 +307,3 @@ def test_map_of_another_size(files: tuple, tmp_path: Path, capsys: Capture) -> N
     assert "the saliency map was resized from 130x90 to 525x345" in told["notes"]
     assert told["inputs"]["saliency"]["width"] == 130
     assert told["share"]["plain"] == pytest.approx(whole["share"]["plain"], abs=0.02)
-
-
-def test_the_threshold_is_the_issues() -> None:
-    assert still.FOLLOWED == 0.95 and still.TOLERANCE == 0.01

@@ -8,12 +8,12 @@ import pandas as pd
 import pytest
 
 from paperlib import paper
+from paperlib.coding.polls import block_gaze
 from paperlib.coding.x264 import count_bytes
 from paperlib.datasets.photographs import PHOTOGRAPHS, open_photographs
 from paperlib.engine.units import Result
 from paperlib.experiments.compression import coding, results
 from paperlib.experiments.compression.coded_photographs import open_coded_photographs
-from paperlib.experiments.compression.coding import block_gaze
 from paperlib.experiments.compression.compute import METRICS, agree, preset_order
 from paperlib.experiments.compression.plan import all_lines, coded_here, coding_unit, units
 from paperlib.metrics.weighted import ew_psnr, psnr
@@ -107,7 +107,7 @@ def responses() -> list[np.ndarray]:
     """Three photographs: version 0 damaged where nobody looks, version 1 where everybody looks, version 2 intact."""
     out = []
     for photograph in open_photographs(PHOTOGRAPHS[:3]):
-        gaze = block_gaze(photograph, "saliency")
+        gaze = block_gaze(photograph.gaze, "saliency")
         watched = (gaze > np.quantile(gaze, 0.85)).astype(np.float32)
         out.append(np.stack([2 * (1 - watched), 2 * watched, 0 * watched + 0.05, 0 * watched]))
     return out
@@ -131,7 +131,7 @@ def test_votes_depend_on_the_seed_alone(responses):
 def test_block_gaze_sums_to_one():
     (photograph,) = open_photographs(["rocket"])
     for observers in ("saliency", "uniform"):
-        gaze = block_gaze(photograph, observers)
+        gaze = block_gaze(photograph.gaze, observers)
         assert gaze.shape == (44, 66) and gaze.sum() == pytest.approx(1, abs=1e-5)
     assert np.ptp(gaze) == 0
 

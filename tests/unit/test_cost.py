@@ -292,7 +292,8 @@ def test_a_picture_too_large_for_the_gpu_is_scored_on_the_processor(judges, monk
     monkeypatch.setattr(torch.cuda, "empty_cache", lambda: None)
     profile = profiles.load("paper")
     for name, where in (("large", "cpu"), ("musiq", "cuda")):
-        cost._judge_probe(Kind("judge", Source(METHOD, name)), profile, SAMPLE).run()
+        run, _ = cost._judge_probe(Kind("judge", Source(METHOD, name)), profile, SAMPLE)
+        run()
         assert OPENED[-1][2] == where
 
 
@@ -317,10 +318,6 @@ def test_text_and_readme_tell_the_same_numbers_and_how(found):
     assert "T = 20 gives 7,200 / (3.6 × 20) = 100 hours" in block and "not a measurement" in block
     rows = [row.split("|")[1:-1] for row in block.splitlines() if row.startswith(("| T", "| F"))]
     assert [int(row[1].replace(",", "")) for row in rows] == [table.units for table in found.tables]
-
-
-def test_hours_at_a_speed_by_hand():
-    assert cost.hours_at(36.0, 10.0) == 1.0, "36e15 operations at 10e12 per second are 3600 seconds"
 
 
 # -------------------------------------------------------------------------------------------------------- command line

@@ -5,10 +5,8 @@ import csv
 import json
 import os
 import re
-import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -21,7 +19,7 @@ from paperlib import cli, profiles
 from paperlib.datasets.own import open_own
 from paperlib.datasets.own_opinions import open_own_opinions
 from paperlib.datasets.photographs import open_photographs
-from paperlib.datasets.sacid import open_sacid
+from paperlib.datasets.sacid import open_sacid, read_scores
 from paperlib.datasets.votes_table import read_votes
 from paperlib.engine.units import function
 from paperlib.errors import PaperlibError
@@ -29,17 +27,17 @@ from paperlib.experiments import available
 from paperlib.experiments.extracting import explore
 from paperlib.experiments.maps.plan import Made, network_params, network_places
 from paperlib.paths import REPOSITORY
-from paperlib.settings import Settings, current, in_use
+from paperlib.settings import Settings, in_use
 from paperlib.sources import source
 from paperlib.sources.source import find_module
 from paperlib.study import example as own_example
 from paperlib.study.example import MODEL, PHOTOGRAPHS, write_example
 from paperlib.study.folder import code_folder
 from paperlib.study.votes import score_votes
+from tests.study_samples import kill_when, refusal
 
 Capture = pytest.CaptureFixture[str]
 Patch = pytest.MonkeyPatch
-PATIENCE = 120.0
 
 
 def environment(patch: Patch, results: Path) -> None:
@@ -123,19 +121,13 @@ def test_opinions_follow_the_stated_formula(made: Path) -> None:
 
 def test_votes_are_those_that_are_scored(made: Path) -> None:
     """moses.csv is what `votes` makes of pairs.csv, most assessors are attentive, and plain versions of few bits lose."""
-    found = score_votes(read_votes(made / "pairs.csv"))
-    scores = {(row["sequence"], row["test_case"]): float(row["subjective"]) for row in _moses(made)}
-    for name, image in found["images"].items():
-        for version, one in image["scores"].items():
-            assert scores[name, version.removesuffix(".png")] == pytest.approx(one["score"], abs=1e-6)
+    found, scores = score_votes(read_votes(made / "pairs.csv")), read_scores(made / "moses.csv")
+    for name, written in zip(scores.sequences, scores.subjective, strict=True):
+        own = found["images"][name]["scores"]
+        expected = [own[f"{version.test_case}.png"]["score"] for version in scores.versions]
+        np.testing.assert_allclose(written, expected, atol=1e-6)
     assert 0 < found["assessors"] - len(found["excluded"]) and len(found["excluded"]) < 0.3 * found["assessors"]
-    rates = [np.mean([score for (_, case), score in scores.items() if f"={rate}_" in case]) for rate in (30, 50)]
-    assert rates[0] < rates[1]
-
-
-def _moses(made: Path) -> list[dict[str, str]]:
-    rows = table(made / "moses.csv")
-    return [dict(zip(("sequence", "test_case", "subjective"), row.values(), strict=True)) for row in rows]
+    assert scores.subjective[:, scores.bpps == 0.3].mean() < scores.subjective[:, scores.bpps == 0.5].mean()
 
 
 def test_the_commands_of_the_readme_make_the_same_coding(made: Path, tmp_path: Path) -> None:
@@ -161,11 +153,6 @@ def test_says_what_is_simulated(made: Path, capsys: Capture) -> None:
 
 
 # ---- written once, whole, over nothing ------------------------------------------------------------------------------
-def test_the_same_twice(made: Path, tmp_path: Path) -> None:
-    write_example(tmp_path / "other")
-    assert contents(tmp_path / "other") == contents(made)
-
-
 def test_a_second_call_writes_nothing(made: Path) -> None:
     before = {path: path.stat().st_mtime_ns for path in made.rglob("*") if path.suffix != ".lock"}
     assert not write_example(made).fresh
@@ -209,19 +196,7 @@ def test_two_at_once(tmp_path: Path) -> None:
 def test_a_killed_call_is_gone_on_with(made: Path, tmp_path: Path) -> None:
     """Killed while it codes; what stands there is not taken for an example, and the next call ends in the same bytes."""
     own = tmp_path / "own"
-    process = subprocess.Popen(
-        [sys.executable, "-m", "paperlib", "example", str(own)],
-        cwd=REPOSITORY,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        env=os.environ | {"PYTHONPATH": str(REPOSITORY)},
-    )
-    end = time.monotonic() + PATIENCE
-    while not list(own.glob("compressed/*/*.json")):
-        assert process.poll() is None and time.monotonic() < end, "nothing was coded"
-        time.sleep(0.002)
-    process.send_signal(signal.SIGKILL)
-    process.wait()
+    kill_when(["example", str(own)], lambda: any(own.glob("compressed/*/*.json")))
     assert not (own / "moses.csv").exists() and json.loads((own / ".example.json").read_text())["files"] == {}
     (own / ".mos.csv.abc.part").write_bytes(b"left behind by a kill")
     assert write_example(own).fresh
@@ -244,13 +219,13 @@ def test_table_three_has_a_row_of_the_network(made: Path, tmp_path: Path, monkey
 def test_its_scores_follow_the_opinions(made: Path) -> None:
     """So that Figure 2 has something to lose: each photograph's blurred version scores below its good one, and all scores
     correlate with MOS, by scipy."""
-    profile = _profile(made)
-    made = Made(source.of_user(profile.models, profile.model_folders)[MODEL])
-    params = network_params(profile, made) | network_places(profile, made.source) | {"optimise": False}
-    network, layer = function(made.source.opener)(params, {})
-    assert layer is network.contrast
     import torch
 
+    profile = profiles.load("own", data_root=str(made), models=(MODEL,), model_folders=(str(made),))
+    own = Made(source.of_user(profile.models, profile.model_folders)[MODEL])
+    params = network_params(profile, own) | network_places(profile, own.source) | {"optimise": False}
+    network, layer = function(own.source.opener)(params, {})
+    assert layer is network.contrast
     records = open_own_opinions(made).records
     with torch.inference_mode():
         scores = [float(network(torch.from_numpy(record.load_image()).permute(2, 0, 1)[None] / 255)) for record in records]
@@ -261,11 +236,6 @@ def test_its_scores_follow_the_opinions(made: Path) -> None:
             next(score for key, score in by_key.items() if key.startswith(f"{name}_{kind}")) for kind in ("good", "blur")
         )
         assert good > blurred
-
-
-def _profile(made: Path) -> profiles.Profile:
-    os.environ["PAPERLIB_MODEL_PATH"] = str(made)
-    return profiles.load("own", data_root=str(made), models=(MODEL,))
 
 
 def test_kernels_and_workers_find_it(made: Path, tmp_path: Path) -> None:
@@ -295,14 +265,14 @@ def test_kernels_and_workers_find_it(made: Path, tmp_path: Path) -> None:
 def test_the_first_folder_is_searched_first(made: Path, tmp_path: Path) -> None:
     (tmp_path / "my_model.py").write_text((made / "my_model.py").read_text())
     with in_use(Settings(model_path=(tmp_path, made))):
-        assert find_module(MODEL.partition(":")[0], current().model_path) == tmp_path / "my_model.py"
+        assert find_module("my_model", profiles.load("own").model_folders) == tmp_path / "my_model.py"
 
 
 @pytest.mark.parametrize("name", ["nowhere_at_all:sharpness", "nowhere.at.all:sharpness"])
 def test_a_module_that_is_nowhere_is_told_at_once(made: Path, capsys: Capture, name: str) -> None:
     assert cli.main(["table", "1", "--profile", "own", "--data-root", str(made), "--model", name]) == 2
-    out, err = capsys.readouterr()
-    assert out == "" and err.count("\n") == 1 and f"no module {name.partition(':')[0]}" in err and str(made) in err
+    said = refusal(capsys)
+    assert f"no module {name.partition(':')[0]}" in said and str(made) in said
 
 
 @pytest.mark.parametrize(("pooling", "is_there"), [(1, False), (2, True)])

@@ -12,16 +12,14 @@ import pytest
 from PIL import Image
 
 from paperlib import cli, profiles, regenerate
-from paperlib.coding import votes
 from paperlib.coding.still import code_picture
-from paperlib.datasets.photographs import open_photographs, predicted_saliency
 from paperlib.datasets.sacid import Version, open_sacid, read_scores
 from paperlib.datasets.votes_table import read_votes
 from paperlib.errors import PaperlibError
 from paperlib.experiments.available import without_data
 from paperlib.experiments.compression import plan, results
 from paperlib.study.folder import code_folder, enough_assessors, pairs_text, targets_of
-from paperlib.study.votes import score_votes, write_moses
+from tests.study_samples import Pair, photograph, refusal
 
 NAMES = ("chelsea", "coffee")
 RULES = {"none": None, "p132": (60, 40), "p220": (60, 80), "p310": (75, 80)}
@@ -32,20 +30,15 @@ pytestmark = pytest.mark.usefixtures("quiet_place")
 
 
 @pytest.fixture(scope="module")
-def pixels() -> dict[str, tuple[np.ndarray, np.ndarray]]:
-    """Name -> photograph and 8-bit map, small."""
-    return {
-        one.name: (one.image, np.round(255 * predicted_saliency(one)).astype(np.uint8))
-        for one in open_photographs(NAMES, size=(160, 208))
-    }
+def pixels() -> dict[str, Pair]:
+    return {name: photograph(name) for name in NAMES}
 
 
-def write_folders(root: Path, pixels: dict[str, tuple[np.ndarray, np.ndarray]]) -> Path:
-    for folder in ("photos", "maps"):
+def write_folders(root: Path, pixels: dict[str, Pair]) -> Path:
+    for place, folder in enumerate(("photos", "maps")):
         (root / folder).mkdir()
-    for name, (image, saliency) in pixels.items():
-        Image.fromarray(image).save(root / "photos" / f"{name}.png")
-        Image.fromarray(saliency).save(root / "maps" / f"{name}.png")
+        for name, pair in pixels.items():
+            Image.fromarray(pair[place]).save(root / folder / f"{name}.png")
     return root
 
 
@@ -69,13 +62,6 @@ def code(folder: Path, *words: str, bpp: str = "0.5", saliency: str = "maps") ->
     chosen = saliency if saliency == "center" else str(folder / saliency)
     command = ["code", str(folder / "photos"), "--saliency", chosen, "--bpp", bpp]
     return cli.main([*command, "--out", str(folder / "own"), *words])
-
-
-def told(capsys: Capture) -> str:
-    """The one sentence of a refusal."""
-    out, err = capsys.readouterr()
-    assert out == "" and err.count("\n") == 1 and err.startswith("paperlib: ")
-    return err
 
 
 def answered(table: Path, worth: Any, seed: int = 0) -> None:
@@ -227,12 +213,14 @@ def test_other_options_or_a_foreign_folder(made: Path, folder: Path, capsys: Cap
     shutil.copytree(made / "own", own)
     before = stamps(own)
     assert code(folder, bpp="0.5") == 2
-    assert "bpps 0.3,0.5, now 0.5" in told(capsys) and stamps(own) == before
+    assert "bpps 0.3,0.5, now 0.5" in refusal(capsys) and stamps(own) == before
     (own / "coded.json").unlink()
     assert code(folder, bpp="0.3,0.5") == 2
-    assert "reference, saliency, compressed and 1 more that `code` did not write" in told(capsys) and stamps(own) == before
+    assert (
+        "reference, saliency, compressed and 1 more that `code` did not write" in refusal(capsys) and stamps(own) == before
+    )
     assert cli.main(["code", str(own / "reference"), "--saliency", "center", "--bpp", "0.5", "--out", str(own)]) == 2
-    assert "would replace the inputs" in told(capsys)
+    assert "would replace an input" in refusal(capsys)
 
 
 # ---- options --------------------------------------------------------------------------------------------------------
@@ -249,14 +237,14 @@ def test_other_options_or_a_foreign_folder(made: Path, folder: Path, capsys: Cap
 )
 def test_unusable_options(folder: Path, capsys: Capture, words: tuple[str, ...], sentence: str) -> None:
     assert cli.main(["code", str(folder / "photos"), "--saliency", "center", *words, "--out", str(folder / "own")]) == 2
-    assert sentence in told(capsys) and not (folder / "own").exists()
+    assert sentence in refusal(capsys) and not (folder / "own").exists()
 
 
 def test_a_folder_needs_saliency_and_a_picture_one_rate(folder: Path, capsys: Capture) -> None:
     assert cli.main(["code", str(folder / "photos"), "--bpp", "0.5"]) == 2
-    assert "--saliency center" in told(capsys)
+    assert "--saliency center" in refusal(capsys)
     assert cli.main(["code", str(folder / "photos" / "coffee.png"), "--bpp", "0.5,0.6"]) == 2
-    assert "are for a folder of pictures" in told(capsys)
+    assert "are for a folder of pictures" in refusal(capsys)
 
 
 @pytest.mark.parametrize("bpp", [0.07, 0.29, 0.57, 0.58, 1.1, 1.15, 2.3])
@@ -272,23 +260,6 @@ def voted(made: Path, tmp_path: Path) -> Path:
     return tmp_path / "voted" / "pairs.csv"
 
 
-def test_moses_holds_the_scores_of_the_votes(voted: Path) -> None:
-    """Against the Bradley-Terry function on wins counted here."""
-    found = score_votes(read_votes(voted))
-    table = write_moses(found, voted.with_name("moses.csv"))[0]
-    scores = read_scores(table)
-    rows = [row for row in csv.DictReader(io.StringIO(voted.read_text())) if not row["expected"]]
-    cases = [version.test_case + ".png" for version in scores.versions]
-    wins = np.zeros((2, 8, 8))
-    for row in rows:
-        left, right = (cases.index(row[side]) for side in ("left", "right"))
-        share = {"left": 1.0, "tie": 0.5, "right": 0.0}[row["choice"]]
-        wins[NAMES.index(row["image"]), left, right] += share
-        wins[NAMES.index(row["image"]), right, left] += 1 - share
-    np.testing.assert_allclose(scores.subjective, votes.bradley_terry(wins).scores, atol=1e-6)
-    assert table.read_text().splitlines()[0] == "sequence,test_case,subjective_score"
-
-
 def test_a_table_of_another_origin_stays(voted: Path, capsys: Capture) -> None:
     table = voted.with_name("moses.csv")
     command = ["votes", str(voted), "--moses", str(table)]
@@ -297,23 +268,23 @@ def test_a_table_of_another_origin_stays(voted: Path, capsys: Capture) -> None:
     table.write_text(ours.replace("chelsea", "somebody"))
     capsys.readouterr()
     assert cli.main(command) == 2
-    assert "--force" in told(capsys) and "somebody" in table.read_text()
+    assert "--force" in refusal(capsys) and "somebody" in table.read_text()
     assert cli.main([*command, "--force"]) == 0 and "somebody" not in table.read_text()
     table.with_suffix(".json").write_text("{}")
     capsys.readouterr()
-    assert cli.main(command) == 2 and "moses.json would be replaced" in told(capsys)
-    assert cli.main([*command[:-1], str(voted.with_name("moses.txt"))]) == 2 and "ends in .csv" in told(capsys)
+    assert cli.main(command) == 2 and "moses.json would be replaced" in refusal(capsys)
+    assert cli.main([*command[:-1], str(voted.with_name("moses.txt"))]) == 2 and "ends in .csv" in refusal(capsys)
 
 
 def test_votes_that_make_no_table_of_sacids_form(tmp_path: Path, voted: Path, capsys: Capture) -> None:
     lines = ["image,left,right,choice,assessor", "kitchen,q20.png,q40.png,right,anna"]
     (tmp_path / "v.csv").write_text("\n".join(lines))
     assert cli.main(["votes", str(tmp_path / "v.csv"), "--moses", str(tmp_path / "m.csv")]) == 2
-    assert "names versions like h264v@targetbbp100=12_preset=p132, the votes have q20, q40" in told(capsys)
+    assert "names versions like h264v@targetbbp100=12_preset=p132, the votes have q20, q40" in refusal(capsys)
     some = [line for line in voted.read_text().splitlines() if not ("coffee" in line and "50_preset=none" in line)]
     (tmp_path / "some.csv").write_text("\n".join(some))
     assert cli.main(["votes", str(tmp_path / "some.csv"), "--moses", str(tmp_path / "m.csv")]) == 2
-    assert "1 of 16 versions have no vote that counts: coffee/h264v@targetbbp100=50_preset=none" in told(capsys)
+    assert "1 of 16 versions have no vote that counts: coffee/h264v@targetbbp100=50_preset=none" in refusal(capsys)
     assert not (tmp_path / "m.csv").exists()
 
 
@@ -322,9 +293,9 @@ def test_a_folder_of_another_kind_says_how_to_make_one(tmp_path: Path, made: Pat
     (tmp_path / "images").mkdir()
     command = ["table", "3", "--profile", "own", "--data-root"]
     assert cli.main([*command, str(tmp_path)]) == 2
-    assert "python -m paperlib code FOLDER --saliency FOLDER" in told(capsys)
+    assert "python -m paperlib code FOLDER --saliency FOLDER" in refusal(capsys)
     assert cli.main([*command, str(made / "own")]) == 2
-    assert "votes pairs.csv --moses moses.csv" in told(capsys)
+    assert "votes pairs.csv --moses moses.csv" in refusal(capsys)
 
 
 def test_sections_without_data_are_left_out(tmp_path: Path, made: Path, capsys: Capture) -> None:
@@ -336,7 +307,7 @@ def test_sections_without_data_are_left_out(tmp_path: Path, made: Path, capsys: 
     assert list(without_data(coded)) == ["03a", "03b"] and cli._with_data(coded) == ["03d"]
     (tmp_path / "empty").mkdir()
     assert cli.main(["run", "--profile", "own", "--data-root", str(tmp_path / "empty")]) == 2
-    sentence = told(capsys)
+    sentence = refusal(capsys)
     assert all(word in sentence for word in ("fixations.csv", "mos.csv", "code FOLDER"))
     assert cli._with_data(profiles.load("demo")) == cli._with_data(profiles.load("paper", data_root=str(tmp_path))) == []
 
@@ -348,7 +319,7 @@ def test_rows_of_the_users_networks(tmp_path: Path) -> None:
     paper, plain = profiles.load("paper", models=models), profiles.load("paper")
     own, known = plan.all_lines(paper), plan.all_lines(plain)
     assert len(own) == len(known) + 1 and own[-2].method == "cnniqa_live"
-    assert [line.origin.weights for line in own if line.method == "dbcnn"] == [str(tmp_path / "w.pth")]
+    assert [line.source.weights for line in own if line.method == "dbcnn"] == [str(tmp_path / "w.pth")]
     assert ("Added", "cnniqa_live") in results.lines_of_the_table(paper)
     for name, sentence in (("lpips", "full-reference"), ("nothing_like_it", "there is no IQA model")):
         with pytest.raises(PaperlibError, match=sentence):

@@ -13,9 +13,10 @@ import numpy as np
 import pandas as pd
 
 from paperlib.coding import votes
+from paperlib.coding.polls import block_gaze, felt
 from paperlib.coding.rate import encode_at_rate
 from paperlib.coding.x264 import EncoderSettings, StillEncoder, allocate, macroblock_mean, plain_qp
-from paperlib.datasets.photographs import Photograph, predicted_saliency
+from paperlib.datasets.photographs import predicted_saliency
 from paperlib.engine.units import Inputs, Result
 from paperlib.experiments.compression.coded_photographs import photograph
 from paperlib.vocabulary import OBSERVERS
@@ -31,7 +32,7 @@ def code(params: dict[str, Any], inputs: Inputs, scratch: Path) -> Result:
     image, settings = shown.image, EncoderSettings(params["encoder_preset"])
     saliency = macroblock_mean(predicted_saliency(shown))
     arrays: dict[str, np.ndarray] = {}
-    damage, rows = [], []
+    pictures, rows = [], []
     for bpp in params["bpps"]:
         plain = encode_at_rate(StillEncoder(image, settings=settings), bpp)
         qp = plain_qp(image, plain.search.crf, settings)
@@ -41,8 +42,8 @@ def code(params: dict[str, Any], inputs: Inputs, scratch: Path) -> Result:
                 allocation = allocate(saliency, qp, *rule)
                 found = encode_at_rate(StillEncoder(image, allocation.offsets, settings), bpp)
                 share = allocation.share_after
-            arrays[f"stream{len(damage)}"] = np.frombuffer(found.coded.stream, dtype=np.uint8)
-            damage.append(votes.watson_damage(found.coded.picture, image))
+            arrays[f"stream{len(pictures)}"] = np.frombuffer(found.coded.stream, dtype=np.uint8)
+            pictures.append(found.coded.picture)
             values = {"bpp": found.search.bpp, "reached": found.search.reached, "crf": found.search.crf, "share": share}
             variant = f"{shown.name}@{bpp:g}"
             rows += [
@@ -56,8 +57,7 @@ def code(params: dict[str, Any], inputs: Inputs, scratch: Path) -> Result:
                 }
                 for key, value in values.items()
             ]
-    damage.append(np.zeros_like(damage[0]))
-    arrays["response"] = votes.foveal_response(np.stack(damage)).astype(np.float32)
+    arrays["response"] = felt([*pictures, image], image).astype(np.float32)
     return Result(rows=pd.DataFrame(rows), arrays=arrays)
 
 
@@ -66,7 +66,7 @@ def poll(params: dict[str, Any], inputs: Inputs, scratch: Path) -> Result:
     share of excluded assessors and of ties, the number of votes that count, the median score of the best version.
     """
     responses = [inputs[name].arrays["response"] for _, name in params["prepared"]]
-    gaze = [block_gaze(one, params["observers"]) for one in map(photograph, params["photographs"])]
+    gaze = [block_gaze(one.gaze, params["observers"]) for one in map(photograph, params["photographs"])]
     count, worst_version = len(responses[0]) - 1, 0
     rng = np.random.default_rng([params["seed"], OBSERVERS.index(params["observers"])])
     plan = votes.schedule(
@@ -105,11 +105,3 @@ def poll(params: dict[str, Any], inputs: Inputs, scratch: Path) -> Result:
     ]
     arrays = {"scores": fitted.scores, "standard_errors": fitted.standard_errors, "wins": wins}
     return Result(rows=pd.DataFrame(rows), arrays=arrays)
-
-
-def block_gaze(shown: Photograph, observers: str) -> np.ndarray:
-    """Where assessors look, per 8x8 block: (H/8, W/8), the simulated gaze or a flat map for `"uniform"`."""
-    height, width = (side // votes.BLOCK for side in shown.gaze.shape)
-    if observers == "uniform":
-        return np.full((height, width), 1 / (height * width))
-    return shown.gaze.reshape(height, votes.BLOCK, width, votes.BLOCK).sum(axis=(1, 3), dtype=np.float64)
