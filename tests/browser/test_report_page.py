@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from paperlib import experiments, paper, profiles
+from paperlib import paper, profiles, regenerate
 from paperlib.experiments.artefacts import Column, TableData
 from paperlib.profiles import Profile
 from paperlib.show import report
@@ -61,8 +61,8 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> str:
     profile = profiles.load()
     run = Run("demo", seconds={"computing": 61.0}, peak_memory=2**30, values=profiles.names(profile))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(experiments, "table", table)
-        patch.setattr(experiments, "figure", cli_samples.figure)
+        patch.setattr(regenerate, "table", table)
+        patch.setattr(regenerate, "figure", cli_samples.figure)
         run.artefacts = [report.write_table(number, profile, root / "figures") for number in report.TABLES]
         run.artefacts += [report.write_figure(number, profile, root / "figures") for number in report.FIGURES]
     run.claims = [replace(claim, text=paper.CLAIMS[claim.id].text) for claim in cli_samples.claims(profile)]

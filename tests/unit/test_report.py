@@ -289,7 +289,7 @@ def test_agreement_of_maps_is_their_correlation() -> None:
 def test_the_page_tells_what_the_numbers_rest_on_and_how_they_were_made(page: Page) -> None:
     words = " ".join(" ".join(page.words).split())
     assert "What the numbers rest on" in words and "Observers, their gaze, opinion scores and votes are simulated" in words
-    assert "n_passes 6" in words and "bpps 0.2, 0.3, 0.4" in words and "opinions not set" in words
+    assert "n_passes 6" in words and "bpps 0.2, 0.3, 0.4" in words and "weighting_model not set" in words
     assert "(none, None), (p132, (60, 40))" in words and "data_root" not in words
     for version in ("Python 3.", "torch ", "nbconvert ", "1.5 GiB"):
         assert version in words
