@@ -22,7 +22,7 @@ from paperlib.settings import Settings, current, in_use
 
 if TYPE_CHECKING:
     from paperlib.profiles import Profile
-    from paperlib.show.run import Run
+    from paperlib.show.summary import Run
 
 _FIGURES_OF = {"01": (1,), "03a": (1,), "03b": (2,)}
 _TABLES_OF = {"03a": (1,), "03c": (2,), "03d": (3,)}
@@ -301,8 +301,7 @@ def _run(options: argparse.Namespace) -> Outcome:
 
     from paperlib.engine.progress import say
     from paperlib.show.report import write_report
-    from paperlib.show.run import Run
-    from paperlib.show.summary import text_summary
+    from paperlib.show.summary import Run, text_summary
 
     run = Run(profile.name, profile.evidence, settings=tuple(options.set), values=names(profile))
     with _peak_memory(run):
@@ -437,7 +436,7 @@ def _sensitivity(options: argparse.Namespace) -> Outcome:
 
 def _sacid(options: argparse.Namespace) -> Outcome:
     from paperlib.datasets.sacid import read_scores
-    from paperlib.show.sacid_text import sacid_text
+    from paperlib.show.study_text import sacid_text
     from paperlib.show.summary import to_json
     from paperlib.study.sacid_scores import analyse
 
@@ -453,7 +452,7 @@ def _code(options: argparse.Namespace) -> Outcome:
         return _code_folder(options, given)
     if len(options.bpp) > 1 or options.assessors:
         raise PaperlibError(f"more than one --bpp, and --assessors, are for a folder of pictures; {options.image} is none")
-    from paperlib.show.coding_text import coded_text
+    from paperlib.show.study_text import coded_text
     from paperlib.show.summary import to_json
     from paperlib.study.one_picture import code_file
 
@@ -468,7 +467,7 @@ def _code_folder(options: argparse.Namespace, given: Mapping[str, float]) -> Out
         raise PaperlibError("a folder is coded with the paper's three presets; leave --s0 and --share out")
     if options.saliency is None:
         raise PaperlibError("a folder of pictures needs --saliency FOLDER with a map for each, or --saliency center")
-    from paperlib.show.coding_text import study_text
+    from paperlib.show.study_text import study_text
     from paperlib.show.summary import to_json
     from paperlib.study.folder import code_folder
 
@@ -480,7 +479,7 @@ def _code_folder(options: argparse.Namespace, given: Mapping[str, float]) -> Out
 def _votes(options: argparse.Namespace) -> Outcome:
     from paperlib.datasets.votes_table import read_votes
     from paperlib.engine.progress import say
-    from paperlib.show.coding_text import votes_text
+    from paperlib.show.study_text import votes_text
     from paperlib.show.summary import to_json
     from paperlib.study.votes import score_votes, write_moses
 
@@ -492,7 +491,7 @@ def _votes(options: argparse.Namespace) -> Outcome:
 
 
 def _example(options: argparse.Namespace) -> Outcome:
-    from paperlib.show.example_text import example_json, example_text
+    from paperlib.show.study_text import example_json, example_text
     from paperlib.show.summary import to_json
     from paperlib.study.example import write_example
 

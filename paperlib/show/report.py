@@ -21,9 +21,8 @@ from paperlib.paper import DATASETS, look
 from paperlib.paths import atomic_write
 from paperlib.profiles import Profile
 from paperlib.show import figures, style, tables
-from paperlib.show.pages import template
-from paperlib.show.run import Artefact, Run
-from paperlib.show.summary import number
+from paperlib.show.summary import Artefact, Run, number
+from paperlib.show.tables import template
 
 TABLES = (1, 2, 3)
 FIGURES = (1, 2)

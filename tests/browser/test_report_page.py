@@ -15,7 +15,7 @@ from paperlib.experiments.artefacts import Column, TableData
 from paperlib.profiles import Profile
 from paperlib.show import report
 from paperlib.show.notebooks import NotebookRun
-from paperlib.show.run import Run
+from paperlib.show.summary import Run
 from tests.browser.conftest import LAPTOP, PHONE
 from tests.unit import cli_samples
 

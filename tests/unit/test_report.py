@@ -20,7 +20,7 @@ from paperlib.errors import PaperlibError
 from paperlib.experiments.artefacts import Figure1Data
 from paperlib.show import report, summary, tables
 from paperlib.show.notebooks import NotebookRun
-from paperlib.show.run import WARNINGS, Artefact, Run
+from paperlib.show.summary import WARNINGS, Artefact, Run
 
 VOID = {"meta", "link", "img", "br", "hr", "input", "col", "source"}
 
