@@ -10,7 +10,7 @@ import os
 import sys
 import time
 import traceback
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, redirect_stdout, suppress
 from dataclasses import replace
 from pathlib import Path
@@ -374,7 +374,7 @@ def _prepare(options: argparse.Namespace) -> Outcome:
         from paperlib.regenerate import prepare
 
     prepare(profile)
-    return Outcome(f"{profile.store_root}\n")
+    return _listed([profile.store_root])
 
 
 def _table(options: argparse.Namespace) -> Outcome:
@@ -399,7 +399,7 @@ def _figure(options: argparse.Namespace) -> Outcome:
 
     if options.json:
         return Outcome(to_json(regenerate.figure(options.number, profile), indent=None))
-    return Outcome("".join(f"{file}\n" for file in write_figure(options.number, profile, folder).files))
+    return _listed(write_figure(options.number, profile, folder).files)
 
 
 def _claims(options: argparse.Namespace) -> Outcome:
@@ -408,14 +408,12 @@ def _claims(options: argparse.Namespace) -> Outcome:
     if options.save:
         _require_writable(folder)
     from paperlib import regenerate
-    from paperlib.engine.progress import say
     from paperlib.show import summary
 
     claims = regenerate.claims(profile)
     if options.save:
-        for path in summary.save_claims(summary.claims_over_seeds(regenerate.claim_parts(profile)), folder):
-            say(f"wrote {path}")
-    return Outcome(summary.to_json(claims) if options.json else summary.claims_text(claims) + "\n")
+        _say_written(summary.save_claims(summary.claims_over_seeds(regenerate.claim_parts(profile)), folder))
+    return _told(options, claims, summary.claims_text(claims))
 
 
 def _sensitivity(options: argparse.Namespace) -> Outcome:
@@ -423,25 +421,22 @@ def _sensitivity(options: argparse.Namespace) -> Outcome:
     folder = _figures_folder(profile)
     if options.save:
         _require_writable(folder)
-    from paperlib.engine.progress import say
     from paperlib.show import sensitivity
     from paperlib.tasks.sensitivity import measure
 
     table = measure(profile, options.seeds)
     if options.save:
-        for path in sensitivity.save(table, folder):
-            say(f"wrote {path}")
-    return Outcome(sensitivity.readable(table).to_string(index=False) + "\n")
+        _say_written(sensitivity.save(table, folder))
+    return Outcome(sensitivity.readable(table).to_string(index=False))
 
 
 def _sacid(options: argparse.Namespace) -> Outcome:
     from paperlib.datasets.sacid import read_scores
     from paperlib.show.study_text import sacid_text
-    from paperlib.show.summary import to_json
     from paperlib.study.sacid_scores import analyse
 
     found = analyse(read_scores(options.scores))
-    return Outcome(to_json(found) if options.json else sacid_text(found))
+    return _told(options, found, sacid_text(found))
 
 
 def _code(options: argparse.Namespace) -> Outcome:
@@ -453,13 +448,12 @@ def _code(options: argparse.Namespace) -> Outcome:
     if len(options.bpp) > 1 or options.assessors:
         raise PaperlibError(f"more than one --bpp, and --assessors, are for a folder of pictures; {options.image} is none")
     from paperlib.show.study_text import coded_text
-    from paperlib.show.summary import to_json
     from paperlib.study.one_picture import code_file
 
     folder = options.out or paths.results_root() / "coded"
     given |= {"preset": options.preset, "out": folder.resolve()}
     coded = code_file(options.image, options.saliency, options.bpp[0], **given)
-    return Outcome(to_json(coded.record) if options.json else coded_text(coded))
+    return _told(options, coded.record, coded_text(coded))
 
 
 def _code_folder(options: argparse.Namespace, given: Mapping[str, float]) -> Outcome:
@@ -468,42 +462,37 @@ def _code_folder(options: argparse.Namespace, given: Mapping[str, float]) -> Out
     if options.saliency is None:
         raise PaperlibError("a folder of pictures needs --saliency FOLDER with a map for each, or --saliency center")
     from paperlib.show.study_text import study_text
-    from paperlib.show.summary import to_json
     from paperlib.study.folder import code_folder
 
     out = (options.out or paths.results_root() / "coded" / options.image.resolve().name).resolve()
     study = code_folder(options.image, options.saliency, options.bpp, out, options.preset, options.assessors)
-    return Outcome(to_json(study.record) if options.json else study_text(study))
+    return _told(options, study.record, study_text(study))
 
 
 def _votes(options: argparse.Namespace) -> Outcome:
     from paperlib.datasets.votes_table import read_votes
-    from paperlib.engine.progress import say
     from paperlib.show.study_text import votes_text
-    from paperlib.show.summary import to_json
     from paperlib.study.votes import score_votes, write_moses
 
     found = score_votes(read_votes(options.file), options.virtual_wins)
     if options.moses:
-        for file in write_moses(found, options.moses.resolve(), options.force):
-            say(f"wrote {file}")
-    return Outcome(to_json(found) if options.json else votes_text(found))
+        _say_written(write_moses(found, options.moses.resolve(), options.force))
+    return _told(options, found, votes_text(found))
 
 
 def _example(options: argparse.Namespace) -> Outcome:
     from paperlib.show.study_text import example_json, example_text
-    from paperlib.show.summary import to_json
     from paperlib.study.example import write_example
 
     example = write_example(options.folder.resolve())
-    return Outcome(to_json(example_json(example)) if options.json else example_text(example))
+    return _told(options, example_json(example), example_text(example))
 
 
 def _export(options: argparse.Namespace) -> Outcome:
     from paperlib.tasks.export import export_baselines
 
     folder = options.out.resolve() if options.out else None
-    return Outcome("".join(f"{file}\n" for file in export_baselines(_profile(options), folder)))
+    return _listed(export_baselines(_profile(options), folder))
 
 
 def _cost(options: argparse.Namespace) -> Outcome:
@@ -511,7 +500,6 @@ def _cost(options: argparse.Namespace) -> Outcome:
     file = paths.figures_root() / "cost.json"
     if options.save:
         _require_writable(file.parent)
-    from paperlib.engine.progress import say
     from paperlib.show.cost import cost_text
     from paperlib.show.summary import to_json
     from paperlib.tasks.cost import estimate
@@ -520,8 +508,8 @@ def _cost(options: argparse.Namespace) -> Outcome:
     if options.save:
         with paths.atomic_write(file, "w") as stream:
             stream.write(to_json(cost))
-        say(f"wrote {file}")
-    return Outcome(to_json(cost) if options.json else cost_text(cost, options.tflops))
+        _say_written([file])
+    return _told(options, cost, cost_text(cost, options.tflops))
 
 
 def _data(options: argparse.Namespace) -> Outcome:
@@ -556,10 +544,10 @@ def _bench(options: argparse.Namespace) -> Outcome:
     except ModuleNotFoundError as error:
         message = f"the benchmarks need {error.name}; install the test extra: pip install -e '.[test]'"
         raise PaperlibError(message) from error
-    from paperlib.show.summary import bench_text, to_json
+    from paperlib.show.summary import bench_text
 
     rows = run_all()
-    return Outcome(to_json(rows) if options.json else bench_text(rows))
+    return _told(options, rows, bench_text(rows))
 
 
 def _lab(options: argparse.Namespace) -> Outcome:
@@ -607,8 +595,7 @@ def _promote(options: argparse.Namespace) -> Outcome:
         raise PaperlibError(f"notebooks/ holds outputs of the demo profile, not of {options.profile!r}")
     from paperlib.show.notebooks import promote
 
-    changed = promote(_profile(options).store_root / "notebooks", paths.NOTEBOOKS)
-    return Outcome("".join(f"{path}\n" for path in changed))
+    return _listed(promote(_profile(options).store_root / "notebooks", paths.NOTEBOOKS))
 
 
 def _readme(options: argparse.Namespace) -> Outcome:
@@ -622,7 +609,7 @@ def _readme(options: argparse.Namespace) -> Outcome:
     for path in changed:
         with paths.atomic_write(path, "w") as file:
             file.write(new[path])
-    return Outcome("".join(f"{path}\n" for path in changed))
+    return _listed(changed)
 
 
 def _pretrain(options: argparse.Namespace) -> Outcome:
@@ -637,6 +624,25 @@ def _profile(options: argparse.Namespace, **overrides: object) -> "Profile":
     from paperlib.profiles import load
 
     return load(options.profile, **overrides)
+
+
+def _told(options: argparse.Namespace, found: Any, text: str) -> Outcome:
+    """What was found as JSON, where the user asks for it, else the text."""
+    from paperlib.show.summary import to_json
+
+    return Outcome(to_json(found) if options.json else text)
+
+
+def _listed(files: Iterable[Path]) -> Outcome:
+    """Files, one a line."""
+    return Outcome("".join(f"{file}\n" for file in files))
+
+
+def _say_written(files: Iterable[Path]) -> None:
+    from paperlib.engine.progress import say
+
+    for file in files:
+        say(f"wrote {file}")
 
 
 def _seeds(options: argparse.Namespace) -> dict[str, int]:

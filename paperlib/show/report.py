@@ -30,20 +30,7 @@ GRID = 12
 """Cells along the longer side of a map in the CSV file of Figure 1."""
 HEAVY_PICTURE = 300_000
 """Bytes of a PNG above which the page holds it as JPEG."""
-_VERSIONS = (
-    "numpy",
-    "scipy",
-    "pandas",
-    "torch",
-    "timm",
-    "pyiqa",
-    "av",
-    "scikit-image",
-    "scikit-learn",
-    "matplotlib",
-    "nbconvert",
-    "jinja2",
-)
+_VERSIONS = "numpy scipy pandas torch timm pyiqa av scikit-image scikit-learn matplotlib nbconvert jinja2".split()
 _FOLDERS = ("data_root", "weights_root")
 """Settings that the page leaves out: they tell about a machine, not about the numbers."""
 _GROUNDS = {
@@ -165,16 +152,10 @@ def _agreement_html(data: Figure1Data) -> str:
     """Per picture the linear correlation of every row of maps with the first one."""
     reference, *others = data.rows
     captions = data.captions or [f"picture {place + 1}" for place in range(len(data.images))]
-    body = [
-        (
-            [f"{place + 1}: {captions[place]}"],
-            [
-                (value, number(value), "")
-                for value in (_correlation(data.rows[reference][place], data.rows[name][place]) for name in others)
-            ],
-        )
-        for place in range(len(data.images))
-    ]
+    body = []
+    for place, caption in enumerate(captions):
+        values = [_correlation(data.rows[reference][place], data.rows[name][place]) for name in others]
+        body.append(([f"{place + 1}: {caption}"], [(value, number(value), "") for value in values]))
     return template("numbers").render(
         caption=f"Linear correlation (CC) of the maps of each picture with its map “{reference}”, over its pixels.",
         stub=["Picture"],
@@ -202,14 +183,8 @@ def _curves_html(data: Figure2Data) -> str:
     body = []
     for (world, network, fill, name, strategy), part in curves.groupby(keys, sort=False):
         cells = {row.fraction: (row.srocc, number(row.srocc), _interval(row.low, row.high)) for row in part.itertuples()}
-        names = [
-            DATASETS.get(world, world),
-            look(network).label,
-            style.fill_label(fill),
-            style.map_look(name).label,
-            strategy,
-        ]
-        body.append((names, [cells.get(share, (float("nan"), tables.MISSING, "")) for share in shares]))
+        names = [DATASETS.get(world, world), look(network).label, style.fill_label(fill), style.map_look(name).label]
+        body.append(([*names, strategy], [cells.get(share, (float("nan"), tables.MISSING, "")) for share in shares]))
     notes = [f"n, the masked pictures of all repeats that a number is over: {n}."]
     bare = curves["low"].isna() & curves["srocc"].notna()
     notes.append(
@@ -261,7 +236,7 @@ def write_report(run: Run, folder: Path) -> Path:
         picture=_picture_uri,
         csv=_csv_uri,
         number=number,
-        link=lambda path: _link(path, folder),
+        link=lambda path: Path(os.path.relpath(path, folder)).as_posix(),
     )
     with atomic_write(page, "w") as file:
         file.write(text)
@@ -295,7 +270,3 @@ def _picture_uri(path: Path) -> str:
 
 def _csv_uri(path: Path) -> str:
     return f"data:text/csv;charset=utf-8;base64,{base64.b64encode(path.read_bytes()).decode()}"
-
-
-def _link(path: Path, folder: Path) -> str:
-    return Path(os.path.relpath(path, folder)).as_posix()
