@@ -24,10 +24,8 @@ if TYPE_CHECKING:
     from paperlib.profiles import Profile
     from paperlib.show.summary import Run
 
-_FIGURES_OF = {"01": (1,), "03a": (1,), "03b": (2,)}
-_TABLES_OF = {"03a": (1,), "03c": (2,), "03d": (3,)}
-_CLAIMS_OF = {"03a": ("C1",), "03b": ("C2",), "03c": ("C3",), "03d": ("C4",), "04": ("C1", "C2", "C3", "C4")}
-
+_SHOWN_IN = {1: ("01", "03a"), 2: ("03b",)}
+"""Figures, and the notebooks about them."""
 _LAB_CONFIG = Path(__file__).with_name("show") / "jupyter"
 """JupyterLab's settings: it asks the network for nothing, and greets no class with a question about news."""
 
@@ -97,7 +95,7 @@ def _parser() -> argparse.ArgumentParser:
         return added
 
     run = verb("run", _run, "compute all, write figures/, execute the notebooks, write the report, print a summary")
-    repeated = {"action": "append", "default": []}
+    repeated: dict[str, Any] = {"action": "append", "default": []}
     run.add_argument("--only", **repeated, metavar="PREFIX", help="only notebooks like 03a (repeatable)")
     run.add_argument("--set", **repeated, metavar="NAME=VALUE", help="a notebook parameter (repeatable)")
     prepare = verb("prepare", _prepare, "compute all that the profile needs, without notebooks")
@@ -307,15 +305,14 @@ def _run(options: argparse.Namespace) -> Outcome:
     with _peak_memory(run):
         _compute(run, profile, folder, only)
         with run.timed("notebooks"):
+            stored = profile.evidence == "simulation" and not options.set  # others compute, and may share one GPU
             run.notebooks = notebooks.run_notebooks(
                 chosen,
                 root / "notebooks",
                 values,
                 replace(current(), figures_root=folder, quiet=True).environment(),
                 on_done=lambda done: say(f"{done.name}: {done.error or 'complete'} ({done.seconds:.1f} s)"),
-                workers=2
-                if profile.evidence == "simulation" and not options.set
-                else 1,  # others compute, and may share one GPU
+                workers=2 if stored else 1,
             )
     report = write_report(run, root / "report")
     return Outcome(text_summary(run, report), 1 if run.failures else 0)
@@ -344,20 +341,21 @@ def _compute(run: "Run", profile: "Profile", folder: Path, only: Sequence[str]) 
     from paperlib.engine.progress import say
     from paperlib.show import report
 
-    def chosen(numbers: Mapping[str, tuple[Any, ...]]) -> list[Any]:
-        return sorted({n for key, some in numbers.items() if _about(key, only) for n in some})
-
+    sections = regenerate.SECTIONS.values()
     if not only:
         with run.timed("computing"):
             regenerate.prepare(profile)
     with run.timed("tables and figures"):
-        for number in chosen(_TABLES_OF):
-            say(f"Table {number}")
-            run.artefacts.append(report.write_table(number, profile, folder))
-        for number in chosen(_FIGURES_OF):
-            say(f"Figure {number}")
-            run.artefacts.append(report.write_figure(number, profile, folder))
-        run.claims = regenerate.claims(profile, chosen(_CLAIMS_OF))
+        for section in sections:
+            if section.table and _about(section.notebook, only):
+                say(f"Table {section.table}")
+                run.artefacts.append(report.write_table(section.table, profile, folder))
+        for number, notebooks in _SHOWN_IN.items():
+            if any(_about(notebook, only) for notebook in notebooks):
+                say(f"Figure {number}")
+                run.artefacts.append(report.write_figure(number, profile, folder))
+        discussed = _about("04", only)
+        run.claims = regenerate.claims(profile, [one.claim for one in sections if discussed or _about(one.notebook, only)])
 
 
 def _about(notebook: str, only: Sequence[str]) -> bool:
@@ -384,6 +382,7 @@ def _table(options: argparse.Namespace) -> Outcome:
     from paperlib.show.summary import to_json
 
     data = regenerate.table(options.number, profile)
+    formats: dict[str, Callable[[Any], str]]
     formats = {"csv": tables.to_csv, "markdown": tables.to_markdown, "latex": tables.to_latex, "json": to_json}
     return Outcome(formats.get(options.format, tables.to_text)(data))
 
@@ -522,8 +521,8 @@ def _data(options: argparse.Namespace) -> Outcome:
         from paperlib.supply.fetch import fetch
 
         outcomes = fetch(profile, options.names)
-        told = data_text.fetch_json if options.json else data_text.fetch_text
-        return Outcome(told(outcomes, profile), 0 if all(one.found.is_there for one in outcomes) else 1)
+        text = (data_text.fetch_json if options.json else data_text.fetch_text)(outcomes, profile)
+        return Outcome(text, 0 if all(one.found.is_there for one in outcomes) else 1)
     from paperlib.supply.catalogue import chosen_items
     from paperlib.supply.state import look_at, look_at_own
 

@@ -716,9 +716,9 @@ def _name_strategies(lerf: pd.Series, morf: pd.Series, ax: Axes, colour: str) ->
         ).set_in_layout(False)
 
 
-def note(ax: Axes, text: str, at: tuple[float, float], offset: tuple[float, float], **look: Any) -> Annotation:
-    """A few words, so many points from a place of the data, in 7 points if `look` says no other size."""
-    return ax.annotate(text, at, xytext=offset, textcoords="offset points", **{"fontsize": 7, **look})
+def note(ax: Axes, text: str, at: tuple[float, float], offset: tuple[float, float], **options: Any) -> Annotation:
+    """A few words, so many points from a place of the data, in 7 points if the options say no other size."""
+    return ax.annotate(text, at, xytext=offset, textcoords="offset points", **{"fontsize": 7, **options})
 
 
 def _unmasked_line(unmasked: pd.DataFrame, world: str, network: str, ax: Axes, named: bool) -> None:

@@ -34,36 +34,27 @@ _VERSIONS = "numpy scipy pandas torch timm pyiqa av scikit-image scikit-learn ma
 _FOLDERS = ("data_root", "weights_root")
 """Settings that the page leaves out: they tell about a machine, not about the numbers."""
 _GROUNDS = {
-    "simulation": (
-        (
-            "Pictures",
-            "Tables I and II and both figures: a generated micro-world. Table III: photographs that come with "
-            "installed Python packages, coded here.",
-        ),
-        ("People", "None. Observers, their gaze, opinion scores and votes are simulated."),
-        (
-            "Networks",
-            "Trained here on the simulated scores; before, their backbone learnt to name the subjects of the "
-            "micro-world. Controls say what they do otherwise.",
-        ),
-        (
-            "The paper's numbers",
-            "Published values on the paper's own data, copied from its tables. They stand beside ours for "
-            "the order of the rows, not for the values.",
-        ),
-    ),
-    "stand-ins": (
-        ("Pictures", "Generated stand-ins in the layouts of the official data sets."),
-        ("People", "None. Fixations and scores are generated."),
-        ("Networks", "The official architectures with random weights."),
-        ("The paper's numbers", "Published values, copied from its tables. Nothing here can be compared with them."),
-    ),
-    "data": (
-        ("Pictures", "The data sets that the captions name, read from the folder of this run."),
-        ("People", "Fixations, scores and votes as the data sets publish them."),
-        ("Networks", "Official weights, or trained in this run, as the captions say."),
-        ("The paper's numbers", "Published values, copied from its tables."),
-    ),
+    "simulation": {
+        "Pictures": "Tables I and II and both figures: a generated micro-world. Table III: photographs that come with "
+        "installed Python packages, coded here.",
+        "People": "None. Observers, their gaze, opinion scores and votes are simulated.",
+        "Networks": "Trained here on the simulated scores; before, their backbone learnt to name the subjects of the "
+        "micro-world. Controls say what they do otherwise.",
+        "The paper's numbers": "Published values on the paper's own data, copied from its tables. They stand beside ours "
+        "for the order of the rows, not for the values.",
+    },
+    "stand-ins": {
+        "Pictures": "Generated stand-ins in the layouts of the official data sets.",
+        "People": "None. Fixations and scores are generated.",
+        "Networks": "The official architectures with random weights.",
+        "The paper's numbers": "Published values, copied from its tables. Nothing here can be compared with them.",
+    },
+    "data": {
+        "Pictures": "The data sets that the captions name, read from the folder of this run.",
+        "People": "Fixations, scores and votes as the data sets publish them.",
+        "Networks": "Official weights, or trained in this run, as the captions say.",
+        "The paper's numbers": "Published values, copied from its tables.",
+    },
 }
 
 
@@ -229,7 +220,7 @@ def write_report(run: Run, folder: Path) -> Path:
         claims=[(claim, _claim_interval(claim)) for claim in run.claims],
         tables=[artefact for artefact in run.artefacts if not artefact.alt],
         figures=[artefact for artefact in run.artefacts if artefact.alt],
-        grounds=_GROUNDS.get(run.evidence, _GROUNDS["data"]),
+        grounds=_GROUNDS.get(run.evidence, _GROUNDS["data"]).items(),
         settings={name: _shown(value) for name, value in run.values.items() if name not in _FOLDERS},
         versions={"Python": platform.python_version(), "System": f"{platform.system()} {platform.machine()}"}
         | {name: version(name) for name in _VERSIONS},
