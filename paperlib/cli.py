@@ -10,7 +10,7 @@ import os
 import sys
 import time
 import traceback
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, redirect_stdout, suppress
 from dataclasses import replace
 from pathlib import Path
@@ -22,12 +22,10 @@ from paperlib.settings import Settings, current, in_use
 
 if TYPE_CHECKING:
     from paperlib.profiles import Profile
-    from paperlib.show.run import Run
+    from paperlib.show.summary import Run
 
-_FIGURES_OF = {"01": (1,), "03a": (1,), "03b": (2,)}
-_TABLES_OF = {"03a": (1,), "03c": (2,), "03d": (3,)}
-_CLAIMS_OF = {"03a": ("C1",), "03b": ("C2",), "03c": ("C3",), "03d": ("C4",), "04": ("C1", "C2", "C3", "C4")}
-
+_SHOWN_IN = {1: ("01", "03a"), 2: ("03b",)}
+"""Figures, and the notebooks about them."""
 _LAB_CONFIG = Path(__file__).with_name("show") / "jupyter"
 """JupyterLab's settings: it asks the network for nothing, and greets no class with a question about news."""
 
@@ -97,7 +95,7 @@ def _parser() -> argparse.ArgumentParser:
         return added
 
     run = verb("run", _run, "compute all, write figures/, execute the notebooks, write the report, print a summary")
-    repeated = {"action": "append", "default": []}
+    repeated: dict[str, Any] = {"action": "append", "default": []}
     run.add_argument("--only", **repeated, metavar="PREFIX", help="only notebooks like 03a (repeatable)")
     run.add_argument("--set", **repeated, metavar="NAME=VALUE", help="a notebook parameter (repeatable)")
     prepare = verb("prepare", _prepare, "compute all that the profile needs, without notebooks")
@@ -301,22 +299,20 @@ def _run(options: argparse.Namespace) -> Outcome:
 
     from paperlib.engine.progress import say
     from paperlib.show.report import write_report
-    from paperlib.show.run import Run
-    from paperlib.show.summary import text_summary
+    from paperlib.show.summary import Run, text_summary
 
     run = Run(profile.name, profile.evidence, settings=tuple(options.set), values=names(profile))
     with _peak_memory(run):
         _compute(run, profile, folder, only)
         with run.timed("notebooks"):
+            stored = profile.evidence == "simulation" and not options.set  # others compute, and may share one GPU
             run.notebooks = notebooks.run_notebooks(
                 chosen,
                 root / "notebooks",
                 values,
                 replace(current(), figures_root=folder, quiet=True).environment(),
                 on_done=lambda done: say(f"{done.name}: {done.error or 'complete'} ({done.seconds:.1f} s)"),
-                workers=2
-                if profile.evidence == "simulation" and not options.set
-                else 1,  # others compute, and may share one GPU
+                workers=2 if stored else 1,
             )
     report = write_report(run, root / "report")
     return Outcome(text_summary(run, report), 1 if run.failures else 0)
@@ -345,20 +341,21 @@ def _compute(run: "Run", profile: "Profile", folder: Path, only: Sequence[str]) 
     from paperlib.engine.progress import say
     from paperlib.show import report
 
-    def chosen(numbers: Mapping[str, tuple[Any, ...]]) -> list[Any]:
-        return sorted({n for key, some in numbers.items() if _about(key, only) for n in some})
-
+    sections = regenerate.SECTIONS.values()
     if not only:
         with run.timed("computing"):
             regenerate.prepare(profile)
     with run.timed("tables and figures"):
-        for number in chosen(_TABLES_OF):
-            say(f"Table {number}")
-            run.artefacts.append(report.write_table(number, profile, folder))
-        for number in chosen(_FIGURES_OF):
-            say(f"Figure {number}")
-            run.artefacts.append(report.write_figure(number, profile, folder))
-        run.claims = regenerate.claims(profile, chosen(_CLAIMS_OF))
+        for section in sections:
+            if section.table and _about(section.notebook, only):
+                say(f"Table {section.table}")
+                run.artefacts.append(report.write_table(section.table, profile, folder))
+        for number, notebooks in _SHOWN_IN.items():
+            if any(_about(notebook, only) for notebook in notebooks):
+                say(f"Figure {number}")
+                run.artefacts.append(report.write_figure(number, profile, folder))
+        discussed = _about("04", only)
+        run.claims = regenerate.claims(profile, [one.claim for one in sections if discussed or _about(one.notebook, only)])
 
 
 def _about(notebook: str, only: Sequence[str]) -> bool:
@@ -375,7 +372,7 @@ def _prepare(options: argparse.Namespace) -> Outcome:
         from paperlib.regenerate import prepare
 
     prepare(profile)
-    return Outcome(f"{profile.store_root}\n")
+    return _listed([profile.store_root])
 
 
 def _table(options: argparse.Namespace) -> Outcome:
@@ -385,6 +382,7 @@ def _table(options: argparse.Namespace) -> Outcome:
     from paperlib.show.summary import to_json
 
     data = regenerate.table(options.number, profile)
+    formats: dict[str, Callable[[Any], str]]
     formats = {"csv": tables.to_csv, "markdown": tables.to_markdown, "latex": tables.to_latex, "json": to_json}
     return Outcome(formats.get(options.format, tables.to_text)(data))
 
@@ -400,7 +398,7 @@ def _figure(options: argparse.Namespace) -> Outcome:
 
     if options.json:
         return Outcome(to_json(regenerate.figure(options.number, profile), indent=None))
-    return Outcome("".join(f"{file}\n" for file in write_figure(options.number, profile, folder).files))
+    return _listed(write_figure(options.number, profile, folder).files)
 
 
 def _claims(options: argparse.Namespace) -> Outcome:
@@ -409,14 +407,12 @@ def _claims(options: argparse.Namespace) -> Outcome:
     if options.save:
         _require_writable(folder)
     from paperlib import regenerate
-    from paperlib.engine.progress import say
     from paperlib.show import summary
 
     claims = regenerate.claims(profile)
     if options.save:
-        for path in summary.save_claims(summary.claims_over_seeds(regenerate.claim_parts(profile)), folder):
-            say(f"wrote {path}")
-    return Outcome(summary.to_json(claims) if options.json else summary.claims_text(claims) + "\n")
+        _say_written(summary.save_claims(summary.claims_over_seeds(regenerate.claim_parts(profile)), folder))
+    return _told(options, claims, summary.claims_text(claims))
 
 
 def _sensitivity(options: argparse.Namespace) -> Outcome:
@@ -424,25 +420,22 @@ def _sensitivity(options: argparse.Namespace) -> Outcome:
     folder = _figures_folder(profile)
     if options.save:
         _require_writable(folder)
-    from paperlib.engine.progress import say
     from paperlib.show import sensitivity
     from paperlib.tasks.sensitivity import measure
 
     table = measure(profile, options.seeds)
     if options.save:
-        for path in sensitivity.save(table, folder):
-            say(f"wrote {path}")
-    return Outcome(sensitivity.readable(table).to_string(index=False) + "\n")
+        _say_written(sensitivity.save(table, folder))
+    return Outcome(sensitivity.readable(table).to_string(index=False))
 
 
 def _sacid(options: argparse.Namespace) -> Outcome:
     from paperlib.datasets.sacid import read_scores
-    from paperlib.show.sacid_text import sacid_text
-    from paperlib.show.summary import to_json
+    from paperlib.show.study_text import sacid_text
     from paperlib.study.sacid_scores import analyse
 
     found = analyse(read_scores(options.scores))
-    return Outcome(to_json(found) if options.json else sacid_text(found))
+    return _told(options, found, sacid_text(found))
 
 
 def _code(options: argparse.Namespace) -> Outcome:
@@ -453,14 +446,13 @@ def _code(options: argparse.Namespace) -> Outcome:
         return _code_folder(options, given)
     if len(options.bpp) > 1 or options.assessors:
         raise PaperlibError(f"more than one --bpp, and --assessors, are for a folder of pictures; {options.image} is none")
-    from paperlib.show.coding_text import coded_text
-    from paperlib.show.summary import to_json
+    from paperlib.show.study_text import coded_text
     from paperlib.study.one_picture import code_file
 
     folder = options.out or paths.results_root() / "coded"
     given |= {"preset": options.preset, "out": folder.resolve()}
     coded = code_file(options.image, options.saliency, options.bpp[0], **given)
-    return Outcome(to_json(coded.record) if options.json else coded_text(coded))
+    return _told(options, coded.record, coded_text(coded))
 
 
 def _code_folder(options: argparse.Namespace, given: Mapping[str, float]) -> Outcome:
@@ -468,43 +460,38 @@ def _code_folder(options: argparse.Namespace, given: Mapping[str, float]) -> Out
         raise PaperlibError("a folder is coded with the paper's three presets; leave --s0 and --share out")
     if options.saliency is None:
         raise PaperlibError("a folder of pictures needs --saliency FOLDER with a map for each, or --saliency center")
-    from paperlib.show.coding_text import study_text
-    from paperlib.show.summary import to_json
+    from paperlib.show.study_text import study_text
     from paperlib.study.folder import code_folder
 
     out = (options.out or paths.results_root() / "coded" / options.image.resolve().name).resolve()
     study = code_folder(options.image, options.saliency, options.bpp, out, options.preset, options.assessors)
-    return Outcome(to_json(study.record) if options.json else study_text(study))
+    return _told(options, study.record, study_text(study))
 
 
 def _votes(options: argparse.Namespace) -> Outcome:
     from paperlib.datasets.votes_table import read_votes
-    from paperlib.engine.progress import say
-    from paperlib.show.coding_text import votes_text
-    from paperlib.show.summary import to_json
+    from paperlib.show.study_text import votes_text
     from paperlib.study.votes import score_votes, write_moses
 
     found = score_votes(read_votes(options.file), options.virtual_wins)
     if options.moses:
-        for file in write_moses(found, options.moses.resolve(), options.force):
-            say(f"wrote {file}")
-    return Outcome(to_json(found) if options.json else votes_text(found))
+        _say_written(write_moses(found, options.moses.resolve(), options.force))
+    return _told(options, found, votes_text(found))
 
 
 def _example(options: argparse.Namespace) -> Outcome:
-    from paperlib.show.example_text import example_json, example_text
-    from paperlib.show.summary import to_json
+    from paperlib.show.study_text import example_json, example_text
     from paperlib.study.example import write_example
 
     example = write_example(options.folder.resolve())
-    return Outcome(to_json(example_json(example)) if options.json else example_text(example))
+    return _told(options, example_json(example), example_text(example))
 
 
 def _export(options: argparse.Namespace) -> Outcome:
     from paperlib.tasks.export import export_baselines
 
     folder = options.out.resolve() if options.out else None
-    return Outcome("".join(f"{file}\n" for file in export_baselines(_profile(options), folder)))
+    return _listed(export_baselines(_profile(options), folder))
 
 
 def _cost(options: argparse.Namespace) -> Outcome:
@@ -512,7 +499,6 @@ def _cost(options: argparse.Namespace) -> Outcome:
     file = paths.figures_root() / "cost.json"
     if options.save:
         _require_writable(file.parent)
-    from paperlib.engine.progress import say
     from paperlib.show.cost import cost_text
     from paperlib.show.summary import to_json
     from paperlib.tasks.cost import estimate
@@ -521,8 +507,8 @@ def _cost(options: argparse.Namespace) -> Outcome:
     if options.save:
         with paths.atomic_write(file, "w") as stream:
             stream.write(to_json(cost))
-        say(f"wrote {file}")
-    return Outcome(to_json(cost) if options.json else cost_text(cost, options.tflops))
+        _say_written([file])
+    return _told(options, cost, cost_text(cost, options.tflops))
 
 
 def _data(options: argparse.Namespace) -> Outcome:
@@ -535,8 +521,8 @@ def _data(options: argparse.Namespace) -> Outcome:
         from paperlib.supply.fetch import fetch
 
         outcomes = fetch(profile, options.names)
-        told = data_text.fetch_json if options.json else data_text.fetch_text
-        return Outcome(told(outcomes, profile), 0 if all(one.found.is_there for one in outcomes) else 1)
+        text = (data_text.fetch_json if options.json else data_text.fetch_text)(outcomes, profile)
+        return Outcome(text, 0 if all(one.found.is_there for one in outcomes) else 1)
     from paperlib.supply.catalogue import chosen_items
     from paperlib.supply.state import look_at, look_at_own
 
@@ -557,10 +543,10 @@ def _bench(options: argparse.Namespace) -> Outcome:
     except ModuleNotFoundError as error:
         message = f"the benchmarks need {error.name}; install the test extra: pip install -e '.[test]'"
         raise PaperlibError(message) from error
-    from paperlib.show.summary import bench_text, to_json
+    from paperlib.show.summary import bench_text
 
     rows = run_all()
-    return Outcome(to_json(rows) if options.json else bench_text(rows))
+    return _told(options, rows, bench_text(rows))
 
 
 def _lab(options: argparse.Namespace) -> Outcome:
@@ -608,8 +594,7 @@ def _promote(options: argparse.Namespace) -> Outcome:
         raise PaperlibError(f"notebooks/ holds outputs of the demo profile, not of {options.profile!r}")
     from paperlib.show.notebooks import promote
 
-    changed = promote(_profile(options).store_root / "notebooks", paths.NOTEBOOKS)
-    return Outcome("".join(f"{path}\n" for path in changed))
+    return _listed(promote(_profile(options).store_root / "notebooks", paths.NOTEBOOKS))
 
 
 def _readme(options: argparse.Namespace) -> Outcome:
@@ -623,7 +608,7 @@ def _readme(options: argparse.Namespace) -> Outcome:
     for path in changed:
         with paths.atomic_write(path, "w") as file:
             file.write(new[path])
-    return Outcome("".join(f"{path}\n" for path in changed))
+    return _listed(changed)
 
 
 def _pretrain(options: argparse.Namespace) -> Outcome:
@@ -638,6 +623,25 @@ def _profile(options: argparse.Namespace, **overrides: object) -> "Profile":
     from paperlib.profiles import load
 
     return load(options.profile, **overrides)
+
+
+def _told(options: argparse.Namespace, found: Any, text: str) -> Outcome:
+    """What was found as JSON, where the user asks for it, else the text."""
+    from paperlib.show.summary import to_json
+
+    return Outcome(to_json(found) if options.json else text)
+
+
+def _listed(files: Iterable[Path]) -> Outcome:
+    """Files, one a line."""
+    return Outcome("".join(f"{file}\n" for file in files))
+
+
+def _say_written(files: Iterable[Path]) -> None:
+    from paperlib.engine.progress import say
+
+    for file in files:
+        say(f"wrote {file}")
 
 
 def _seeds(options: argparse.Namespace) -> dict[str, int]:

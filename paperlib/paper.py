@@ -98,93 +98,66 @@ _COLUMNS = {
 }
 
 
-def _row(table: int, section: str, method: str, label: str, *values: float | None) -> PublishedRow:
-    cells = {column: value for column, value in zip(_COLUMNS[table], values, strict=True) if value is not None}
-    return PublishedRow(section, method, label, MappingProxyType(cells))
+def _row(table: int, section: str, method: str, label: str, printed: str) -> PublishedRow:
+    """A row as the paper prints it: its numbers in the order of the columns, "-" where a cell has none."""
+    cells = zip(_COLUMNS[table], printed.split(), strict=True)
+    return PublishedRow(
+        section, method, label, MappingProxyType({column: float(value) for column, value in cells if value != "-"})
+    )
 
-
-_NO_IQA = (None, None, None, None)
 
 TABLE1: tuple[PublishedRow, ...] = (
-    _row(1, "Dummy", "center_prior", "Center Prior", 0.582, 0.534, 0.541, 0.784),
-    _row(1, "GradCAM from IQA", "baseline", "Baseline-EfficientNet", 0.604, 0.584, 0.637, 0.700),
-    _row(1, "GradCAM from IQA", "baseline_resnet50", "Baseline-ResNet50", 0.621, 0.555, 0.590, 0.782),
-    _row(1, "GradCAM from IQA", "topiq", "TOPIQ", 0.597, 0.552, 0.572, 0.759),
-    _row(1, "GradCAM from IQA", "dbcnn", "DBCNN", 0.579, 0.566, 0.590, 0.707),
-    _row(1, "GradCAM from IQA", "clipiqa_plus", "CLIP-IQA+", 0.584, 0.550, 0.589, 0.741),
-    _row(1, "SOTA SP", "msinet", "MSINet", 0.612, 0.767, 0.891, 0.252),
-    _row(1, "SOTA SP", "transalnet", "TranSalNet", 0.613, 0.776, 0.903, 0.258),
+    _row(1, "Dummy", "center_prior", "Center Prior", ".582 .534 .541 .784"),
+    _row(1, "GradCAM from IQA", "baseline", "Baseline-EfficientNet", ".604 .584 .637 .700"),
+    _row(1, "GradCAM from IQA", "baseline_resnet50", "Baseline-ResNet50", ".621 .555 .590 .782"),
+    _row(1, "GradCAM from IQA", "topiq", "TOPIQ", ".597 .552 .572 .759"),
+    _row(1, "GradCAM from IQA", "dbcnn", "DBCNN", ".579 .566 .590 .707"),
+    _row(1, "GradCAM from IQA", "clipiqa_plus", "CLIP-IQA+", ".584 .550 .589 .741"),
+    _row(1, "SOTA SP", "msinet", "MSINet", ".612 .767 .891 .252"),
+    _row(1, "SOTA SP", "transalnet", "TranSalNet", ".613 .776 .903 .258"),
 )
 
 TABLE2: tuple[PublishedRow, ...] = (
-    _row(2, "", "center_prior", "Center Prior", *_NO_IQA, 0.578, 0.536, 0.544, 0.779, 0.303, 0.599, 0.771, 0.672),
-    _row(2, "", "baseline", "Baseline", 0.913, 0.931, 0.862, 0.848, 0.604, 0.584, 0.637, 0.700, 0.308, 0.613, 0.781, 0.585),
-    _row(
-        2,
-        "",
-        "baseline_sal_loss",
-        "Baseline-Sal-Loss",
-        0.914,
-        0.930,
-        0.845,
-        0.839,
-        0.618,
-        0.688,
-        0.803,
-        0.429,
-        0.372,
-        0.665,
-        0.818,
-        0.433,
-    ),
+    _row(2, "", "center_prior", "Center Prior", "- - - - .578 .536 .544 .779 .303 .599 .771 .672"),
+    _row(2, "", "baseline", "Baseline", ".913 .931 .862 .848 .604 .584 .637 .700 .308 .613 .781 .585"),
+    _row(2, "", "baseline_sal_loss", "Baseline-Sal-Loss", ".914 .930 .845 .839 .618 .688 .803 .429 .372 .665 .818 .433"),
     _row(
         2,
         "",
         "baseline_gradcam_loss",
         "Baseline-GradCAM-Loss",
-        0.912,
-        0.931,
-        0.852,
-        0.840,
-        0.615,
-        0.703,
-        0.825,
-        0.396,
-        0.382,
-        0.676,
-        0.826,
-        0.403,
+        ".912 .931 .852 .840 .615 .703 .825 .396 .382 .676 .826 .403",
     ),
-    _row(2, "", "msinet", "MSINet", *_NO_IQA, 0.612, 0.767, 0.891, 0.252, 0.370, 0.664, 0.820, 0.421),
-    _row(2, "", "transalnet", "TranSalNet", *_NO_IQA, 0.613, 0.776, 0.903, 0.258, 0.369, 0.670, 0.829, 0.407),
+    _row(2, "", "msinet", "MSINet", "- - - - .612 .767 .891 .252 .370 .664 .820 .421"),
+    _row(2, "", "transalnet", "TranSalNet", "- - - - .613 .776 .903 .258 .369 .670 .829 .407"),
 )
 
 TABLE3: tuple[PublishedRow, ...] = (
-    _row(3, "NSS based", "ms_ssim", "MS-SSIM", 0.807, 0.849, 0.507),
-    _row(3, "NSS based", "brisque", "BRISQUE", 0.817, 0.833, 0.572),
-    _row(3, "NSS based", "psnr", "PSNR", 0.822, 0.858, 0.505),
-    _row(3, "NSS based", "ssim", "SSIM", 0.835, 0.880, 0.502),
-    _row(3, "NSS based", "vif", "VIF", 0.848, 0.891, 0.526),
-    _row(3, "NSS based", "ew_ssim", "EW-SSIM", 0.850, 0.867, 0.636),
-    _row(3, "NSS based", "ew_psnr", "EW-PSNR", 0.875, 0.893, 0.678),
-    _row(3, "FR", "ahiq", "AHIQ", 0.789, 0.817, 0.546),
-    _row(3, "FR", "lpips", "LPIPS", 0.818, 0.854, 0.512),
-    _row(3, "FR", "pieapp", "PieAPP", 0.833, 0.869, 0.535),
-    _row(3, "FR", "topiq_fr", "TOPIQ-FR", 0.836, 0.848, 0.629),
-    _row(3, "FR", "dists", "DISTS", 0.871, 0.904, 0.589),
-    _row(3, "NR", "maniqa", "MANIQA", 0.752, 0.773, 0.564),
-    _row(3, "NR", "tres", "TReS", 0.765, 0.800, 0.559),
-    _row(3, "NR", "hyperiqa", "HyperIQA", 0.784, 0.802, 0.562),
-    _row(3, "NR", "sgdnet_none", "SGDNet-None", 0.820, 0.853, 0.651),
-    _row(3, "NR", "paq2piq", "PaQ2PiQ", 0.848, 0.858, 0.619),
-    _row(3, "NR", "sgdnet_output", "SGDNet-Output", 0.854, 0.879, 0.687),
-    _row(3, "NR", "baseline_gradcam_loss", "Baseline-GradCAM-Loss", 0.863, 0.865, 0.624),
-    _row(3, "NR", "clipiqa_plus", "CLIP-IQA+", 0.869, 0.896, 0.598),
-    _row(3, "NR", "baseline", "Baseline", 0.871, 0.881, 0.609),
-    _row(3, "NR", "topiq_nr", "TOPIQ-NR", 0.876, 0.886, 0.629),
-    _row(3, "NR", "baseline_sal_loss", "Baseline-Sal-Loss", 0.880, 0.886, 0.630),
-    _row(3, "NR", "musiq", "MUSIQ", 0.888, 0.899, 0.662),
-    _row(3, "NR", "dbcnn", "DBCNN", 0.901, 0.917, 0.666),
+    _row(3, "NSS based", "ms_ssim", "MS-SSIM", ".807 .849 .507"),
+    _row(3, "NSS based", "brisque", "BRISQUE", ".817 .833 .572"),
+    _row(3, "NSS based", "psnr", "PSNR", ".822 .858 .505"),
+    _row(3, "NSS based", "ssim", "SSIM", ".835 .880 .502"),
+    _row(3, "NSS based", "vif", "VIF", ".848 .891 .526"),
+    _row(3, "NSS based", "ew_ssim", "EW-SSIM", ".850 .867 .636"),
+    _row(3, "NSS based", "ew_psnr", "EW-PSNR", ".875 .893 .678"),
+    _row(3, "FR", "ahiq", "AHIQ", ".789 .817 .546"),
+    _row(3, "FR", "lpips", "LPIPS", ".818 .854 .512"),
+    _row(3, "FR", "pieapp", "PieAPP", ".833 .869 .535"),
+    _row(3, "FR", "topiq_fr", "TOPIQ-FR", ".836 .848 .629"),
+    _row(3, "FR", "dists", "DISTS", ".871 .904 .589"),
+    _row(3, "NR", "maniqa", "MANIQA", ".752 .773 .564"),
+    _row(3, "NR", "tres", "TReS", ".765 .800 .559"),
+    _row(3, "NR", "hyperiqa", "HyperIQA", ".784 .802 .562"),
+    _row(3, "NR", "sgdnet_none", "SGDNet-None", ".820 .853 .651"),
+    _row(3, "NR", "paq2piq", "PaQ2PiQ", ".848 .858 .619"),
+    _row(3, "NR", "sgdnet_output", "SGDNet-Output", ".854 .879 .687"),
+    _row(3, "NR", "baseline_gradcam_loss", "Baseline-GradCAM-Loss", ".863 .865 .624"),
+    _row(3, "NR", "clipiqa_plus", "CLIP-IQA+", ".869 .896 .598"),
+    _row(3, "NR", "baseline", "Baseline", ".871 .881 .609"),
+    _row(3, "NR", "topiq_nr", "TOPIQ-NR", ".876 .886 .629"),
+    _row(3, "NR", "baseline_sal_loss", "Baseline-Sal-Loss", ".880 .886 .630"),
+    _row(3, "NR", "musiq", "MUSIQ", ".888 .899 .662"),
+    _row(3, "NR", "dbcnn", "DBCNN", ".901 .917 .666"),
 )
 
 TABLES: Mapping[int, tuple[PublishedRow, ...]] = MappingProxyType({1: TABLE1, 2: TABLE2, 3: TABLE3})

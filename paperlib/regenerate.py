@@ -6,6 +6,8 @@
 Everything here takes a profile, computes what is not yet stored, and returns data to show.
 """
 
+from __future__ import annotations
+
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import lru_cache
@@ -51,7 +53,7 @@ SECTIONS = {
 FIGURES = (1, 2)
 
 
-def units(profile: "Profile", section: str) -> "list[Unit]":
+def units(profile: Profile, section: str) -> list[Unit]:
     """The units of one section.
 
     Raises:
@@ -64,7 +66,7 @@ def units(profile: "Profile", section: str) -> "list[Unit]":
     return SECTIONS[section].of("plan", "units")(profile)
 
 
-def make_ready(profile: "Profile") -> None:
+def make_ready(profile: Profile) -> None:
     """Write the stand-ins of a rehearsal where they are missing; other profiles bring their data, or generate them."""
     if profile.evidence == "stand-ins":
         from paperlib.rehearsal.write import write_standins
@@ -72,19 +74,19 @@ def make_ready(profile: "Profile") -> None:
         write_standins(profile)
 
 
-def rows(section: str, profile: "Profile") -> "pd.DataFrame":
+def rows(section: str, profile: Profile) -> pd.DataFrame:
     """Tidy rows of one of `SECTIONS`."""
     return _rows(section, profile, profile.store_root)
 
 
 @lru_cache(maxsize=8)
-def _rows(section: str, profile: "Profile", store: Path) -> "pd.DataFrame":
+def _rows(section: str, profile: Profile, store: Path) -> pd.DataFrame:
     import pandas as pd
 
     from paperlib.experiments.running import compute, try_again
 
     planned = units(profile, section)
-    if section == "compression":
+    if section == "compression":  # a method that failed may have its weights by now
         from paperlib.experiments.compression.scoring import FAILURE
 
         try_again(planned, profile, FAILURE)
@@ -97,7 +99,7 @@ def forget() -> None:
     _rows.cache_clear()
 
 
-def prepare(profile: "Profile") -> None:
+def prepare(profile: Profile) -> None:
     """Compute everything that the tables, figures and claims of `profile` need, side by side."""
     from paperlib.experiments.available import with_data
     from paperlib.experiments.running import compute
@@ -109,7 +111,7 @@ def prepare(profile: "Profile") -> None:
     compute(wanted, profile, profile.name)
 
 
-def table(number: int, profile: "Profile") -> "TableData":
+def table(number: int, profile: Profile) -> TableData:
     """Table I, II or III of `profile`.
 
     Raises:
@@ -122,29 +124,30 @@ def table(number: int, profile: "Profile") -> "TableData":
     return section.of("results", "table")(rows(section.package, profile), profile)
 
 
-def figure(number: int, profile: "Profile") -> "Figure1Data | Figure2Data":
+def figure(number: int, profile: Profile) -> Figure1Data | Figure2Data:
     """The data of Figure 1 or 2 of `profile`.
 
     Raises:
         PaperlibError: there is no such figure.
     """
     if number == 1:
+        from paperlib.experiments.extracting import explore
+
         make_ready(profile)
-        explore = SECTIONS["extracting"].of
-        return explore("explore", "figure")(explore("explore", "examples")(profile))
+        return explore.figure(explore.examples(profile))
     if number == 2:
         return SECTIONS["masking"].of("results", "curves")(rows("masking", profile))
     raise PaperlibError(f"there is no figure {number}; choose one of: {', '.join(map(str, FIGURES))}")
 
 
-def claim_parts(profile: "Profile", ids: Iterable[str] | None = None) -> "dict[str, Parts]":
+def claim_parts(profile: Profile, ids: Iterable[str] | None = None) -> dict[str, Parts]:
     """The quantities behind claims `ids` (all four when None), over seeds. Only their sections are computed."""
     by_claim = {section.claim: section for section in SECTIONS.values()}
     wanted = {id: by_claim[id] for id in (by_claim if ids is None else ids)}
     return {id: one.of("results", "claim_parts")(rows(one.package, profile)) for id, one in wanted.items()}
 
 
-def claims(profile: "Profile", ids: Iterable[str] | None = None) -> "list[ClaimResult]":
+def claims(profile: Profile, ids: Iterable[str] | None = None) -> list[ClaimResult]:
     """The outcome of claims `ids` (all four when None) under `profile`."""
     from paperlib.experiments.claims import results
 

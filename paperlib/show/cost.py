@@ -28,21 +28,14 @@ def cost_text(cost: Cost, tflops: float | None = None) -> str:
     if cost.total.memory:
         tables = _with_memory(tables, [*cost.tables, cost.total])
         kinds = _with_memory(kinds, cost.rates)
-    return (
-        "\n".join(
-            [
-                f"Cost of profile {cost.profile}, estimated on {cost.device}",
-                "",
-                *_aligned(tables),
-                "",
-                *_aligned(kinds),
-                "",
-                *how(cost),
-                *([_estimate(tflops)] if tflops else []),
-            ]
+    lines = [f"Cost of profile {cost.profile}, estimated on {cost.device}", "", *_aligned(tables), "", *_aligned(kinds), ""]
+    lines += how(cost)
+    if tflops:
+        lines.append(
+            f"Hours at {tflops:g} TFLOP/s are PFLOP / (3.6 x {tflops:g}): an estimate for a device that sustains this speed "
+            "on these networks, not a measurement; measuring comes on top."
         )
-        + "\n"
-    )
+    return "\n".join(lines) + "\n"
 
 
 def how(cost: Cost) -> list[str]:
@@ -61,11 +54,7 @@ def how(cost: Cost) -> list[str]:
 
 
 def how_judged(coded: Sequence[int] | None, crops: int) -> str:
-    """How scores of the coded pictures of Table III were measured.
-
-    Args:
-        coded, crops: of `paperlib.tasks.cost.Sample`.
-    """
+    """How scores of the coded pictures of Table III were measured; `coded` and `crops` of `paperlib.tasks.cost.Sample`."""
     size = workload.OFFICIAL["sacid"]
     taken = (
         f"Coded pictures of Table III: all are taken to have the mean size of SACID's, {size.megapixels:.2f} megapixels "
@@ -80,13 +69,6 @@ def how_judged(coded: Sequence[int] | None, crops: int) -> str:
         f"pixels; networks that score crops on {crops} of them, in proportion to crops ({listed}); formulas, and SGDNet, "
         "which resizes every picture, on a whole one. Large pictures may cost more than in proportion: attention grows with "
         "the square of pixels (MUSIQ), few of PieAPP's patches fit a small picture, and memory is slower than cache."
-    )
-
-
-def _estimate(tflops: float) -> str:
-    return (
-        f"Hours at {tflops:g} TFLOP/s are PFLOP / (3.6 x {tflops:g}): an estimate for a device that sustains this speed on "
-        "these networks, not a measurement; measuring comes on top."
     )
 
 
@@ -141,16 +123,12 @@ def readme_cost(cost: Mapping[str, Any]) -> str:
     Args:
         cost: `paperlib.tasks.cost.Cost` as it is read from JSON.
     """
-    tables = [*cost["tables"], {**cost["total"], "name": "All, what they share once"}]
+    tables = [TableCost(**table) for table in (*cost["tables"], {**cost["total"], "name": "All, what they share once"})]
     lines = [
         "| | Units | Forward passes | Training steps | Hours, networks | Hours, measuring | PFLOP |",
         "|:--|--:|--:|--:|--:|--:|--:|",
     ]
-    lines += [
-        f"| {table['name']} | {table['units']:,} | {table['forward_passes']:,.0f} | {table['training_steps']:,.0f} | "
-        f"{_short(table['hours'])} | {_short(table['processor_hours'])} | {_short(table['petaflop'])} |"
-        for table in tables
-    ]
+    lines += [f"| {' | '.join(_table_row(table, None))} |" for table in tables]
     whole, sample = cost["total"]["petaflop"], cost["sample"]
     lines += [
         "",
@@ -158,7 +136,7 @@ def readme_cost(cost: Mapping[str, Any]) -> str:
         f"from short measurements: maps of {sample['pictures']} picture with {sample['passes']} views, {sample['batch']} of "
         f"the {cost['batch']} pictures of a training step. {_NOT_COUNTED}",
         "",
-        *([how_judged(sample["coded"], sample["crops"]), ""] if "Table III" in {one["name"] for one in tables} else []),
+        *([how_judged(sample["coded"], sample["crops"]), ""] if "Table III" in {one.name for one in tables} else []),
         "On a device that sustains T TFLOP/s on these networks: hours = PFLOP / (3.6 × T); T differs between networks and "
         "is far below a device's peak for EfficientNet. An example of the formula, not a measurement: "
         f"T = {EXAMPLE_TFLOPS:g} gives {_short(whole)} / (3.6 × {EXAMPLE_TFLOPS:g}) = "

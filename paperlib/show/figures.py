@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import wraps
 from io import BytesIO
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -28,6 +28,8 @@ from paperlib.vocabulary import STRATEGIES
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.image import AxesImage
+    from matplotlib.text import Annotation
     from matplotlib.typing import ColorType
 
     from paperlib.datasets.world_pictures import ImageSet
@@ -48,7 +50,7 @@ MOST_LINES = 8  # of a name beside a row of Figure 1
 INK = "#333333"
 MASKED, GAPS = "fraction of pixels masked", "Mean LeRF − MoRF"
 MAX_QP = 51  # of H.264
-DODGE = 0.32  # of the space of a line of dots: how far its dots spread, so that none hides another
+DODGE = 0.32  # of the space of a line of dots: from the first to the last of three, so that none hides another
 READABLE_CONTRAST = 4.5  # of text on its ground (WCAG 2.2, AA)
 READABLE_GAP = 0.05  # in SROCC: closer curves are not named, the names would hide them
 
@@ -124,17 +126,17 @@ def figure1(data: Figure1Data, width: float = style.FULL_WIDTH) -> PaperFigure:
                     shown = ax.images[-1]
                 x += aspects[index] * height + GAP
         top += below
-    if shown is not None:
+    if shown is not None and beside:
         start = above[0] + height + GAP
-        bar = (
-            page.picture(left + used + GAP, start, 0.1, page.height - 2 * GAP - start)
-            if beside
-            else page.picture(left, page.height - BAR + 2 * GAP, used - GAP, 0.1)
-        )
-        page.figure.colorbar(
-            shown, cax=bar, label="map value", ticks=[0, 0.5, 1], orientation="vertical" if beside else "horizontal"
-        )
+        _map_bar(shown, page.picture(left + used + GAP, start, 0.1, page.height - 2 * GAP - start))
+    elif shown is not None:
+        _map_bar(shown, page.picture(left, page.height - BAR + 2 * GAP, used - GAP, 0.1), "horizontal")
     return page.figure
+
+
+def _map_bar(shown: AxesImage, ax: Axes, orientation: Literal["vertical", "horizontal"] = "vertical") -> None:
+    """The colour bar of all maps."""
+    ax.figure.colorbar(shown, cax=ax, label="map value", ticks=[0, 0.5, 1], orientation=orientation)
 
 
 def _require_fit(data: Figure1Data) -> None:
@@ -179,11 +181,14 @@ class Page:
         self.width, self.height = width, height
         self.figure = PaperFigure(figsize=(width, height))
 
+    def axes(self, x: float, y: float, width: float, height: float) -> Axes:
+        """Axes whose upper left corner lies at (x, y)."""
+        box = (x / self.width, 1 - (y + height) / self.height, width / self.width, height / self.height)
+        return self.figure.add_axes(box)
+
     def picture(self, x: float, y: float, width: float, height: float) -> Axes:
-        """Bare axes whose upper left corner lies at (x, y)."""
-        return _bare(
-            self.figure.add_axes((x / self.width, 1 - (y + height) / self.height, width / self.width, height / self.height))
-        )
+        """As `axes`, without ticks and frame."""
+        return _bare(self.axes(x, y, width, height))
 
 
 @drawn
@@ -196,7 +201,7 @@ def explored(view: View) -> PaperFigure:
         overlay(view.image, values, ax)
     numbers = (f"{name} {value:.3f}" if np.isfinite(value) else f"{name} –" for name, value in view.metrics.items())
     found.set_xlabel("   ".join(numbers), fontsize=7, labelpad=4, loc="right")
-    page.figure.colorbar(found.images[-1], cax=bar, label="map value", ticks=[0, 0.5, 1])
+    _map_bar(found.images[-1], bar)
     return page.figure
 
 
@@ -215,7 +220,7 @@ def masked(view: MaskView) -> PaperFigure:
     image.set_xlabel(f"score {view.whole:.3f}{opinion}", fontsize=7, labelpad=4, loc="left")
     change = f"score {view.score:.3f}   change {view.score - view.whole:+.3f}"
     result.set_xlabel(change, fontsize=7, labelpad=4, loc="left")
-    page.figure.colorbar(found.images[-1], cax=bar, label="map value", ticks=[0, 0.5, 1])
+    _map_bar(found.images[-1], bar)
     return page.figure
 
 
@@ -318,26 +323,20 @@ def picture_grid(rows: Mapping[str, Sequence[np.ndarray]], captions: Sequence[st
 
 
 @drawn
-def figure2(
-    data: Figure2Data, world: str | None = None, network: str | None = None, width: float = style.FULL_WIDTH
-) -> PaperFigure:
+def figure2(data: Figure2Data, width: float = style.FULL_WIDTH) -> PaperFigure:
     """Figure 2 in the paper's layout: SROCC on masked images, a row per fill, a column per map; LeRF solid, MoRF dashed.
 
-    It draws the paper's fills and maps, as far as they are there; `figure2_extended` draws all. Several networks that
-    are no controls get a block of panels each. Where the data hold more than one world or network, a last column, or
-    block, of a figure of full width sets the mean distance LeRF - MoRF of all of them side by side: what the controls
-    share with the network in question is no evidence for the claim.
+    It draws the paper's fills and maps of the first world, as far as they are there; `figure2_extended` draws all. Several
+    networks that are no controls get a block of panels each. Where the data hold more than one world or network, a last
+    column, or block, of a figure of full width sets the mean distance LeRF - MoRF of all of them side by side: what the
+    controls share with the network in question is no evidence for the claim.
 
     Args:
         data: the curves; `low` and `high` are drawn as bands where they are given.
-        world: the world of the panels; the first in the data if None.
-        network: the only network of the panels; if None all of that world, without the controls.
         width: of the figure in inches; `style.COLUMN_WIDTH` for one column, a slide or a telephone: without that column.
-
-    Raises:
-        ValueError: there is no curve of that world and network.
     """
-    world, here = _of(data, world, network)
+    here = _first_world(data)
+    world = here["world"].iloc[0]
     networks = list(dict.fromkeys(here["network"]))
     networks = [name for name in networks if look(name).group != "Control"] or networks[:1]
     here, gaps = papers_part(here[here["network"].isin(networks)]), papers_part(gap_frame(data))
@@ -360,13 +359,9 @@ def figure2(
 
 
 @drawn
-def figure2_extended(data: Figure2Data, world: str | None = None, network: str | None = None) -> PaperFigure:
-    """Figure 2 of one network with all fills and all maps that there are, the controls among them.
-
-    Args, Raises:
-        As `figure2`; the first network of the world if `network` is None.
-    """
-    _, here = _of(data, world, network)
+def figure2_extended(data: Figure2Data) -> PaperFigure:
+    """Figure 2 of the first network of the first world with all fills and all maps that there are, the controls too."""
+    here = _first_world(data)
     here = here[here["network"] == here["network"].iloc[0]]
     fills, maps = _fills_and_maps(here)
     figure = PaperFigure(figsize=(style.FULL_WIDTH, 0.6 + 1.25 * len(fills)), layout="constrained")
@@ -391,16 +386,9 @@ def papers_part(frame: pd.DataFrame) -> pd.DataFrame:
     return frame
 
 
-def _of(data: Figure2Data, world: str | None, network: str | None) -> tuple[str, pd.DataFrame]:
-    """The world in question, and its curves, or those of `network` in it."""
-    curves = data.curves
-    world = curves["world"].iloc[0] if world is None else world
-    here = curves[curves["world"] == world]
-    here = here if network is None else here[here["network"] == network]
-    if here.empty:
-        known = curves[_SETTING].drop_duplicates().to_records(index=False).tolist()
-        raise ValueError(f"expected (world, network) among {known}, got {(world, network)}")
-    return world, here
+def _first_world(data: Figure2Data) -> pd.DataFrame:
+    """The curves of the world in question."""
+    return data.curves[data.curves["world"] == data.curves["world"].iloc[0]]
 
 
 def _fills_and_maps(curves: pd.DataFrame) -> tuple[list[str], list[str]]:
@@ -439,22 +427,14 @@ def _curve_panels(
     span: tuple[float, float],
     titles: float | None = None,
 ) -> None:
-    """Draw the curves of one world and network: a row of axes per fill, a column per map.
-
-    Args:
-        curves: as in `Figure2Data`.
-        unmasked: as in `Figure2Data`.
-        axes: (fills, maps).
-        inches: width of the axes, about.
-        span: lower and upper end of the vertical axes.
-        titles: size of the names of the maps in points.
-    """
+    """Draw the curves of one world and network on `axes` (fills, maps), each about `inches` wide, its vertical axis over
+    `span`; `titles` is the size of the names of the maps in points."""
     fills, maps = _fills_and_maps(curves)
     world, network = curves[_SETTING].iloc[0]
     for row, fill in zip(axes, fills, strict=True):
         for ax, name in zip(row, maps, strict=True):
             known = style.map_look(name)
-            curve_panel(curves[(curves["fill"] == fill) & (curves["map"] == name)], ax, known.colour)
+            _curve_panel(curves[(curves["fill"] == fill) & (curves["map"] == name)], ax, known.colour)
             _unmasked_line(unmasked, world, network, ax, named=ax is axes[0, 0] and titles is None)
             ax.set_ylim(span)
             ax.tick_params(labelleft=ax is row[0], labelbottom=fill == fills[-1])
@@ -464,9 +444,9 @@ def _curve_panels(
 
 
 def _gap_panels(gaps: pd.DataFrame, fills: Sequence[str], axes: Iterable[Axes], first: tuple[str, str]) -> None:
-    """One `gap_panel` per fill."""
+    """One `_gap_panel` per fill."""
     for ax, fill in zip(axes, fills, strict=True):
-        gap_panel(gaps[gaps["fill"] == fill], ax, first)
+        _gap_panel(gaps[gaps["fill"] == fill], ax, first)
 
 
 def _span(curves: pd.DataFrame, unmasked: pd.DataFrame) -> tuple[float, float]:
@@ -477,14 +457,8 @@ def _span(curves: pd.DataFrame, unmasked: pd.DataFrame) -> tuple[float, float]:
     return low - 0.05 * (high - low), high + 0.12 * (high - low)
 
 
-def curve_panel(curves: pd.DataFrame, ax: Axes, colour: str) -> Axes:
-    """Draw the LeRF and the MoRF curve of one map, named in the middle if they lie apart there.
-
-    Args:
-        curves: columns `strategy`, `fraction`, `srocc`, `low`, `high` of one world, network, fill and map.
-        ax: where to draw.
-        colour: of lines and bands.
-    """
+def _curve_panel(curves: pd.DataFrame, ax: Axes, colour: str) -> None:
+    """The LeRF and the MoRF curve of one world, network, fill and map, named in the middle if they lie apart there."""
     import seaborn
 
     seaborn.lineplot(
@@ -510,24 +484,18 @@ def curve_panel(curves: pd.DataFrame, ax: Axes, colour: str) -> Axes:
         _name_strategies(lerf, morf, ax, colour)
     ax.set(xlabel="", ylabel="", xlim=(0, 1))
     ax.set_xticks([0, 0.5, 1], ["0", "0.5", "1"])
-    return ax
 
 
-def gap_panel(gaps: pd.DataFrame, ax: Axes, first: tuple[str, str] | None = None) -> Axes:
-    """Draw the mean distance LeRF - MoRF, one line per world and network, one dot per map, each a little lower than the
-    one before.
-
-    Args:
-        gaps: rows of `gap_frame` of one fill.
-        ax: where to draw.
-        first: the (world, network) for the top.
-    """
+def _gap_panel(gaps: pd.DataFrame, ax: Axes, first: tuple[str, str]) -> None:
+    """The mean distance LeRF - MoRF of one fill: a line per (world, network), the `first` on top, and a dot per map, each a
+    little lower than the one before."""
     settings = list(dict.fromkeys(gaps[_SETTING].itertuples(index=False, name=None)))
     settings.sort(key=lambda setting: setting != first)
     places = {setting: place for place, setting in enumerate(settings)}
     ax.axvline(0, color="#808080", linewidth=0.7)
     maps = list(dict.fromkeys(gaps["map"]))
-    for shift, name in zip(_spread(len(maps)), maps, strict=True):
+    shifts = DODGE / 2 * (np.arange(len(maps)) - (len(maps) - 1) / 2)
+    for shift, name in zip(shifts, maps, strict=True):
         known, dots = style.map_look(name), gaps[gaps["map"] == name]
         y = [places[setting] + shift for setting in dots[_SETTING].itertuples(index=False, name=None)]
         ax.plot(
@@ -544,14 +512,13 @@ def gap_panel(gaps: pd.DataFrame, ax: Axes, first: tuple[str, str] | None = None
     ax.set_ylim(len(settings) - 0.5, -0.5)
     ax.margins(x=0.12)
     ax.yaxis.tick_right()
+    open_left(ax)
+
+
+def open_left(ax: Axes) -> None:
+    """Names at the left need no line and no ticks."""
     ax.spines["left"].set_visible(False)
     ax.tick_params(axis="y", length=0)
-    return ax
-
-
-def _spread(count: int) -> np.ndarray:
-    """So many places around 0, `DODGE` from the first to the last of three."""
-    return DODGE / 2 * (np.arange(count) - (count - 1) / 2)
 
 
 def gap_frame(data: Figure2Data) -> pd.DataFrame:
@@ -564,25 +531,16 @@ def gap_frame(data: Figure2Data) -> pd.DataFrame:
 
 
 @drawn
-def world_sheet(records: ImageSet, observers: str = "saliency", count: int = 12, columns: int = 6) -> PaperFigure:
-    """Examples of a data set from the lowest to the highest score: image, and below it gaze density and fixations.
+def world_sheet(records: ImageSet) -> PaperFigure:
+    """Twelve examples of a data set, evenly spread over the ranks of MOS from the lowest to the highest score: image, and
+    below it gaze density and fixations.
 
     Args:
-        records: images with density, fixations, distortion family and MOS.
-        observers: which of `records.mos` to show.
-        count: number of examples, evenly spread over the ranks of MOS.
-        columns: examples per row.
-
-    Raises:
-        ValueError: `observers` is not in `records.mos`, or `count` or `columns` is not positive.
+        records: images with density, fixations, distortion family and the MOS of the observers "saliency".
     """
-    if observers not in records.mos:
-        raise ValueError(f"expected observers among {sorted(records.mos)}, got {observers!r}")
-    if count < 1 or columns < 1:
-        raise ValueError(f"expected at least one example and one column, got {count} and {columns}")
-    mos = records.mos[observers]
-    chosen = np.argsort(mos, kind="stable")[np.linspace(0, len(mos) - 1, min(count, len(mos))).round().astype(int)]
-    columns = min(columns, len(chosen))
+    mos = records.mos["saliency"]
+    chosen = np.argsort(mos, kind="stable")[np.linspace(0, len(mos) - 1, min(12, len(mos))).round().astype(int)]
+    columns = min(6, len(chosen))
     bands = -(-len(chosen) // columns)
     height, width = records.images.shape[1:3]
     panel = style.FULL_WIDTH / columns
@@ -597,62 +555,47 @@ def world_sheet(records: ImageSet, observers: str = "saliency", count: int = 12,
         picture.set_title(f"MOS {round(float(mos[index]), 2) + 0.0:.2f}, {records.family[index]}", fontsize=7)
         gaze.set_visible(True)
         overlay(records.images[index], records.density[index] / records.density[index].max(), gaze)
-        gaze.plot(
-            records.fixations[index, :, 1],
-            records.fixations[index, :, 0],
-            ".",
-            color="white",
-            markersize=2,
-            markeredgewidth=0,
-            alpha=0.8,
-        )
+        y, x = records.fixations[index].T
+        gaze.plot(x, y, ".", color="white", markersize=2, markeredgewidth=0, alpha=0.8)
     return figure
 
 
 @drawn
-def seed_plot(rows: pd.DataFrame, metrics: Sequence[str] | None = None) -> PaperFigure:
+def seed_plot(rows: pd.DataFrame, metrics: Sequence[str]) -> PaperFigure:
     """One panel per data set and metric: a dot for every seed of every method, and a bar at the mean.
 
     Args:
         rows: tidy result rows with `method`, `dataset`, `metric` and `value`; one variant only.
-        metrics: which metrics, in this order; all if None.
+        metrics: which metrics, in this order.
 
     Raises:
         ValueError: no row has one of the metrics.
     """
-    wanted = list(dict.fromkeys(rows["metric"])) if metrics is None else list(metrics)
     panels = [
         (dataset, metric, part)
         for dataset in dict.fromkeys(rows["dataset"])
-        for metric in wanted
+        for metric in metrics
         if len(part := rows[(rows["dataset"] == dataset) & (rows["metric"] == metric)])
     ]
     if not panels:
-        raise ValueError(f"expected rows with a metric of {wanted}, got {sorted(set(rows['metric']))}")
+        raise ValueError(f"expected rows with a metric of {list(metrics)}, got {sorted(set(rows['metric']))}")
     methods = list(dict.fromkeys(rows["method"]))
     columns = min(4, len(panels))
     bands = -(-len(panels) // columns)
     figure = PaperFigure(figsize=(style.FULL_WIDTH, bands * (0.7 + 0.2 * len(methods))), layout="constrained")
     for place, (dataset, metric, part) in enumerate(panels):
         ax = figure.add_subplot(bands, columns, place + 1)
-        seed_panel(part, ax, methods)
+        _seed_panel(part, ax, methods)
         ax.set_title(f"{metric}\n{DATASETS.get(dataset, dataset)}")
         ax.locator_params(axis="x", nbins=4)
         ax.tick_params(labelleft=place % columns == 0)
     return figure
 
 
-def seed_panel(rows: pd.DataFrame, ax: Axes, methods: Sequence[str] | None = None) -> Axes:
-    """Draw the values of one metric, one line per method, one dot per row; a bar marks the mean.
-
-    Args:
-        rows: tidy result rows of one data set and metric.
-        ax: where to draw.
-        methods: the lines from top to bottom; those of the rows if None.
-    """
+def _seed_panel(rows: pd.DataFrame, ax: Axes, methods: Sequence[str]) -> None:
+    """The values of one metric, a line per method, a dot per row; a bar marks the mean."""
     import seaborn
 
-    methods = list(dict.fromkeys(rows["method"])) if methods is None else list(methods)
     palette = {method: style.method_look(method).colour for method in methods}
     seaborn.stripplot(
         rows,
@@ -670,12 +613,10 @@ def seed_panel(rows: pd.DataFrame, ax: Axes, methods: Sequence[str] | None = Non
         ax=ax,
     )
     means = rows.groupby("method")["value"].mean().reindex(methods)
-    ax.plot(means, range(len(methods)), "|", color="#333333", markersize=9, markeredgewidth=1.2, zorder=4)
+    ax.plot(means, range(len(methods)), "|", color=INK, markersize=9, markeredgewidth=1.2, zorder=4)
     ax.set_yticks(range(len(methods)), [look(method).label for method in methods])
     ax.set(xlabel="", ylabel="", ylim=(len(methods) - 0.5, -0.5))
-    ax.spines["left"].set_visible(False)
-    ax.tick_params(axis="y", length=0)
-    return ax
+    open_left(ax)
 
 
 def save_figure(figure: Figure, name: str, folder: str | Path) -> tuple[Path, ...]:
@@ -763,12 +704,11 @@ def _name_strategies(lerf: pd.Series, morf: pd.Series, ax: Axes, colour: str) ->
     upper = lerf[at] >= morf[at]
     for name, value, above in (("LeRF", lerf[at], upper), ("MoRF", morf[at], not upper)):
         side = 1 if above else -1  # curves fall: right of the upper one and left of the lower one there is room
-        ax.annotate(
+        note(
+            ax,
             name,
             (at, value),
-            xytext=(3 * side, 2 * side),
-            textcoords="offset points",
-            fontsize=7,
+            (3 * side, 2 * side),
             ha="left" if above else "right",
             va="bottom" if above else "top",
             color=text_colour(colour),
@@ -776,22 +716,18 @@ def _name_strategies(lerf: pd.Series, morf: pd.Series, ax: Axes, colour: str) ->
         ).set_in_layout(False)
 
 
+def note(ax: Axes, text: str, at: tuple[float, float], offset: tuple[float, float], **options: Any) -> Annotation:
+    """A few words, so many points from a place of the data, in 7 points if the options say no other size."""
+    return ax.annotate(text, at, xytext=offset, textcoords="offset points", **{"fontsize": 7, **options})
+
+
 def _unmasked_line(unmasked: pd.DataFrame, world: str, network: str, ax: Axes, named: bool) -> None:
     here = unmasked[(unmasked["world"] == world) & (unmasked["network"] == network)]
     for value in here["srocc"]:
         ax.axhline(value, color="#808080", linewidth=0.8, linestyle=(0, (1, 2)))
         if named:
-            ax.annotate(
-                "no mask",
-                (1, value),
-                xycoords=("axes fraction", "data"),
-                xytext=(0, 2),
-                fontsize=7,
-                textcoords="offset points",
-                ha="right",
-                va="bottom",
-                color="#666666",
-            )
+            coordinates = ("axes fraction", "data")
+            note(ax, "no mask", (1, value), (0, 2), xycoords=coordinates, ha="right", va="bottom", color="#666666")
 
 
 def _setting_label(setting: tuple[str, str], first: tuple[str, str]) -> str:

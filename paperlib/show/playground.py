@@ -12,7 +12,7 @@ from paperlib.experiments.dual_task.explore import FilmChoice, watch
 from paperlib.experiments.metric_playground import PREDICTION, PRIOR, TRANSFORMED, TRUTH
 from paperlib.paper import look
 from paperlib.show import style
-from paperlib.show.figures import GAP, INK, LINE, Page, PaperFigure, drawn, overlay, text_colour
+from paperlib.show.figures import GAP, INK, LINE, Page, PaperFigure, drawn, note, open_left, overlay, text_colour
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -52,17 +52,12 @@ def playground(view: "View") -> PaperFigure:
     top = LINE + 2 * GAP + tall + _HEAD
     share = (style.FULL_WIDTH - _NAMES - _TRANSFORM) / len(view.here.columns)
     for place, metric in enumerate(view.here.columns):
-        ax = _plot(page, _NAMES + place * share, top, share - 2 * GAP, _PLOT)
+        ax = page.axes(_NAMES + place * share, top, share - 2 * GAP, _PLOT)
         _compare(view, metric, ax)
         ax.tick_params(labelleft=place == 0)
     page.figure.text(_NAMES / page.width, 0.02, "dot: this picture, bar: mean over all", fontsize=7, color=INK)
-    _transform(view, _plot(page, style.FULL_WIDTH - _TRANSFORM + 3 * GAP, top, _TRANSFORM - 3 * GAP - _NUMBERS, _PLOT))
+    _transform(view, page.axes(style.FULL_WIDTH - _TRANSFORM + 3 * GAP, top, _TRANSFORM - 3 * GAP - _NUMBERS, _PLOT))
     return page.figure
-
-
-def _plot(page: Page, x: float, y: float, width: float, height: float) -> "Axes":
-    """Axes whose upper left corner lies at (x, y), in inches."""
-    return page.figure.add_axes((x / page.width, 1 - (y + height) / page.height, width / page.width, height / page.height))
 
 
 def _compare(view: "View", metric: str, ax: "Axes") -> None:
@@ -72,16 +67,7 @@ def _compare(view: "View", metric: str, ax: "Axes") -> None:
         value = view.here.loc[name, metric]
         ax.plot(value, place, "o", color=COLOURS[name], markersize=5)
         ax.plot(view.mean.loc[name, metric], place, "|", color=COLOURS[name], markersize=9, markeredgewidth=1.2)
-        ax.annotate(
-            f"{value:.2f}",
-            (value, place),
-            xytext=(0, 4),
-            textcoords="offset points",
-            ha="center",
-            va="bottom",
-            fontsize=6.5,
-            color=INK,
-        )
+        note(ax, f"{value:.2f}", (value, place), (0, 4), ha="center", va="bottom", fontsize=6.5, color=INK)
     ax.set_yticks(range(len(names)), names)
     for label, name in zip(ax.get_yticklabels(), names, strict=True):
         label.set_color(text_colour(COLOURS[name]))
@@ -89,19 +75,18 @@ def _compare(view: "View", metric: str, ax: "Axes") -> None:
     ax.margins(x=0.25)
     ax.locator_params(axis="x", nbins=3)
     ax.set_title(f"{metric} {'↓' if metric in _LOWER_IS_BETTER else '↑'}", fontsize=8)
-    ax.spines["left"].set_visible(False)
-    ax.tick_params(axis="y", length=0)
+    open_left(ax)
 
 
 def _transform(view: "View", ax: "Axes") -> None:
     """The brightness curve, and beside it how much of the centre prior is added."""
     ax.plot(np.linspace(0, 1, len(view.curve)), view.curve, color=COLOURS[TRANSFORMED])
     ax.axhline(view.beta, color=COLOURS[PRIOR], linewidth=1, linestyle=(0, (4, 2)))
-    ax.annotate(
+    note(
+        ax,
         f"centre prior × {view.beta:.2f}",
         (1, view.beta),
-        xytext=(0, 2),
-        textcoords="offset points",
+        (0, 2),
         ha="right",
         va="bottom",
         fontsize=6.5,
@@ -207,21 +192,13 @@ def _agreement(curves: pd.DataFrame, page: Page, top: float, choice: FilmChoice 
     titles = {"CC": "CC of raw maps and gaze", "SROCC": "SROCC of scores and MOS"}
     inner = style.FULL_WIDTH / 2 - 1.75
     for place, metric in enumerate(curves.columns):
-        ax = _plot(page, 0.45 + place * style.FULL_WIDTH / 2, top + 0.3, inner, _CURVES - 0.75)
+        ax = page.axes(0.45 + place * style.FULL_WIDTH / 2, top + 0.3, inner, _CURVES - 0.75)
         wide = curves[metric].unstack("method")[list(dict.fromkeys(curves.index.get_level_values("method")))]
         for name, level in zip(wide, _spread(wide.iloc[-1].to_list(), np.ptp(wide.to_numpy()) / 5), strict=True):
             known = look(name)
             ax.plot(wide.index, wide[name], marker=known.marker, markersize=3.5, color=known.colour)
-            ax.annotate(
-                known.label,
-                (wide.index[-1], level),
-                xytext=(6, 0),
-                textcoords="offset points",
-                va="center",
-                fontsize=6.5,
-                color=text_colour(known.colour),
-                annotation_clip=False,
-            )
+            words = {"fontsize": 6.5, "color": text_colour(known.colour), "annotation_clip": False}
+            note(ax, known.label, (wide.index[-1], level), (6, 0), va="center", **words)
         if choice is not None:
             ax.axvline(choice.epoch, color=INK, linewidth=0.8, linestyle=(0, (2, 2)))
         ax.set_title(titles[metric], fontsize=8)

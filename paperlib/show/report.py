@@ -21,9 +21,8 @@ from paperlib.paper import DATASETS, look
 from paperlib.paths import atomic_write
 from paperlib.profiles import Profile
 from paperlib.show import figures, style, tables
-from paperlib.show.pages import template
-from paperlib.show.run import Artefact, Run
-from paperlib.show.summary import number
+from paperlib.show.summary import Artefact, Run, number
+from paperlib.show.tables import template
 
 TABLES = (1, 2, 3)
 FIGURES = (1, 2)
@@ -31,53 +30,31 @@ GRID = 12
 """Cells along the longer side of a map in the CSV file of Figure 1."""
 HEAVY_PICTURE = 300_000
 """Bytes of a PNG above which the page holds it as JPEG."""
-_VERSIONS = (
-    "numpy",
-    "scipy",
-    "pandas",
-    "torch",
-    "timm",
-    "pyiqa",
-    "av",
-    "scikit-image",
-    "scikit-learn",
-    "matplotlib",
-    "nbconvert",
-    "jinja2",
-)
+_VERSIONS = "numpy scipy pandas torch timm pyiqa av scikit-image scikit-learn matplotlib nbconvert jinja2".split()
 _FOLDERS = ("data_root", "weights_root")
 """Settings that the page leaves out: they tell about a machine, not about the numbers."""
 _GROUNDS = {
-    "simulation": (
-        (
-            "Pictures",
-            "Tables I and II and both figures: a generated micro-world. Table III: photographs that come with "
-            "installed Python packages, coded here.",
-        ),
-        ("People", "None. Observers, their gaze, opinion scores and votes are simulated."),
-        (
-            "Networks",
-            "Trained here on the simulated scores; before, their backbone learnt to name the subjects of the "
-            "micro-world. Controls say what they do otherwise.",
-        ),
-        (
-            "The paper's numbers",
-            "Published values on the paper's own data, copied from its tables. They stand beside ours for "
-            "the order of the rows, not for the values.",
-        ),
-    ),
-    "stand-ins": (
-        ("Pictures", "Generated stand-ins in the layouts of the official data sets."),
-        ("People", "None. Fixations and scores are generated."),
-        ("Networks", "The official architectures with random weights."),
-        ("The paper's numbers", "Published values, copied from its tables. Nothing here can be compared with them."),
-    ),
-    "data": (
-        ("Pictures", "The data sets that the captions name, read from the folder of this run."),
-        ("People", "Fixations, scores and votes as the data sets publish them."),
-        ("Networks", "Official weights, or trained in this run, as the captions say."),
-        ("The paper's numbers", "Published values, copied from its tables."),
-    ),
+    "simulation": {
+        "Pictures": "Tables I and II and both figures: a generated micro-world. Table III: photographs that come with "
+        "installed Python packages, coded here.",
+        "People": "None. Observers, their gaze, opinion scores and votes are simulated.",
+        "Networks": "Trained here on the simulated scores; before, their backbone learnt to name the subjects of the "
+        "micro-world. Controls say what they do otherwise.",
+        "The paper's numbers": "Published values on the paper's own data, copied from its tables. They stand beside ours "
+        "for the order of the rows, not for the values.",
+    },
+    "stand-ins": {
+        "Pictures": "Generated stand-ins in the layouts of the official data sets.",
+        "People": "None. Fixations and scores are generated.",
+        "Networks": "The official architectures with random weights.",
+        "The paper's numbers": "Published values, copied from its tables. Nothing here can be compared with them.",
+    },
+    "data": {
+        "Pictures": "The data sets that the captions name, read from the folder of this run.",
+        "People": "Fixations, scores and votes as the data sets publish them.",
+        "Networks": "Official weights, or trained in this run, as the captions say.",
+        "The paper's numbers": "Published values, copied from its tables.",
+    },
 }
 
 
@@ -166,16 +143,10 @@ def _agreement_html(data: Figure1Data) -> str:
     """Per picture the linear correlation of every row of maps with the first one."""
     reference, *others = data.rows
     captions = data.captions or [f"picture {place + 1}" for place in range(len(data.images))]
-    body = [
-        (
-            [f"{place + 1}: {captions[place]}"],
-            [
-                (value, number(value), "")
-                for value in (_correlation(data.rows[reference][place], data.rows[name][place]) for name in others)
-            ],
-        )
-        for place in range(len(data.images))
-    ]
+    body = []
+    for place, caption in enumerate(captions):
+        values = [_correlation(data.rows[reference][place], data.rows[name][place]) for name in others]
+        body.append(([f"{place + 1}: {caption}"], [(value, number(value), "") for value in values]))
     return template("numbers").render(
         caption=f"Linear correlation (CC) of the maps of each picture with its map “{reference}”, over its pixels.",
         stub=["Picture"],
@@ -203,14 +174,8 @@ def _curves_html(data: Figure2Data) -> str:
     body = []
     for (world, network, fill, name, strategy), part in curves.groupby(keys, sort=False):
         cells = {row.fraction: (row.srocc, number(row.srocc), _interval(row.low, row.high)) for row in part.itertuples()}
-        names = [
-            DATASETS.get(world, world),
-            look(network).label,
-            style.fill_label(fill),
-            style.map_look(name).label,
-            strategy,
-        ]
-        body.append((names, [cells.get(share, (float("nan"), tables.MISSING, "")) for share in shares]))
+        names = [DATASETS.get(world, world), look(network).label, style.fill_label(fill), style.map_look(name).label]
+        body.append(([*names, strategy], [cells.get(share, (float("nan"), tables.MISSING, "")) for share in shares]))
     notes = [f"n, the masked pictures of all repeats that a number is over: {n}."]
     bare = curves["low"].isna() & curves["srocc"].notna()
     notes.append(
@@ -255,14 +220,14 @@ def write_report(run: Run, folder: Path) -> Path:
         claims=[(claim, _claim_interval(claim)) for claim in run.claims],
         tables=[artefact for artefact in run.artefacts if not artefact.alt],
         figures=[artefact for artefact in run.artefacts if artefact.alt],
-        grounds=_GROUNDS.get(run.evidence, _GROUNDS["data"]),
+        grounds=_GROUNDS.get(run.evidence, _GROUNDS["data"]).items(),
         settings={name: _shown(value) for name, value in run.values.items() if name not in _FOLDERS},
         versions={"Python": platform.python_version(), "System": f"{platform.system()} {platform.machine()}"}
         | {name: version(name) for name in _VERSIONS},
         picture=_picture_uri,
         csv=_csv_uri,
         number=number,
-        link=lambda path: _link(path, folder),
+        link=lambda path: Path(os.path.relpath(path, folder)).as_posix(),
     )
     with atomic_write(page, "w") as file:
         file.write(text)
@@ -296,7 +261,3 @@ def _picture_uri(path: Path) -> str:
 
 def _csv_uri(path: Path) -> str:
     return f"data:text/csv;charset=utf-8;base64,{base64.b64encode(path.read_bytes()).decode()}"
-
-
-def _link(path: Path, folder: Path) -> str:
-    return Path(os.path.relpath(path, folder)).as_posix()

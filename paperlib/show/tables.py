@@ -1,10 +1,14 @@
-"""Tables as a DataFrame, CSV, Markdown, LaTeX and HTML, all made from one `TableData`.
+"""Tables as CSV, Markdown, LaTeX, HTML and plain text, all made from one `TableData`.
 
 Every format shows the mean to three decimals, "± sd" over repeats and "[low, high]" where there is an interval, the
 paper's number beside ours with the difference (ours - paper) where it published one, and an en dash where nothing was
 computed. Best, second and third are marked per column among the ranked rows, at the printed precision: equal printed
 values share a mark, and the next different value takes the next mark. A dagger follows means whose cell is `alike`; the
 table's notes say to what.
+
+Every function here that takes a `TableData` raises ValueError where its cells lack a column, name a section, method, data
+set and metric twice, or contain a (data set, metric) that `table.columns` does not, and where two columns of a data set
+share a heading.
 """
 
 from __future__ import annotations
@@ -12,6 +16,7 @@ from __future__ import annotations
 import re
 import textwrap
 from collections.abc import Iterable, Iterator, Sequence
+from functools import cache
 from itertools import accumulate, groupby, pairwise
 from math import isfinite, nan, sqrt
 from pathlib import Path
@@ -21,9 +26,11 @@ import pandas as pd
 
 from paperlib.paper import DATASETS, look
 from paperlib.paths import atomic_write
-from paperlib.show.pages import template
 
 if TYPE_CHECKING:
+    from jinja2 import Environment, Template
+    from markupsafe import Markup
+
     from paperlib.experiments.artefacts import TableData
 
 DECIMALS = 3
@@ -121,55 +128,15 @@ class TableView:
 
 
 def display(table: TableData) -> TableView:
-    """The table as an object for the last line of a notebook cell.
-
-    Raises:
-        ValueError: see `to_frame`.
-    """
+    """The table as an object for the last line of a notebook cell."""
     _validate(table)
     return TableView(table)
 
 
-def to_frame(table: TableData, formatted: bool = True) -> pd.DataFrame:
-    """The table side by side.
-
-    Args:
-        table: what an experiment computed.
-        formatted: strings as in every other format; else floats (the mean, the paper's number, the difference).
-
-    Returns:
-        Rows (section, method label), columns (data set, metric heading, "ours" | "paper" | "difference"); the last two
-        only under columns for which the paper published something.
-
-    Raises:
-        ValueError: cells lack a column of `TableData`, name a section, method, data set and metric twice, or contain a
-            (data set, metric) that `table.columns` does not; or two columns of a data set share a heading.
-    """
-    _validate(table)
-    rows = _rows(table)
-    index = pd.MultiIndex.from_tuples([(row.section, row.label) for row in rows], names=["Type", "Method"])
-    columns: dict[tuple[str, str, str], Sequence[str | float]] = {}
-    for position, column in enumerate(table.columns):
-        cells = [row.cells[position] for row in rows]
-        name = (_dataset(column.dataset), column.heading)
-        columns[*name, "ours"] = [_joined(cell, " ") if formatted else cell.value for cell in cells]
-        if _any_published(cells):
-            columns[*name, "paper"] = [cell.paper if formatted else cell.published for cell in cells]
-            columns[*name, "difference"] = [cell.difference if formatted else cell.value - cell.published for cell in cells]
-    frame = pd.DataFrame(columns, index=index)
-    frame.columns.names = ["Data set", "Metric", ""]
-    return frame
-
-
 def to_csv(table: TableData) -> str:
-    """Tidy comma-separated values, one line per cell, numbers to six decimals, empty where there is none.
-
-    Raises:
-        ValueError: see `to_frame`.
-    """
-    _validate(table)
-    cells = table.cells
+    """Tidy comma-separated values, one line per cell, numbers to six decimals, empty where there is none."""
     ranks = {key: cell.rank for key, cell in _cells(table).items()}
+    cells = table.cells
     tidy = pd.DataFrame(
         {
             "section": cells["section"],
@@ -190,14 +157,9 @@ def to_csv(table: TableData) -> str:
 
 
 def to_text(table: TableData) -> str:
-    """Plain text for a terminal: one block per data set, ours and the paper's side by side.
-
-    Raises:
-        ValueError: see `to_frame`.
-    """
-    _validate(table)
+    """Plain text for a terminal: one block per data set, ours and the paper's side by side."""
     blocks = []
-    for dataset, heads, body in _blocks(table, "\n", marks=_NO_MARKS):
+    for dataset, heads, body in _blocks(table, _rows(table), "\n", _NO_MARKS):
         lines = [line.rstrip() for line in _grid("plain", heads, body).splitlines()]
         head = max(text.count("\n") for text in heads) + 1
         blocks.append("\n".join([dataset, "", *lines[:head], "", *lines[head:]]))
@@ -207,18 +169,14 @@ def to_text(table: TableData) -> str:
 
 
 def to_markdown(table: TableData) -> str:
-    """GitHub's Markdown: one table per data set; **best**, underlined second, *third*.
-
-    Raises:
-        ValueError: see `to_frame`.
-    """
-    _validate(table)
+    """GitHub's Markdown: one table per data set; **best**, underlined second, *third*."""
+    rows = _rows(table)
     parts = [f"### {_pipe(table.title)}", _pipe(table.caption)]
-    for dataset, heads, body in _blocks(table, "<br>", marks=_MARKDOWN_MARKS):
+    for dataset, heads, body in _blocks(table, rows, "<br>", _MARKDOWN_MARKS):
         escaped = [[_pipe(text) for text in line] for line in body]
         parts += [f"**{_pipe(dataset)}**", _grid("pipe", [_pipe(head) for head in heads], escaped)]
     parts += [_pipe(note) for note in table.notes]
-    if _any_mark(table):
+    if _any_mark(rows):
         parts.append("Best in **bold**, second <ins>underlined</ins>, third in *italics*.")
     return "\n\n".join(filter(None, parts)) + "\n"
 
@@ -228,11 +186,7 @@ def to_latex(table: TableData) -> str:
 
     A method with published numbers takes a second line with them, or a single one if it has no others. A table that is
     too wide or too high for the page is scaled down. \textbf best, \underline second, \textit third.
-
-    Raises:
-        ValueError: see `to_frame`.
     """
-    _validate(table)
     rows = _rows(table)
     typed = any(row.section for row in rows)
     spans = _spans(table)
@@ -266,7 +220,7 @@ def to_latex(table: TableData) -> str:
                 lines.append(_tex_line([*first, rf"{_tex(row.label)}, {{\footnotesize paper}}", *paper]))
     lines += [r"\bottomrule", r"\end{tabular}}}"]
     notes = [_tex(note) for note in table.notes]
-    if _any_mark(table):
+    if _any_mark(rows):
         notes.append(r"Best in \textbf{bold}, second \underline{underlined}, third in \textit{italics}.")
     lines += [rf"\par\smallskip\footnotesize {note}" for note in notes]
     lines.append(r"\end{table*}")
@@ -274,21 +228,10 @@ def to_latex(table: TableData) -> str:
 
 
 def to_html(table: TableData) -> str:
-    """HTML for notebooks and the report: caption, headers with scope, ours above the paper's; no script, no random ids.
-
-    Raises:
-        ValueError: see `to_frame`.
-    """
-    _validate(table)
-    sections = [(name, list(rows)) for name, rows in groupby(_rows(table), key=lambda row: row.section)]
-    return template("table").render(
-        table=table,
-        sections=sections,
-        spans=_spans(table),
-        tags=("span", "b", "u", "i"),
-        missing=MISSING,
-        marked=_any_mark(table),
-    )
+    """HTML for notebooks and the report: caption, headers with scope, ours above the paper's; no script, no random ids."""
+    rows = _rows(table)
+    sections = [(name, list(members)) for name, members in groupby(rows, key=lambda row: row.section)]
+    return _rendered("table", table, rows, sections=sections)
 
 
 def to_sortable_html(table: TableData) -> str:
@@ -297,26 +240,47 @@ def to_sortable_html(table: TableData) -> str:
 
     The page brings style and script; without them the table is whole. Where a cell has no interval over pictures, the one
     over repeats is given (`Cell.over_repeats`), and the notes say so.
-
-    Raises:
-        ValueError: see `to_frame`.
     """
-    _validate(table)
     rows = _rows(table)
-    cells = [cell for row in rows for cell in row.cells if _finite(cell.value)]
-    return template("sortable_table").render(
-        table=table,
-        rows=rows,
-        spans=_spans(table),
-        tags=("span", "b", "u", "i"),
-        missing=MISSING,
-        notes=[*table.notes, *_number_notes(rows, cells)],
-        marked=_any_mark(table),
+    return _rendered("sortable_table", table, rows, notes=[*table.notes, *_number_notes(rows)])
+
+
+def template(name: str) -> Template:
+    """The template `name` of the folder `templates`; what it is not given is an error, never an empty place."""
+    return _environment().get_template(f"{name}.html.jinja")
+
+
+@cache
+def _environment() -> Environment:
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+
+    environment = Environment(
+        loader=PackageLoader("paperlib.show"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
     )
+    environment.filters["coded"] = _coded
+    return environment
 
 
-def _number_notes(rows: Sequence[_Row], cells: Sequence[Cell]) -> list[str]:
+def _coded(text: str) -> Markup:
+    """Prose in which `` `names` `` are set as code."""
+    from markupsafe import Markup, escape
+
+    return Markup(re.sub(r"`([^`]+)`", r"<code>\1</code>", str(escape(text))))
+
+
+def _rendered(name: str, table: TableData, rows: Sequence[_Row], **more: object) -> str:
+    common = {"tags": ("span", "b", "u", "i"), "missing": MISSING, "marked": _any_mark(rows), "spans": _spans(table)}
+    return template(name).render(table=table, rows=rows, **common, **more)
+
+
+def _number_notes(rows: Sequence[_Row]) -> list[str]:
     """What the parts of a cell are, and why some have fewer."""
+    every = [cell for row in rows for cell in row.cells]
+    cells = [cell for cell in every if _finite(cell.value)]
     notes = ["± is the standard deviation over repeats"] if any(cell.spread for cell in cells) else []
     if any(cell.interval for cell in cells):
         notes.append("brackets hold the 95 % interval that the caption names")
@@ -329,7 +293,7 @@ def _number_notes(rows: Sequence[_Row], cells: Sequence[Cell]) -> list[str]:
         sentences.append("Without ±: computed in one repeat only, so that there is no spread over repeats.")
     if any(not (cell.interval or cell.over_repeats) for cell in cells):
         sentences.append("Without brackets: a single value, over which nothing can be resampled.")
-    if any(not _finite(cell.value) for row in rows for cell in row.cells):
+    if len(cells) < len(every):
         sentences.append(f"A dash ({MISSING}): this run did not compute the number, or the method has none.")
     return sentences
 
@@ -341,7 +305,6 @@ def save_table(table: TableData, folder: str | Path) -> tuple[Path, ...]:
         The three paths.
 
     Raises:
-        ValueError: see `to_frame`.
         OSError: the folder cannot be written.
     """
     folder = Path(folder)
@@ -378,6 +341,7 @@ def _validate(table: TableData) -> None:
 
 def _cells(table: TableData) -> dict[tuple[str, str, str, str], Cell]:
     """(section, method, dataset, metric) -> cell, ranked per column."""
+    _validate(table)
     directions = {(column.dataset, column.metric): column.direction for column in table.columns}
     ranks = pd.Series(0, index=table.cells.index)
     for column, group in table.cells.groupby(["dataset", "metric"], sort=False):
@@ -418,10 +382,9 @@ def _rows(table: TableData) -> list[_Row]:
 
 
 def _blocks(
-    table: TableData, newline: str, marks: tuple[tuple[str, str], ...]
+    table: TableData, rows: Sequence[_Row], newline: str, marks: tuple[tuple[str, str], ...]
 ) -> Iterator[tuple[str, list[str], list[list[str]]]]:
     """Per data set: its name, the headings, and the rows as text; a section is named in its first row only."""
-    rows = _rows(table)
     typed = any(row.section for row in rows)
     for dataset in dict.fromkeys(column.dataset for column in table.columns):
         places = [place for place, column in enumerate(table.columns) if column.dataset == dataset]
@@ -467,8 +430,8 @@ def _dataset(key: str) -> str:
     return DATASETS.get(key, key)
 
 
-def _any_mark(table: TableData) -> bool:
-    return any(cell.rank for cell in _cells(table).values())
+def _any_mark(rows: Sequence[_Row]) -> bool:
+    return any(cell.rank for row in rows for cell in row.cells)
 
 
 def _any_published(cells: Iterable[Cell]) -> bool:
@@ -494,14 +457,8 @@ def _pipe(text: str) -> str:
 
 _TEX = str.maketrans(
     {
+        **{character: f"\\{character}" for character in "&%$#_{}"},
         "\\": r"\textbackslash{}",
-        "&": r"\&",
-        "%": r"\%",
-        "$": r"\$",
-        "#": r"\#",
-        "_": r"\_",
-        "{": r"\{",
-        "}": r"\}",
         "~": r"\textasciitilde{}",
         "^": r"\textasciicircum{}",
         "<": r"$<$",
@@ -542,9 +499,8 @@ def _tex_line(fields: list[str]) -> str:
 
 
 def _tex_rules(spans: list[tuple[str, int]], stub: int) -> str:
-    ends = accumulate((span for _, span in spans), initial=stub)
-    edges = list(pairwise(ends))
-    return " ".join(rf"\cmidrule(lr){{{start + 1}-{end}}}" for start, end in edges)
+    edges = accumulate((span for _, span in spans), initial=stub)
+    return " ".join(rf"\cmidrule(lr){{{start + 1}-{end}}}" for start, end in pairwise(edges))
 
 
 def _tex_cell(cell: Cell) -> str:

@@ -34,12 +34,10 @@ def saliency_explorer(material: Material) -> ipywidgets.Widget:
     evidence by controls; below them what `paperlib.show.figures.explored` draws, and the choice in words."""
     first = material.standard
     controls = {
-        "image": _dropdown("picture", [(name, index) for index, name in enumerate(material.captions)], first.image),
+        "image": _pictures(material.captions, first.image),
         "network": _dropdown("network", list(material.networks), first.network),
         "smoothing": _dropdown("smoothing", list(SMOOTHINGS), first.smoothing),
-        "n_passes": ipywidgets.IntSlider(
-            first.n_passes, 1, max(MOST_PASSES, first.n_passes), description="passes", continuous_update=False
-        ),
+        "n_passes": _whole("passes", first.n_passes, 1, max(MOST_PASSES, first.n_passes)),
         "principal_component": ipywidgets.Checkbox(first.principal_component, description="first component", indent=False),
         "sign": ipywidgets.ToggleButtons(
             options=list(SIGNS), value=first.sign, description="evidence", tooltips=list(_MEANING.values())
@@ -61,7 +59,7 @@ def masking_explorer(material: mask_explorer.Material) -> ipywidgets.Widget:
     first = material.standard
     maps = [(style.map_look(name).label, name) for name in material.map_names]
     controls = {
-        "image": _dropdown("picture", [(name, index) for index, name in enumerate(material.captions)], first.image),
+        "image": _pictures(material.captions, first.image),
         "map": _dropdown("map", maps, first.map),
         "strategy": ipywidgets.ToggleButtons(
             options=list(STRATEGIES),
@@ -85,15 +83,10 @@ def coding_explorer(material: coding_explorers.Material) -> ipywidgets.Widget:
     `paperlib.show.figures.coded` draws: both versions, their errors, the encoder's map and its quantiser. Below that
     the photograph once more, plain before and chosen after a line that a slider moves."""
     first = material.standard
-    names = [photograph.name for photograph in material.photographs]
     controls = {
-        "image": _dropdown("picture", [(name, index) for index, name in enumerate(names)], first.image),
-        "bpp": ipywidgets.SelectionSlider(
-            options=[(f"{bpp:g}", bpp) for bpp in material.bpps], value=first.bpp, description="bpp", continuous_update=False
-        ),
-        "preset": ipywidgets.SelectionSlider(
-            options=list(material.presets), value=first.preset, description="preset", continuous_update=False
-        ),
+        "image": _pictures([photograph.name for photograph in material.photographs], first.image),
+        "bpp": _steps("bpp", [(f"{bpp:g}", bpp) for bpp in material.bpps], first.bpp),
+        "preset": _steps("preset", list(material.presets), first.preset),
     }
     split = ipywidgets.FloatSlider(0.5, min=0, max=1, step=0.01, description="split", readout=False)
     names_of_halves, halves = ipywidgets.HTML(), ipywidgets.Image(format="png", layout=_LARGE)
@@ -121,15 +114,11 @@ def metric_playground(material: playgrounds.Material) -> ipywidgets.Widget:
     first = material.standard
     height, width = material.world.density.shape[1:]
     controls = {
-        "image": _dropdown("picture", [(name, index) for index, name in enumerate(material.captions)], first.image),
+        "image": _pictures(material.captions, first.image),
         "start": _dropdown("map", [(words, name) for name, words in STARTS.items()], first.start),
         "blur": _slider("blur", first.blur, 0, WIDEST_BLUR, 0.5),
-        "shift_x": ipywidgets.IntSlider(
-            first.shift_x, -width // 2, width // 2, description="move right", continuous_update=False
-        ),
-        "shift_y": ipywidgets.IntSlider(
-            first.shift_y, -height // 2, height // 2, description="move down", continuous_update=False
-        ),
+        "shift_x": _whole("move right", first.shift_x, -width // 2, width // 2),
+        "shift_y": _whole("move down", first.shift_y, -height // 2, height // 2),
         "power": ipywidgets.FloatLogSlider(
             first.power, base=2, min=-2, max=2, step=0.25, description="power", readout_format=".2f", continuous_update=False
         ),
@@ -150,14 +139,9 @@ def training_explorer(material: films.Material | None) -> ipywidgets.Widget:
         return ipywidgets.HTML(escape(NO_FILM))
     first = material.standard
     controls = {
-        "image": _dropdown("picture", [(name, index) for index, name in enumerate(material.captions)], first.image),
+        "image": _pictures(material.captions, first.image),
         "variant": _dropdown("network", [(look(name).label, name) for name in material.variants], first.variant),
-        "epoch": ipywidgets.SelectionSlider(
-            options=[(f"{epoch:g}", epoch) for epoch in material.epochs],
-            value=first.epoch,
-            description="epoch",
-            continuous_update=False,
-        ),
+        "epoch": _steps("epoch", [(f"{epoch:g}", epoch) for epoch in material.epochs], first.epoch),
     }
 
     def draw(**values: Any) -> tuple[Figure, str]:
@@ -203,12 +187,24 @@ _WRAPPING = {"flex_flow": "row wrap"}
 _LARGE = {"width": "100%", "max_width": "720px", "object_fit": "contain"}
 
 
+def _pictures(names: Sequence[str], value: int) -> ipywidgets.Dropdown:
+    return _dropdown("picture", [(name, index) for index, name in enumerate(names)], value)
+
+
 def _dropdown(description: str, options: list[Any], value: Any) -> ipywidgets.Dropdown:
     return ipywidgets.Dropdown(options=options, value=value, description=description)
 
 
 def _slider(description: str, value: float, low: float, high: float, step: float) -> ipywidgets.FloatSlider:
     return ipywidgets.FloatSlider(value, min=low, max=high, step=step, description=description, continuous_update=False)
+
+
+def _whole(description: str, value: int, low: int, high: int) -> ipywidgets.IntSlider:
+    return ipywidgets.IntSlider(value, min=low, max=high, description=description, continuous_update=False)
+
+
+def _steps(description: str, options: list[Any], value: Any) -> ipywidgets.SelectionSlider:
+    return ipywidgets.SelectionSlider(options=options, value=value, description=description, continuous_update=False)
 
 
 def _in_words(choice: Choice) -> str:

@@ -10,12 +10,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from paperlib import experiments, paper, profiles
-from paperlib.experiments.artefacts import Column, TableData
+from paperlib import paper
+from paperlib.experiments.artefacts import ClaimResult, Column, TableData
 from paperlib.profiles import Profile
 from paperlib.show import report
-from paperlib.show.notebooks import NotebookRun
-from paperlib.show.run import Run
 from tests.browser.conftest import LAPTOP, PHONE
 from tests.unit import cli_samples
 
@@ -26,25 +24,14 @@ def table(number: int, profile: Profile) -> TableData:
     """A table of the paper's shape, whose numbers are the published ones and about them."""
     lines = paper.TABLES[number]
     names = list(dict.fromkeys(column for line in lines for column in line.values))
+    about = {"sd": 0.004, "n": 500, "ranked": True}
     cells = pd.DataFrame(
-        [
-            {
-                "section": line.section,
-                "method": line.method,
-                "dataset": dataset,
-                "metric": metric,
-                "value": value + 0.01,
-                "sd": 0.004,
-                "low": value - 0.02,
-                "high": value + 0.03,
-                "n": 500,
-                "published": value,
-                "ranked": True,
-            }
-            for line in lines
-            for (dataset, metric), value in line.values.items()
-        ]
+        {"section": line.section, "method": line.method, "dataset": dataset, "metric": metric, **about, "published": value}
+        for line in lines
+        for (dataset, metric), value in line.values.items()
     )
+    published = cells["published"]
+    cells = cells.assign(value=published + 0.01, low=published - 0.02, high=published + 0.03)
     columns = tuple(
         Column(dataset, metric, -1 if metric == "KLD" else 1, f"{metric} {'↓' if metric == 'KLD' else '↑'}")
         for dataset, metric in names
@@ -54,26 +41,16 @@ def table(number: int, profile: Profile) -> TableData:
     return TableData(f"table{number}", f"Table {'I' * number}: made up", caption, columns, cells, (note,))
 
 
+def claims(profile: Profile) -> list[ClaimResult]:
+    """Made-up outcomes with the words of the paper."""
+    return [replace(claim, text=paper.CLAIMS[claim.id].text) for claim in cli_samples.claims(profile)]
+
+
 @pytest.fixture(scope="module")
 def address(tmp_path_factory: pytest.TempPathFactory) -> str:
     """Where the page of a whole run lies; one notebook of it failed."""
-    root = tmp_path_factory.mktemp("report")
-    profile = profiles.load()
-    run = Run("demo", seconds={"computing": 61.0}, peak_memory=2**30, values=profiles.names(profile))
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(experiments, "table", table)
-        patch.setattr(experiments, "figure", cli_samples.figure)
-        run.artefacts = [report.write_table(number, profile, root / "figures") for number in report.TABLES]
-        run.artefacts += [report.write_figure(number, profile, root / "figures") for number in report.FIGURES]
-    run.claims = [replace(claim, text=paper.CLAIMS[claim.id].text) for claim in cli_samples.claims(profile)]
-    notebooks = root / "notebooks"
-    notebooks.mkdir()
-    for name, error in (("03a_extracting", None), ("03b_masking", "03b_masking: cell [3] failed with <ValueError>")):
-        files = [notebooks / f"{name}.{kind}" for kind in ("ipynb", "html")]
-        for file in files:
-            file.write_text("{}")
-        run.notebooks.append(NotebookRun(name, *files, 2.0, error))
-    return report.write_report(run, root / "report").as_uri()
+    _, page = cli_samples.whole_run(tmp_path_factory.mktemp("report"), table, claims)
+    return page.as_uri()
 
 
 def test_titles_tables_pictures_and_links(address: str, watch: Any) -> None:

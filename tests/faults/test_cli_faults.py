@@ -10,13 +10,12 @@ import sys
 import time
 from pathlib import Path
 
-import nbformat
 import psutil
 import pytest
-from nbformat.v4 import new_code_cell, new_notebook
 
 from paperlib import cli, paths, regenerate
 from paperlib.show import notebooks
+from tests.unit.cli_samples import write_notebook
 
 STUB = """
 import errno, os, sys, time
@@ -42,12 +41,13 @@ def folders(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("PAPERLIB_FIGURES", str(tmp_path / "figures"))
 
 
-def write_notebook(folder: Path, name: str, *sources: str) -> Path:
-    cells = [new_code_cell(source, id=f"cell-{number}") for number, source in enumerate(sources)]
-    kernel = {"name": "python3", "display_name": "Python 3", "language": "python"}
-    path = folder / f"{name}.ipynb"
-    nbformat.write(new_notebook(cells=cells, metadata={"kernelspec": kernel}), path)
-    return path
+@pytest.fixture
+def folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    """Stands for notebooks/."""
+    here = tmp_path / "notebooks"
+    here.mkdir()
+    monkeypatch.setattr(paths, "NOTEBOOKS", here)
+    return here
 
 
 def test_a_reader_that_stops_is_no_error() -> None:
@@ -94,9 +94,7 @@ def test_interrupting_a_computation_gives_130() -> None:
     assert "Traceback" not in err
 
 
-def test_interrupting_a_notebook_leaves_no_kernel_behind(tmp_path: Path) -> None:
-    folder = tmp_path / "notebooks"
-    folder.mkdir()
+def test_interrupting_a_notebook_leaves_no_kernel_behind(folder: Path, tmp_path: Path) -> None:
     marker = tmp_path / "kernel"
     source = f"import os, time\nopen({str(marker)!r}, 'w').write(str(os.getpid()))\ntime.sleep(120)"
     write_notebook(folder, "05_long", source)
@@ -115,16 +113,14 @@ def test_interrupting_a_notebook_leaves_no_kernel_behind(tmp_path: Path) -> None
 
 @pytest.mark.parametrize("words", [["prepare"], ["run"], ["figure", "1"], ["claims", "--save"]])
 def test_a_folder_that_cannot_be_written_is_refused_before_anything_is_computed(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture, words: list[str]
+    monkeypatch: pytest.MonkeyPatch, folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture, words: list[str]
 ) -> None:
     def never(*arguments: object) -> None:
         raise AssertionError("computed something")
 
     for name in ("prepare", "table", "figure", "claims"):
         monkeypatch.setattr(regenerate, name, never, raising=False)
-    (tmp_path / "notebooks").mkdir()
-    write_notebook(tmp_path / "notebooks", "03a_a", "1")
-    monkeypatch.setattr(paths, "NOTEBOOKS", tmp_path / "notebooks")
+    write_notebook(folder, "03a_a", "1")
     for name in ("results", "figures"):
         (tmp_path / name).write_text("a file where a folder should be")
     assert cli.main(words) == 2
@@ -158,13 +154,9 @@ def test_a_traceback_finds_another_folder_when_results_cannot_be_written(
     assert "ZeroDivisionError" in log.read_text()
 
 
-def test_a_damaged_notebook_is_named_before_anything_runs(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture
-) -> None:
-    (tmp_path / "notebooks").mkdir()
-    good = write_notebook(tmp_path / "notebooks", "03a_a", "1")
-    (tmp_path / "notebooks" / "03b_b.ipynb").write_text(good.read_text()[:100])
-    monkeypatch.setattr(paths, "NOTEBOOKS", tmp_path / "notebooks")
+def test_a_damaged_notebook_is_named_before_anything_runs(folder: Path, capsys: pytest.CaptureFixture) -> None:
+    good = write_notebook(folder, "03a_a", "1")
+    (folder / "03b_b.ipynb").write_text(good.read_text()[:100])
     assert cli.main(["run"]) == 2
     assert "03b_b.ipynb is not a readable notebook" in capsys.readouterr().err
 

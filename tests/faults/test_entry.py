@@ -142,6 +142,13 @@ def machine(tmp_path: Path) -> Machine:
     return Machine(tmp_path)
 
 
+@pytest.fixture
+def ready(machine: Machine) -> Machine:
+    """A machine with a complete environment."""
+    machine.environment(machine.root / ".venv")
+    return machine
+
+
 def told(run: "subprocess.CompletedProcess[str]", *parts: str) -> None:
     """The run failed with one sentence on stderr, nothing on stdout, and the sentence holds `parts`."""
     assert run.returncode not in (0, 99)
@@ -194,25 +201,22 @@ def test_first_start_makes_the_environment_and_the_second_only_uses_it(machine: 
         (["data", "fetch", "sacid"], "data fetch sacid"),
     ],
 )
-def test_verbs_are_handed_over(machine: Machine, arguments: list[str], handed_over: str) -> None:
-    machine.environment(machine.root / ".venv")
-    assert machine.run(*arguments).stdout.splitlines()[0] == f"paperlib: {handed_over}"
+def test_verbs_are_handed_over(ready: Machine, arguments: list[str], handed_over: str) -> None:
+    assert ready.run(*arguments).stdout.splitlines()[0] == f"paperlib: {handed_over}"
 
 
-def test_status_and_folder_of_the_caller_are_kept(machine: Machine) -> None:
-    machine.environment(machine.root / ".venv")
-    run = machine.run("claims", FAKE_STATUS="7")
+def test_status_and_folder_of_the_caller_are_kept(ready: Machine) -> None:
+    run = ready.run("claims", FAKE_STATUS="7")
     assert run.returncode == 7
-    assert f"cwd: {machine.elsewhere}" in run.stdout
-    assert f"path: {machine.root}" in run.stdout
+    assert f"cwd: {ready.elsewhere}" in run.stdout
+    assert f"path: {ready.root}" in run.stdout
 
 
-def test_a_link_to_the_script_finds_the_repository(machine: Machine) -> None:
-    machine.environment(machine.root / ".venv")
-    link = machine.elsewhere / "paper"
-    link.symlink_to(machine.root / "run_all.sh")
-    run = subprocess.run([link, "bench"], env=machine.variables(), capture_output=True, text=True)
-    assert f"prefix: {machine.root}/.venv" in run.stdout
+def test_a_link_to_the_script_finds_the_repository(ready: Machine) -> None:
+    link = ready.elsewhere / "paper"
+    link.symlink_to(ready.root / "run_all.sh")
+    run = subprocess.run([link, "bench"], env=ready.variables(), capture_output=True, text=True)
+    assert f"prefix: {ready.root}/.venv" in run.stdout
 
 
 @pytest.mark.parametrize(
@@ -226,32 +230,27 @@ def test_a_link_to_the_script_finds_the_repository(machine: Machine) -> None:
         (["tests/unit", "notebooks"], ["paperlib"], "tests/unit notebooks"),
     ],
 )
-def test_tests_are_one_pytest_session(
-    machine: Machine, arguments: list[str], first: list[str], pytest_arguments: str
-) -> None:
-    machine.environment(machine.root / ".venv")
-    run = machine.run("test", *arguments)
-    assert machine.called() == [*first, "pytest"]
+def test_tests_are_one_pytest_session(ready: Machine, arguments: list[str], first: list[str], pytest_arguments: str) -> None:
+    run = ready.run("test", *arguments)
+    assert ready.called() == [*first, "pytest"]
     prepared = "paperlib" in first
     assert ("paperlib: prepare --profile demo" in run.stdout) == prepared
     assert f"pytest: --nbval --nbval-current-env {pytest_arguments}\n" in run.stdout
-    assert run.stdout.count(f"cwd: {machine.root}\n") == 1 + prepared
+    assert run.stdout.count(f"cwd: {ready.root}\n") == 1 + prepared
 
 
-def test_failed_tests_and_failed_preparation_give_their_status(machine: Machine) -> None:
-    machine.environment(machine.root / ".venv")
-    assert machine.run("test", "tests", FAKE_STATUS="1").returncode == 1
-    machine.called()
-    assert machine.run("test", FAKE_STATUS="2").returncode == 2
-    assert machine.called() == [*CHECKS, "paperlib"]
+def test_failed_tests_and_failed_preparation_give_their_status(ready: Machine) -> None:
+    assert ready.run("test", "tests", FAKE_STATUS="1").returncode == 1
+    ready.called()
+    assert ready.run("test", FAKE_STATUS="2").returncode == 2
+    assert ready.called() == [*CHECKS, "paperlib"]
 
 
 @pytest.mark.parametrize("check", CHECKS)
-def test_a_finding_in_the_code_is_told_and_no_test_is_run(machine: Machine, check: str) -> None:
-    machine.environment(machine.root / ".venv")
-    told(machine.run("test", FAKE_FINDING=check), f"no test was run, because the code did not pass: {check};")
-    assert machine.called() == CHECKS
-    assert machine.run("test", "tests", FAKE_FINDING=check).returncode == 0
+def test_a_finding_in_the_code_is_told_and_no_test_is_run(ready: Machine, check: str) -> None:
+    told(ready.run("test", FAKE_FINDING=check), f"no test was run, because the code did not pass: {check};")
+    assert ready.called() == CHECKS
+    assert ready.run("test", "tests", FAKE_FINDING=check).returncode == 0
 
 
 @pytest.mark.parametrize("closed", ["<&-", "<&- 2>&-", "<&- >&-"])
@@ -293,10 +292,9 @@ def test_active_environment_that_lacks_something_is_left_alone(machine: Machine)
     assert not (active / "installed").exists()
 
 
-def test_foreign_venv_is_used_where_it_satisfies(machine: Machine) -> None:
-    machine.environment(machine.root / ".venv")
-    assert machine.run().stderr == ""
-    assert machine.called() == ["paperlib"]
+def test_foreign_venv_is_used_where_it_satisfies(ready: Machine) -> None:
+    assert ready.run().stderr == ""
+    assert ready.called() == ["paperlib"]
 
 
 def test_foreign_venv_that_lacks_something_is_completed_in_place(machine: Machine) -> None:
@@ -538,6 +536,14 @@ esac
 """
 
 
+def ci(machine: Machine, totals: str = "== 1 passed in 1.00s ==", **more: str) -> "subprocess.CompletedProcess[str]":
+    """`.ci/run` from another folder, with a `run_all.sh` that prints these totals."""
+    machine.program("run_all.sh", RUN_ALL, machine.root)
+    variables = machine.variables(TOTALS=totals, **more)
+    command = machine.root / ".ci" / "run"
+    return subprocess.run([command], cwd=machine.elsewhere, env=variables, capture_output=True, text=True)
+
+
 @pytest.mark.parametrize(
     ("totals", "last"),
     [
@@ -548,14 +554,7 @@ esac
     ],
 )
 def test_ci_prints_the_totals_last(machine: Machine, totals: str, last: str) -> None:
-    machine.program("run_all.sh", RUN_ALL, machine.root)
-    run = subprocess.run(
-        [machine.root / ".ci" / "run"],
-        cwd=machine.elsewhere,
-        env=machine.variables(TOTALS=totals),
-        capture_output=True,
-        text=True,
-    )
+    run = ci(machine, totals)
     assert run.returncode == 0
     assert run.stdout.splitlines()[-1] == last
     assert [line.partition(":")[0] for line in run.stdout.splitlines()[-4:-1]] == [
@@ -568,13 +567,7 @@ def test_ci_prints_the_totals_last(machine: Machine, totals: str, last: str) -> 
 
 @pytest.mark.parametrize("failing", ["TESTS", "DEMO", "REHEARSAL"])
 def test_ci_fails_when_any_part_fails(machine: Machine, failing: str) -> None:
-    machine.program("run_all.sh", RUN_ALL, machine.root)
-    run = subprocess.run(
-        [machine.root / ".ci" / "run"],
-        env=machine.variables(TOTALS="== 1 passed in 1.00s ==", **{failing: "5"}),
-        capture_output=True,
-        text=True,
-    )
+    run = ci(machine, **{failing: "5"})
     assert run.returncode == 1
     assert run.stdout.splitlines()[-1] == "1 passed in 1.00s"
     assert len(machine.called()) == 3
@@ -590,16 +583,10 @@ exit "${FAKE_APT:-0}"
 @pytest.mark.parametrize("status", ["0", "100"])
 @pytest.mark.parametrize("there", [True, False])
 def test_ci_gets_a_browser_where_it_can_and_goes_on_without(machine: Machine, there: bool, status: str) -> None:
-    machine.program("run_all.sh", RUN_ALL, machine.root)
     machine.program("apt-get", APT_GET)
     if there:
         machine.program("chromium-browser", "#!/bin/sh")
-    run = subprocess.run(
-        [machine.root / ".ci" / "run"],
-        env=machine.variables(TOTALS="== 1 passed in 1.00s ==", FAKE_APT=status),
-        capture_output=True,
-        text=True,
-    )
+    run = ci(machine, FAKE_APT=status)
     assert run.returncode == 0
     assert run.stdout.splitlines()[-1] == "1 passed in 1.00s"
     asked = [call for call in machine.called() if call.startswith("apt-get")]

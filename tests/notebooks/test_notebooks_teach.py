@@ -68,6 +68,7 @@ def test_the_parts_of_a_lesson_are_there(name: str) -> None:
 
 @each_notebook
 def test_headings_make_a_table_of_contents(name: str) -> None:
+    assert cells(name)[0].source.startswith("# "), "the title comes first"
     levels = [len(marks) for marks in re.findall(r"^(#+) ", "\n".join(texts(name)), re.MULTILINE)]
     assert levels.count(1) == 1 and levels[0] == 1
     assert all(after <= before + 1 for before, after in pairwise(levels))

@@ -1,13 +1,23 @@
-"""Small made-up artefacts for the tests of the command line and the report: shapes of a real run, invented numbers."""
+"""Small made-up artefacts for the tests of the command line, the report and the notebook runner: shapes of a real run,
+invented numbers."""
 
 import math
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from pathlib import Path
 
+import nbformat
 import numpy as np
 import pandas as pd
+import pytest
+from nbformat import NotebookNode
+from nbformat.v4 import new_code_cell, new_notebook
 
+from paperlib import profiles, regenerate
 from paperlib.experiments.artefacts import ClaimResult, Column, Figure1Data, Figure2Data, TableData
 from paperlib.profiles import Profile
+from paperlib.show import report
+from paperlib.show.notebooks import NotebookRun
+from paperlib.show.summary import Run
 
 
 def table(number: int, profile: Profile) -> TableData:
@@ -60,3 +70,36 @@ def claims(profile: Profile, ids: Iterable[str] | None = None) -> list[ClaimResu
     first = ClaimResult("C1", "Words of the <paper>.", *numbers, *words, {"gradcam": value + 1})
     second = ClaimResult("C2", "More words.", math.nan, math.nan, math.nan, 0, "not testable", profile.name)
     return [claim for claim in (first, second) if ids is None or claim.id in ids]
+
+
+def write_notebook(folder: Path, name: str, *cells: NotebookNode | str) -> Path:
+    """A notebook of these cells; a text is a code cell."""
+    made = [new_code_cell(cell) if isinstance(cell, str) else cell for cell in cells]
+    for number, cell in enumerate(made):
+        cell["id"] = f"{name}-{number}"
+    kernel = {"name": "python3", "display_name": "Python 3", "language": "python"}
+    path = folder / f"{name}.ipynb"
+    nbformat.write(new_notebook(cells=made, metadata={"kernelspec": kernel}), path)
+    return path
+
+
+def whole_run(
+    root: Path, table: Callable[..., TableData] = table, claims: Callable[..., list[ClaimResult]] = claims
+) -> tuple[Run, Path]:
+    """A run of the demo below `root` with made-up results, one notebook of it failed; and its page."""
+    profile = profiles.load()
+    run = Run("demo", seconds={"computing": 1.25, "notebooks": 61.0}, peak_memory=3 * 2**29, values=profiles.names(profile))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(regenerate, "table", table)
+        patch.setattr(regenerate, "figure", figure)
+        run.artefacts = [report.write_table(number, profile, root / "figures") for number in report.TABLES]
+        run.artefacts += [report.write_figure(number, profile, root / "figures") for number in report.FIGURES]
+    run.claims = claims(profile)
+    folder = root / "demo" / "notebooks"
+    folder.mkdir(parents=True)
+    for name, error in (("03a_extracting", None), ("03b_masking", "03b_masking: cell [3] failed with <ValueError>")):
+        notebook, html = folder / f"{name}.ipynb", folder / f"{name}.html"
+        notebook.write_text("{}")
+        html.write_text("{}")
+        run.notebooks.append(NotebookRun(name, notebook, html, 2.0, error))
+    return run, report.write_report(run, root / "demo" / "report")

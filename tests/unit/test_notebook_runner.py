@@ -6,7 +6,8 @@ from pathlib import Path
 
 import nbformat
 import pytest
-from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
+from cli_samples import write_notebook as make
+from nbformat.v4 import new_code_cell, new_markdown_cell
 
 from paperlib.errors import PaperlibError
 from paperlib.show import notebooks
@@ -17,15 +18,6 @@ scale: float = 1.0  # a comment
 observers = "saliency"
 show = True
 sizes = [1, 2]"""
-
-
-def make(folder: Path, name: str, *cells: nbformat.NotebookNode) -> Path:
-    for number, cell in enumerate(cells):
-        cell["id"] = f"{name}-{number}"
-    kernel = {"name": "python3", "display_name": "Python 3", "language": "python"}
-    path = folder / f"{name}.ipynb"
-    nbformat.write(new_notebook(cells=list(cells), metadata={"kernelspec": kernel}), path)
-    return path
 
 
 def parameters_cell(source: str = PARAMETERS) -> nbformat.NotebookNode:
@@ -61,15 +53,14 @@ def executed(tmp_path_factory: pytest.TempPathFactory):
         "01_good",
         new_markdown_cell("# Title\n[next](02_failing.ipynb)"),
         parameters_cell(),
-        new_code_cell("import os, sys\nprint(sys.executable, os.getcwd(), os.environ['PAPERLIB_MARK'])"),
+        "import os, sys\nprint(sys.executable, os.getcwd(), os.environ['PAPERLIB_MARK'])",
         new_code_cell("import paperlib\nn * 2", metadata={"tags": ["kept"], "paperlib": {"atol": 0.01}}),
-        new_code_cell("print('noise', file=sys.stderr)\nprint((n, scale, observers, show, sizes))"),
-        new_code_cell(""),
+        "print('noise', file=sys.stderr)\nprint((n, scale, observers, show, sizes))",
+        "",
     )
-    make(folder, "02_failing", new_code_cell("print('first')"), new_code_cell("1 / 0"), new_code_cell("print('never')"))
-    dying = ("print('alive')", "import os\nos._exit(1)", "1")
-    make(folder, "03_dying", *map(new_code_cell, dying))
-    make(folder, "04_good", new_code_cell("print('after the others')"))
+    make(folder, "02_failing", "print('first')", "1 / 0", "print('never')")
+    make(folder, "03_dying", "print('alive')", "import os\nos._exit(1)", "1")
+    make(folder, "04_good", "print('after the others')")
     shadow = root / "jupyter" / "kernels" / "python3"
     shadow.mkdir(parents=True)
     spec = {"argv": ["/nowhere/python"], "display_name": "Python 3", "language": "python"}
@@ -106,25 +97,29 @@ def test_find_goes_in_name_order_and_takes_prefixes(folder: Path) -> None:
 
 @pytest.mark.parametrize("prefix", ["9", "", "3a"])
 def test_an_unknown_notebook_is_refused_with_the_list(folder: Path, prefix: str) -> None:
+    with pytest.raises(PaperlibError, match="no notebooks"):
+        notebooks.find(folder, [prefix])
     make(folder, "03a_a")
     with pytest.raises(PaperlibError, match="choose from: 03a_a"):
         notebooks.find(folder, [prefix])
 
 
-def test_a_folder_without_notebooks_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(PaperlibError, match="no notebooks"):
-        notebooks.find(tmp_path)
-
-
 def test_parameters_are_read_with_their_types(folder: Path) -> None:
-    found = notebooks.parameters(make(folder, "01_a", new_code_cell("n = 99"), parameters_cell()))
+    found = notebooks.parameters(make(folder, "01_a", "n = 99", parameters_cell()))
     assert found == {"profile": "demo", "n": 3, "scale": 1.0, "observers": "saliency", "show": True, "sizes": [1, 2]}
-    assert notebooks.parameters(make(folder, "02_b", new_code_cell("n = 99"))) == {}
+    assert notebooks.parameters(make(folder, "02_b", "n = 99")) == {}
 
 
-def test_a_parameters_cell_that_computes_is_refused(folder: Path) -> None:
-    path = make(folder, "01_a", parameters_cell("n = 3\ntwice = n * 2"))
-    with pytest.raises(PaperlibError, match="parameters cell of 01_a"):
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [("n = 3\ntwice = n * 2", "the parameters cell of 01_a"), (None, r"01_a\.ipynb is not a readable notebook")],
+    ids=["computes", "damaged"],
+)
+def test_parameters_that_cannot_be_read_are_refused(folder: Path, text: str | None, reason: str) -> None:
+    path = make(folder, "01_a", parameters_cell(text or ""))
+    if text is None:
+        path.write_text('{"cells": [')
+    with pytest.raises(PaperlibError, match=reason):
         notebooks.parameters(path)
 
 
@@ -146,7 +141,7 @@ def test_a_parameters_cell_that_computes_is_refused(folder: Path) -> None:
 )
 def test_a_value_takes_the_type_of_the_default(folder: Path, setting: str, value: object) -> None:
     path = make(folder, "01_a", parameters_cell())
-    other = make(folder, "02_b", new_code_cell("1"))
+    other = make(folder, "02_b", "1")
     given = notebooks.check_parameters([path, other], [setting])
     name = setting.split("=")[0]
     assert given == {path: {name: value}, other: {}}
@@ -256,15 +251,9 @@ def test_promote_refuses_a_failed_run_and_writes_nothing(executed, tmp_path: Pat
 
 
 def test_promote_refuses_a_notebook_that_was_edited_or_never_run(executed, folder: Path) -> None:
-    made = make(folder, "04_good", new_code_cell("print('something else')"))
+    made = make(folder, "04_good", "print('something else')")
     with pytest.raises(PaperlibError, match="changed after it was executed"):
         notebooks.promote(executed[0]["04_good"].notebook.parent, folder)
     made.rename(folder / "05_new.ipynb")
     with pytest.raises(PaperlibError, match="05_new has not been executed"):
         notebooks.promote(executed[0]["04_good"].notebook.parent, folder)
-
-
-def test_a_damaged_notebook_is_named(folder: Path) -> None:
-    (folder / "01_a.ipynb").write_text('{"cells": [')
-    with pytest.raises(PaperlibError, match=r"01_a\.ipynb is not a readable notebook"):
-        notebooks.parameters(folder / "01_a.ipynb")

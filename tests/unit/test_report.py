@@ -12,15 +12,14 @@ import cli_samples
 import numpy as np
 import pandas as pd
 import pytest
-from cli_samples import claim_parts, claims
+from cli_samples import claim_parts
 from PIL import Image
 
-from paperlib import paths, profiles, regenerate
+from paperlib import paths, profiles
 from paperlib.errors import PaperlibError
 from paperlib.experiments.artefacts import Figure1Data
 from paperlib.show import report, summary, tables
-from paperlib.show.notebooks import NotebookRun
-from paperlib.show.run import WARNINGS, Artefact, Run
+from paperlib.show.summary import WARNINGS, Artefact, Run
 
 VOID = {"meta", "link", "img", "br", "hr", "input", "col", "source"}
 
@@ -54,24 +53,7 @@ class Page(HTMLParser):
 
 @pytest.fixture(scope="module")
 def written(tmp_path_factory: pytest.TempPathFactory) -> tuple[Run, Path]:
-    """A whole run with made-up results, one notebook of it failed, and its page."""
-    root = tmp_path_factory.mktemp("root")
-    profile = profiles.load()
-    run = Run("demo", seconds={"computing": 1.25, "notebooks": 61.0}, peak_memory=3 * 2**29, values=profiles.names(profile))
-    with pytest.MonkeyPatch.context() as patch:
-        for name in ("table", "figure"):
-            patch.setattr(regenerate, name, getattr(cli_samples, name), raising=False)
-        run.artefacts = [report.write_table(number, profile, root / "figures") for number in report.TABLES]
-        run.artefacts += [report.write_figure(number, profile, root / "figures") for number in report.FIGURES]
-    run.claims = claims(profile)
-    notebooks = root / "demo" / "notebooks"
-    notebooks.mkdir(parents=True)
-    for name, error in (("03a_extracting", None), ("03b_masking", "03b_masking: cell [3] failed with <ValueError>")):
-        notebook, html = notebooks / f"{name}.ipynb", notebooks / f"{name}.html"
-        notebook.write_text("{}")
-        html.write_text("")
-        run.notebooks.append(NotebookRun(name, notebook, html, 2.0, error))
-    return run, report.write_report(run, root / "demo" / "report")
+    return cli_samples.whole_run(tmp_path_factory.mktemp("root"))
 
 
 @pytest.fixture(scope="module")
@@ -289,7 +271,7 @@ def test_agreement_of_maps_is_their_correlation() -> None:
 def test_the_page_tells_what_the_numbers_rest_on_and_how_they_were_made(page: Page) -> None:
     words = " ".join(" ".join(page.words).split())
     assert "What the numbers rest on" in words and "Observers, their gaze, opinion scores and votes are simulated" in words
-    assert "n_passes 6" in words and "bpps 0.2, 0.3, 0.4" in words and "opinions not set" in words
+    assert "n_passes 6" in words and "bpps 0.2, 0.3, 0.4" in words and "weighting_model not set" in words
     assert "(none, None), (p132, (60, 40))" in words and "data_root" not in words
     for version in ("Python 3.", "torch ", "nbconvert ", "1.5 GiB"):
         assert version in words
