@@ -72,7 +72,7 @@ def score_evidence(network: nn.Module, images: Tensor, layer: nn.Module | None =
     if features.ndim != 4 or len(features) != len(images):
         raise ValueError(
             f"the layer gives {tuple(features.shape)} for {len(images)} images: expected (n, c, h, w); choose "
-            "a convolutional layer"
+            "a convolutional layer, or a module of yours that brings tokens to that shape"
         )
     return Evidence(features.float(), gradients.float(), scores.detach().float())
 
