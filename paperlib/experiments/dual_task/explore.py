@@ -98,10 +98,6 @@ class Material:
         """Methods of `paperlib.paper.METHODS`."""
         return list(self.maps)
 
-    def map_of(self, variant: str) -> str:
-        """Where the map of a variant comes from, as in Table II."""
-        return "decoder" if variant == "baseline_sal_loss" else "GradCAM"
-
     @property
     def epochs(self) -> list[float]:
         """After how many epochs the networks were looked at, 0 first."""
@@ -130,13 +126,11 @@ class View:
 
     Attributes:
         choice: what was asked for.
-        caption, label: names of the picture and of the network.
-        map_of: where its map comes from.
-        image: (h, w, 3) uint8.
-        density: (h, w) gaze density, stretched to a maximum of 1.
-        saliency: (h, w) in [0, 1].
+        caption, label, map_of: names of the picture, of the network, and of what its map comes from, as in Table II.
+        image, density, saliency: (h, w, 3) uint8; gaze (h, w), stretched to a maximum of 1; the map (h, w) in [0, 1].
         agreement: CC of this map with gaze.
-        curves: `Material.curves`.
+        curves: of `Material`.
+        trained: how many epochs the networks were trained in all.
     """
 
     choice: FilmChoice
@@ -148,11 +142,7 @@ class View:
     saliency: NDArray[np.float32]
     agreement: float
     curves: pd.DataFrame
-
-    @property
-    def trained(self) -> float:
-        """How many epochs the networks were trained in all."""
-        return self.curves.index.get_level_values("epoch").max()
+    trained: float
 
 
 def watch(material: Material, choice: FilmChoice) -> View:
@@ -173,12 +163,13 @@ def watch(material: Material, choice: FilmChoice) -> View:
         choice,
         material.captions[image],
         look(variant).label,
-        material.map_of(variant),
+        "decoder" if variant == "baseline_sal_loss" else "GradCAM",
         material.images[image],
         density / density.max(),
         saliency,
         agreement,
         material.curves,
+        material.epochs[-1],
     )
 
 
