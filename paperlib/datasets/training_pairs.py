@@ -118,7 +118,7 @@ class TrainingPairs:
     ):
         if crop and any(window > whole for window, whole in zip(crop, size, strict=True)):
             raise ValueError(f"a window of {crop} does not fit into pictures of {size}")
-        self.opinions, self.maps, self.size, self.crop, self.seed = opinions, maps, size, crop, seed
+        self.opinions, self.size, self.crop, self.seed = opinions, size, crop, seed
         low, high = SCALE
         self.mos = ((opinions.mos - low) / (high - low)).astype(np.float32)
         if center_mos:
@@ -126,7 +126,7 @@ class TrainingPairs:
         shape, name = (len(opinions), *size), f"{opinions.fingerprint}-{size[0]}x{size[1]}"
         kinds = [_Kind("pictures", self._picture, (*shape, 3), f"pictures-{name}.npy")]
         if maps is not None:
-            kinds.append(_Kind("maps", self._map, shape, f"maps-{name}-{maps.fingerprint}.npy"))
+            kinds.append(_Kind("maps", partial(self._map, maps.load), shape, f"maps-{name}-{maps.fingerprint}.npy"))
         self._sources: list[Callable[[int], NDArray[np.uint8]]] = [kind.load for kind in kinds]
         if cache and _has_room(cache, kinds):
             kept = [self._on_disk(cache / kind.file, kind, workers, progress) for kind in kinds]
@@ -164,8 +164,8 @@ class TrainingPairs:
     def _picture(self, index: int) -> NDArray[np.uint8]:
         return _resized(self.opinions.records[index].load_image(), self.size)
 
-    def _map(self, index: int) -> NDArray[np.uint8]:
-        values = np.asarray(self.maps.load(index))
+    def _map(self, load: Callable[[int], NDArray], index: int) -> NDArray[np.uint8]:
+        values = np.asarray(load(index))
         key = self.opinions.records[index].key
         if values.ndim != 2 or values.size == 0:
             raise PaperlibError(f"the proxy map of {key} has shape {values.shape}, expected (height, width)")

@@ -139,11 +139,33 @@ def finetune(
         if checkpoint is not None:
             run.resume(checkpoint)
         network.train()
-        training = _steps(run, loss, batches, checkpoint, title, before_step)
+        first, waited, begin = run.step, 0.0, time.perf_counter()
+        with closing(batches(first * settings.accumulate)) as source, progress(total=settings.steps, desc=title) as bar:
+            bar.update(first)
+            while run.step < settings.steps:
+                if before_step is not None:
+                    before_step(run.step)
+                for _ in range(settings.accumulate):
+                    asked = time.perf_counter()
+                    batch = next(source, None)
+                    waited += time.perf_counter() - asked
+                    if batch is None:
+                        raise ValueError(f"the batches ended in step {run.step + 1} of {settings.steps}, expected more")
+                    with _telling_memory(len(batch.keys), settings):
+                        run.backward(loss, batch)
+                with _telling_memory(len(batch.keys), settings):
+                    run.update()
+                bar.update()
+                due = run.step % settings.checkpoint_every == 0 or run.step == settings.steps
+                if due or device.type != "cuda" or run.step % _LAG == 0:
+                    run.look()
+                if due and checkpoint is not None:
+                    run.save(checkpoint)
+        seconds = time.perf_counter() - begin
     if run.average is not None:
         network.load_state_dict(run.average.module.state_dict())
     network.eval()
-    return training
+    return Training(np.array(run.losses), first, waited / seconds if seconds else 0.0)
 
 
 def learning_rate_factor(step: int, steps: int, warm_up: int = 0) -> float:
@@ -155,41 +177,6 @@ def learning_rate_factor(step: int, steps: int, warm_up: int = 0) -> float:
     if step < warm_up:
         return (step + 1) / (warm_up + 1)
     return 0.5 * (1 + math.cos(math.pi * (step - warm_up) / max(1, steps - warm_up)))
-
-
-def _steps(
-    run: "_Run",
-    loss: Callable[[Any], Tensor],
-    batches: Callable[[int], Generator[Any]],
-    checkpoint: Path | None,
-    title: str,
-    before_step: Callable[[int], None] | None,
-) -> Training:
-    settings, first = run.settings, run.step
-    waited, begin = 0.0, time.perf_counter()
-    with closing(batches(first * settings.accumulate)) as source, progress(total=settings.steps, desc=title) as bar:
-        bar.update(first)
-        while run.step < settings.steps:
-            if before_step is not None:
-                before_step(run.step)
-            for _ in range(settings.accumulate):
-                asked = time.perf_counter()
-                batch = next(source, None)
-                waited += time.perf_counter() - asked
-                if batch is None:
-                    raise ValueError(f"the batches ended in step {run.step + 1} of {settings.steps}, expected more")
-                with _telling_memory(len(batch.keys), settings):
-                    run.backward(loss, batch)
-            with _telling_memory(len(batch.keys), settings):
-                run.update()
-            bar.update()
-            due = run.step % settings.checkpoint_every == 0 or run.step == settings.steps
-            if due or run.device.type != "cuda" or run.step % _LAG == 0:
-                run.look()
-            if due and checkpoint is not None:
-                run.save(checkpoint)
-    seconds = time.perf_counter() - begin
-    return Training(np.array(run.losses), first, waited / seconds if seconds else 0.0)
 
 
 @contextmanager

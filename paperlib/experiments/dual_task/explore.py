@@ -9,7 +9,6 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from paperlib import paper
 from paperlib.experiments.artefacts import Figure1Data
 from paperlib.experiments.dual_task.film import METRICS, N_PICTURES
 from paperlib.experiments.dual_task.plan import film_units, is_shown, shown_pictures, shown_trainings
@@ -58,7 +57,7 @@ def learnt_maps(profile: "Profile") -> Figure1Data:
     maps = {"Gaze density": [density / density.max() for density in shown.densities()]}
     for method, some in units.items():
         levels = {key: value for unit in some for key, value in results[unit.name].arrays.items()}
-        maps[paper.look(method).label] = shown.maps(levels, "plain")
+        maps[look(method).label] = shown.maps(levels, "plain")
     return Figure1Data(shown.images(), maps, shown.captions if not pictures.generated else ())
 
 
@@ -155,21 +154,19 @@ def watch(material: Material, choice: FilmChoice) -> View:
     for name, values in known.items():
         if getattr(choice, name) not in values:
             raise ValueError(f"{name}={getattr(choice, name)!r}; expected one of: {', '.join(map(str, values))}")
-    image, variant = choice.image, choice.variant
-    density = material.density[image]
-    saliency = material.maps[variant][material.epochs.index(choice.epoch), image].astype(np.float32)
-    agreement = float(evaluate(saliency[None], density[None])["CC"][0])
+    density = material.density[choice.image]
+    saliency = material.maps[choice.variant][material.epochs.index(choice.epoch), choice.image].astype(np.float32)
     return View(
         choice,
-        material.captions[image],
-        look(variant).label,
-        "decoder" if variant == "baseline_sal_loss" else "GradCAM",
-        material.images[image],
-        density / density.max(),
-        saliency,
-        agreement,
-        material.curves,
-        material.epochs[-1],
+        caption=material.captions[choice.image],
+        label=look(choice.variant).label,
+        map_of="decoder" if choice.variant == "baseline_sal_loss" else "GradCAM",
+        image=material.images[choice.image],
+        density=density / density.max(),
+        saliency=saliency,
+        agreement=float(evaluate(saliency[None], density[None])["CC"][0]),
+        curves=material.curves,
+        trained=material.epochs[-1],
     )
 
 

@@ -7,7 +7,7 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 from itertools import product
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pandas as pd
 
@@ -74,19 +74,9 @@ def _cells(
             key = (method, column.dataset, column.metric)
             value, sd, n = found.loc[key] if key in found.index else (math.nan, math.nan, 0)
             low, high = _span(repeats.get_group(key)) if with_interval and n else (math.nan, math.nan)
-            out.append(
-                {
-                    **dict(zip(("section", *keys), (section, *key), strict=True)),
-                    "value": value,
-                    "sd": sd,
-                    "low": low,
-                    "high": high,
-                    "n": int(n),
-                    "published": _published(method, column),
-                    "ranked": section != "Control",
-                }
-            )
-    return pd.DataFrame(out)
+            told = (value, sd, low, high, int(n), _published(method, column), section != "Control")
+            out.append((section, *key, *told))
+    return pd.DataFrame(out, columns=["section", *keys, "value", "sd", "low", "high", "n", "published", "ranked"])
 
 
 def _published(method: str, column: Column) -> float:
@@ -210,16 +200,11 @@ def drops(rows: pd.DataFrame, references: Mapping[str, str]) -> pd.DataFrame:
 def verdicts(rows: pd.DataFrame, references: Mapping[str, str]) -> tuple[str, ...]:
     """One sentence per test in SROCC, as notes of Table II."""
     tests = drops(rows, references)
-    return tuple(map(_verdict, tests[tests["metric"] == "SROCC"].to_dict("records")))
-
-
-def _verdict(test: Mapping[str, Any]) -> str:
-    label, reference = (paper.look(test[name]).label for name in ("method", "reference"))
-    dataset = paper.DATASETS.get(test["dataset"], test["dataset"])
-    return (
-        f"{dataset}, SROCC, {label} against {reference}: {test['difference']:+.4f} "
-        f"[{test['low']:+.4f}, {test['high']:+.4f}], {test['verdict']} within {MARGIN} (TOST over {test['n']} repeats, "
-        f"p = {test['p']:.3g})."
+    return tuple(
+        f"{paper.DATASETS.get(test.dataset, test.dataset)}, SROCC, {paper.look(test.method).label} against "
+        f"{paper.look(test.reference).label}: {test.difference:+.4f} [{test.low:+.4f}, {test.high:+.4f}], {test.verdict} "
+        f"within {MARGIN} (TOST over {test.n} repeats, p = {test.p:.3g})."
+        for test in tests[tests["metric"] == "SROCC"].itertuples()
     )
 
 

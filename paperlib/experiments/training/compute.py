@@ -37,16 +37,6 @@ def training_set(params: Mapping[str, Any], inputs: Inputs) -> Any:
     return whole.holding([record for part in params["parts"] for record in whole.part(part).records])
 
 
-def fingerprint_maps(params: dict[str, Any], inputs: Inputs, scratch: Path) -> Result:
-    """Hash of all maps of a target, array `fingerprint`: names the cache that trainings share."""
-    digest = hashlib.sha256()
-    for name in progress(inputs):
-        for key, levels in inputs[name].arrays.items():
-            digest.update(f"{key} {levels.shape}".encode())
-            digest.update(np.ascontiguousarray(levels))
-    return Result(arrays={"fingerprint": np.array(digest.hexdigest()[:16])})
-
-
 def train(
     params: dict[str, Any], inputs: Inputs, scratch: Path, before_step: Callable[[int, DualTask], None] | None = None
 ) -> Result:
@@ -76,7 +66,6 @@ def train(
     names = ("steps", "accumulate", "warm_up", "weight_decay", "clip_norm", "ema_decay", "deterministic")
     settings = FinetuneSettings(precision=params["training_precision"], **{name: params[name] for name in names})
     decided = {name: value for name, value in params.items() if name not in ("root", "weights_root", "weights", "cache")}
-    decided["maps"] = maps.fingerprint if maps else ""
     training = finetune(
         task,
         groups,
@@ -120,8 +109,7 @@ def _proxy_maps(params: Mapping[str, Any], inputs: Inputs, pictures: Any) -> Pro
         place = int(np.searchsorted(starts, index, side="right")) - 1
         return levels[place]("maps", index - int(starts[place]))
 
-    printed = [str(inputs[name].arrays["fingerprint"]) for name in params["printed"]]
-    return ProxyMaps(load, "".join(printed))
+    return ProxyMaps(load, params["maps"])
 
 
 def _task(params: Mapping[str, Any]) -> DualTask:

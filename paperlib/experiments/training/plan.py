@@ -1,6 +1,6 @@
 """What is trained: every network of a profile as a value, and the units that train it.
 
-    pictures ──> proxy maps of a shard ──> their fingerprint ──> training
+    pictures ──> proxy maps of a shard ──> training
 
 Every training is a unit of its own, known by its network and its seed. A target is the source whose maps stand for gaze. The
 first backbone with the first target makes the paper's rows; the other targets are controls, trained for the first
@@ -8,6 +8,7 @@ first backbone with the first target makes the paper's rows; the other targets a
 own; the centre prior as a target has seen none.
 """
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
@@ -196,7 +197,7 @@ class _Data:
 def _data(profile: "Profile", seed: int, targets: Sequence[str]) -> _Data:
     name, batch_size = profile.dual_task.training_set, profile.training.batch_size
     pictures = opinion_pictures(profile, name, "train" if name in WORLDS else "", seed=seed)
-    parts = () if pictures.generated else PARTS
+    parts: tuple[str, ...] = () if pictures.generated else PARTS
     checked = [] if pictures.generated else [check_unit(profile, pictures)]
     sources = [opinion_pictures(profile, name, part) for part in parts] or [pictures]
     if (n := sum(one.n for one in sources)) < batch_size:
@@ -233,8 +234,9 @@ def _training(profile: "Profile", network: Network, seed: int, data: _Data) -> T
     if pictures.generated:
         options = dict(pictures.options) | {"observers": network.observers}
         pictures = replace(pictures, options=tuple(options.items()))
-    proxies = data.proxies[network.target] if network.target else []
-    printed = [_fingerprint_unit(network.target, proxies)] if proxies and not pictures.generated else []
+    proxies = data.proxies.get(network.target, [])
+    shards = [unit for units in proxies for unit in units]
+    maps = hashlib.sha256(" ".join(unit.key for unit in shards).encode()).hexdigest()[:16]
     unread = ("saliency_weight",) if settings["weighting"] == "uncertainty" else ()
     read = [name for name in SALIENCY_SETTINGS[network.variant] if name not in unread]
     backbone_lr = settings["head_lr"] * settings["backbone_lr_factor"] if network.train_backbone else 0.0
@@ -243,15 +245,14 @@ def _training(profile: "Profile", network: Network, seed: int, data: _Data) -> T
         EXPERIMENT,
         f"train/{network.name}/seed{seed}",
         f"{_COMPUTE}:train",
-        needs=[*data.checked, *printed, *(unit for units in proxies for unit in units)],
+        needs=[*data.checked, *shards],
         places=network_places(profile, imagenet(network.backbone))
-        | {"cache": "" if pictures.generated else profile.store_root / "scores" / "pairs"},
+        | {"cache": "" if pictures.generated else profile.store_root / "scores" / "pairs", "maps": maps},
         cost=25.0 if pictures.generated else 10_000.0,
         resources={"gpus": settings["training_gpus"]} if settings["training_gpus"] else {},
         seed=seed,
         shard=shard_length(profile, pictures) if proxies else 0,
         parts=data.parts,
-        printed=[one.name for one in printed],
         proxies=[tuple(unit.name for unit in units) for units in proxies],
         method=network.method,
         target=network.target,
@@ -266,12 +267,6 @@ def _training(profile: "Profile", network: Network, seed: int, data: _Data) -> T
     told = {name: settings[name] for name in read if name == "activation"}
     told["observers"] = network.observers if network.observers != profile.observers else ""
     return Training(network, seed, unit, tuple((built | told).items()))
-
-
-def _fingerprint_unit(target: str, proxies: Sequence[Sequence[Unit]]) -> Unit:
-    """Names the decoded maps of a target, which trainings share."""
-    needs = [unit for units in proxies for unit in units]
-    return Unit.of(EXPERIMENT, f"proxy/{target}", f"{_COMPUTE}:fingerprint_maps", needs=needs)
 
 
 def losses_unit(training: Training) -> Unit:
