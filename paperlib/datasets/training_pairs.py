@@ -140,7 +140,7 @@ class TrainingPairs:
         rng = np.random.default_rng([_AUGMENTATION, self.seed, epoch, index])
         return augmented([load(index) for load in self._sources], self.crop, rng)
 
-    def batch(self, epoch: int, indices: Sequence[int]) -> PairBatch:
+    def batch(self, epoch: int, indices: Sequence[int] | NDArray[np.int64]) -> PairBatch:
         """The pairs of records `indices` as epoch `epoch` sees them."""
         pairs = [self.pair(epoch, index) for index in indices]
         images, *saliency = (np.stack(planes) for planes in zip(*pairs, strict=True))
@@ -276,4 +276,4 @@ def _resized(plane: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uint
     if plane.shape[:2] == tuple(size):
         return plane
     shrinks = size[0] < plane.shape[0] and size[1] < plane.shape[1]
-    return cv2.resize(plane, size[::-1], interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
+    return np.asarray(cv2.resize(plane, size[::-1], interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR), np.uint8)

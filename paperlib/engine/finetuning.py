@@ -151,9 +151,10 @@ def finetune(
                     waited += time.perf_counter() - asked
                     if batch is None:
                         raise ValueError(f"the batches ended in step {run.step + 1} of {settings.steps}, expected more")
-                    with _telling_memory(len(batch.keys), settings):
+                    size = len(batch.keys)
+                    with _telling_memory(size, settings):
                         run.backward(loss, batch)
-                with _telling_memory(len(batch.keys), settings):
+                with _telling_memory(size, settings):
                     run.update()
                 bar.update()
                 due = run.step % settings.checkpoint_every == 0 or run.step == settings.steps

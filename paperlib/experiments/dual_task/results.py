@@ -192,7 +192,7 @@ def drops(rows: pd.DataFrame, references: Mapping[str, str]) -> pd.DataFrame:
             continue
         pair = pd.concat([values.loc[key] for key in keys], axis=1, join="inner").to_numpy()
         if len(pair) > 1:
-            test = tost(pair[:, 0], pair[:, 1], MARGIN)
+            test: Mapping[str, object] = tost(pair[:, 0], pair[:, 1], MARGIN)
             found.append((method, reference, dataset, metric, len(pair), *(test[name] for name in _OUTCOME)))
     return pd.DataFrame(found, columns=["method", "reference", "dataset", "metric", "n", *_OUTCOME])
 

@@ -200,7 +200,7 @@ def _data(profile: "Profile", seed: int, targets: Sequence[str]) -> _Data:
     parts: tuple[str, ...] = () if pictures.generated else PARTS
     checked = [] if pictures.generated else [check_unit(profile, pictures)]
     sources = [opinion_pictures(profile, name, part) for part in parts] or [pictures]
-    if (n := sum(one.n for one in sources)) < batch_size:
+    if (n := sum(one.n for one in sources)) < batch_size and not profile.assumed:
         raise PaperlibError(
             f"{name} has {n} pictures to train on, fewer than one batch of {batch_size}; give more, or a lower batch_size"
         )
