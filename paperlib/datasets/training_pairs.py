@@ -1,47 +1,32 @@
 """Pictures with mean opinion scores and proxy saliency, as batches for training; both are flipped and cropped as one.
 
-    maps = ProxyMaps.from_folder(folder, opinions)
-    pairs = TrainingPairs(opinions, maps, (384, 512), Augmentation(crop=(384, 384)), seed=0, cache=folder)
+    pairs = TrainingPairs(opinions, ProxyMaps(load, fingerprint), (384, 512), (384, 384), seed=0, cache=folder)
     for batch in pairs.batches(16, first=0, workers=4): ...   # without end; `first` enters in the middle
 
 Order and augmentation follow from (seed, epoch, index) alone: not from the number of workers, nor from where a run was
-stopped and entered again. Pictures are decoded once and kept as uint8, in a file that all runs share or in memory,
-where they fit.
+stopped and entered again. Threads make the batches ahead; a `DataLoader` with a worker process was five times slower per
+batch, as each is sent from one process to the other.
 """
 
-import hashlib
 import math
 import shutil
 from collections import deque
-from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from paperlib.datasets.files import (
-    IMAGE_SUFFIXES,
-    Problems,
-    UnusableFile,
-    existing_folder,
-    list_files,
-    listing,
-    read_grey,
-    unique_by,
-)
-from paperlib.datasets.opinions import OpinionSet
+from paperlib.datasets.files import Problems, UnusableFile
 from paperlib.datasets.pictures import SCALE, Progress
 from paperlib.errors import PaperlibError
 from paperlib.paths import atomic_write
-
-MEMORY = 4 * 2**30
-"""Bytes of decoded pictures that may stay in memory; KonIQ-10k's 8058 for training need 6.3e9 with their maps."""
 
 _ORDER, _AUGMENTATION = 0, 1
 _AHEAD = 2
@@ -51,7 +36,6 @@ T = TypeVar("T")
 R = TypeVar("R")
 
 
-# ---- proxy saliency -------------------------------------------------------------------------------------------------
 @dataclass(frozen=True)
 class ProxyMaps:
     """Proxy saliency of the pictures of a set, by the picture's place in it.
@@ -64,66 +48,7 @@ class ProxyMaps:
     load: Callable[[int], NDArray]
     fingerprint: str
 
-    @classmethod
-    def from_array(cls, maps: NDArray) -> "ProxyMaps":
-        """Maps (n, h, w) in the order of the pictures."""
-        maps = np.ascontiguousarray(maps)
-        return cls(maps.__getitem__, hashlib.blake2b(maps, digest_size=8).hexdigest())
 
-    @classmethod
-    def from_folder(cls, folder: str | Path, opinions: OpinionSet) -> "ProxyMaps":
-        """Grey pictures of 8 bits that have the names of the pictures, or their stems.
-
-        Raises:
-            PaperlibError: no such folder; pictures without a map, which are counted and named.
-        """
-        home = existing_folder(folder, "proxy saliency maps")
-        files = {path.name: path for path in list_files(home, IMAGE_SUFFIXES)}
-        stems = unique_by(files, lambda name: Path(name).stem)
-        names = [record.key if record.key in files else stems.get(Path(record.key).stem) for record in opinions.records]
-        missing = [record.key for record, name in zip(opinions.records, names, strict=True) if name is None]
-        if missing:
-            raise PaperlibError(
-                f"{len(missing)} of {len(opinions)} pictures have no map in {home}: {listing(missing)}; expected files "
-                f"of the same name, such as {Path(missing[0]).stem}.png"
-            )
-        paths = [files[name] for name in names if name is not None]
-        lines = [f"{path.name} {path.stat().st_size} {path.stat().st_mtime_ns}" for path in paths]
-        fingerprint = hashlib.sha256("\n".join(lines).encode()).hexdigest()[:16]
-        return cls(lambda index: read_grey(paths[index]) / np.float32(255), fingerprint)
-
-
-# ---- augmentation ---------------------------------------------------------------------------------------------------
-@dataclass(frozen=True)
-class Augmentation:
-    """What happens to a picture and its map, both alike.
-
-    Attributes:
-        flip: mirror every second one, at random.
-        crop: (height, width) of a random window; None for the whole picture.
-    """
-
-    flip: bool = True
-    crop: tuple[int, int] | None = None
-
-    def __call__(self, planes: Sequence[NDArray], rng: np.random.Generator) -> list[NDArray]:
-        """The same flip and window of every plane (h, w) or (h, w, channels).
-
-        Raises:
-            ValueError: planes of different sizes, or smaller than the window.
-        """
-        sizes = {plane.shape[:2] for plane in planes}
-        height, width = self.crop or next(iter(sizes))
-        if len(sizes) != 1 or any(height > size[0] or width > size[1] for size in sizes):
-            raise ValueError(f"expected planes of one size that hold a window of {height}x{width}, got {sorted(sizes)}")
-        (whole,) = sizes
-        top, left = (int(rng.integers(0, room + 1)) for room in (whole[0] - height, whole[1] - width))
-        windows = [plane[top : top + height, left : left + width] for plane in planes]
-        mirrored = rng.random() < 0.5
-        return [cv2.flip(window, 1) for window in windows] if self.flip and mirrored else windows
-
-
-# ---- batches --------------------------------------------------------------------------------------------------------
 @dataclass(frozen=True)
 class PairBatch:
     """One batch.
@@ -141,23 +66,37 @@ class PairBatch:
     mos: NDArray[np.float32]
 
 
+def augmented(planes: Sequence[NDArray], crop: tuple[int, int] | None, rng: np.random.Generator) -> list[NDArray]:
+    """The same random window of every plane (h, w) or (h, w, channels), of size `crop` (height, width) or all of it, and
+    every second time its mirror image.
+
+    Raises:
+        ValueError: planes of different sizes, or smaller than the window.
+    """
+    sizes = {plane.shape[:2] for plane in planes}
+    height, width = crop or next(iter(sizes))
+    if len(sizes) != 1 or any(height > size[0] or width > size[1] for size in sizes):
+        raise ValueError(f"expected planes of one size that hold a window of {height}x{width}, got {sorted(sizes)}")
+    (whole,) = sizes
+    top, left = (int(rng.integers(0, room + 1)) for room in (whole[0] - height, whole[1] - width))
+    windows = [plane[top : top + height, left : left + width] for plane in planes]
+    return [cv2.flip(window, 1) for window in windows] if rng.random() < 0.5 else windows
+
+
 class TrainingPairs:
     """Pictures of one size with their scores and maps.
 
     Args:
-        opinions: the pictures.
+        opinions: the pictures, an `OpinionSet` or a `WorldPictures`.
         maps: their proxy saliency; None to train on quality alone.
         size: (height, width) that pictures and maps are brought to before anything else; KonIQ-10k's 384x512 stay.
-        augmentation: see there.
+        crop: (height, width) of a random window; None for the whole picture.
         seed: of order and augmentation.
-        cache: folder for decoded pictures, shared by all runs; None to keep them in memory.
-        memory: bytes that they may take there. Where they fit neither way, each is decoded whenever it is needed.
-        workers: threads that decode.
-        progress: wraps the records while they are decoded.
+        cache: folder for decoded pictures and maps, shared by all runs; where None is given, or it lacks room, each is
+            loaded whenever it is needed.
+        workers: threads that fill the cache.
+        progress: wraps the records meanwhile.
         center_mos: take the mean from the scores.
-
-    Attributes:
-        place: where decoded pictures are: `"memory"`, `"disk"` or `"nowhere"`.
 
     Raises:
         ValueError: a window that is larger than `size`.
@@ -166,41 +105,42 @@ class TrainingPairs:
 
     def __init__(
         self,
-        opinions: OpinionSet,
+        opinions: Any,
         maps: ProxyMaps | None,
         size: tuple[int, int],
-        augmentation: Augmentation = Augmentation(),
+        crop: tuple[int, int] | None = None,
         *,
         seed: int,
         cache: Path | None = None,
-        memory: int = MEMORY,
         workers: int = 0,
         progress: Progress | None = None,
         center_mos: bool = False,
     ):
-        if augmentation.crop and any(window > whole for window, whole in zip(augmentation.crop, size, strict=True)):
-            raise ValueError(f"a window of {augmentation.crop} does not fit into pictures of {size}")
-        self.opinions, self.maps, self.size = opinions, maps, tuple(size)
-        self.augmentation, self.seed = augmentation, seed
+        if crop and any(window > whole for window, whole in zip(crop, size, strict=True)):
+            raise ValueError(f"a window of {crop} does not fit into pictures of {size}")
+        self.opinions, self.size, self.crop, self.seed = opinions, size, crop, seed
         low, high = SCALE
         self.mos = ((opinions.mos - low) / (high - low)).astype(np.float32)
         if center_mos:
             self.mos -= self.mos.mean()
-        kinds = self._kinds()
-        self.place = where_to_keep({kind.file: math.prod(kind.shape) for kind in kinds}, cache, memory)
-        self._planes: list[NDArray[np.uint8]] = []
-        if self.place != "nowhere":
-            self._planes = [self._kept(kind, cache, workers, progress) for kind in kinds]
+        shape, name = (len(opinions), *size), f"{opinions.fingerprint}-{size[0]}x{size[1]}"
+        kinds = [_Kind("pictures", self._picture, (*shape, 3), f"pictures-{name}.npy")]
+        if maps is not None:
+            kinds.append(_Kind("maps", partial(self._map, maps.load), shape, f"maps-{name}-{maps.fingerprint}.npy"))
+        self._sources: list[Callable[[int], NDArray[np.uint8]]] = [kind.load for kind in kinds]
+        if cache and _has_room(cache, kinds):
+            kept = [self._on_disk(cache / kind.file, kind, workers, progress) for kind in kinds]
+            self._sources = [array.__getitem__ for array in kept]
 
     def __len__(self) -> int:
         return len(self.opinions)
 
     def pair(self, epoch: int, index: int) -> list[NDArray[np.uint8]]:
         """Picture (h, w, 3) and, where there are maps, map (h, w) of record `index` as epoch `epoch` sees them."""
-        planes = [kept[index] for kept in self._planes] if self._planes else self._decoded(index)
-        return self.augmentation(planes, np.random.default_rng([_AUGMENTATION, self.seed, epoch, index]))
+        rng = np.random.default_rng([_AUGMENTATION, self.seed, epoch, index])
+        return augmented([load(index) for load in self._sources], self.crop, rng)
 
-    def batch(self, epoch: int, indices: Sequence[int]) -> PairBatch:
+    def batch(self, epoch: int, indices: Sequence[int] | NDArray[np.int64]) -> PairBatch:
         """The pairs of records `indices` as epoch `epoch` sees them."""
         pairs = [self.pair(epoch, index) for index in indices]
         images, *saliency = (np.stack(planes) for planes in zip(*pairs, strict=True))
@@ -221,22 +161,11 @@ class TrainingPairs:
         plan = batch_plan(len(self), batch_size, self.seed, first)
         return _in_turn(lambda place: self.batch(*place), plan, workers)
 
-    # ---- decoding -------------------------------------------------------------------------------------------------
-    def _kinds(self) -> list["_Kind"]:
-        shape, name = (len(self), *self.size), f"{self.opinions.fingerprint}-{self.size[0]}x{self.size[1]}"
-        pictures = _Kind("pictures", self._picture, (*shape, 3), f"pictures-{name}.npy")
-        if self.maps is None:
-            return [pictures]
-        return [pictures, _Kind("maps", self._map, shape, f"maps-{name}-{self.maps.fingerprint}.npy")]
-
-    def _decoded(self, index: int) -> list[NDArray[np.uint8]]:
-        return [kind.load(index) for kind in self._kinds()]
-
     def _picture(self, index: int) -> NDArray[np.uint8]:
         return _resized(self.opinions.records[index].load_image(), self.size)
 
-    def _map(self, index: int) -> NDArray[np.uint8]:
-        values = np.asarray(self.maps.load(index))
+    def _map(self, load: Callable[[int], NDArray], index: int) -> NDArray[np.uint8]:
+        values = np.asarray(load(index))
         key = self.opinions.records[index].key
         if values.ndim != 2 or values.size == 0:
             raise PaperlibError(f"the proxy map of {key} has shape {values.shape}, expected (height, width)")
@@ -246,18 +175,34 @@ class TrainingPairs:
             values = np.rint(255 * values).astype(np.uint8)
         return _resized(values, self.size)
 
-    def _kept(self, kind: "_Kind", cache: Path | None, workers: int, progress: Progress | None) -> NDArray[np.uint8]:
-        def rows() -> Iterator[NDArray[np.uint8]]:
-            places = progress(range(len(self))) if progress else range(len(self))
-            problems = Problems(f"{self.opinions.title} {kind.name}")
-            for row in _in_turn(partial(_or_problem, kind.load), places, workers):
-                if isinstance(row, UnusableFile):
-                    problems.add(row.path.name, row.reason)
-                else:
-                    yield row
-            problems.raise_if_any(len(self), "restore these files from the archive of the data set")
+    def _on_disk(self, file: Path, kind: "_Kind", workers: int, progress: Progress | None) -> NDArray[np.uint8]:
+        """The array in `file`, written first where it is missing or cut; one process writes, others wait."""
+        from filelock import FileLock
 
-        return _in_memory(kind.shape, rows()) if cache is None else _on_disk(cache / kind.file, kind.shape, rows)
+        with FileLock(f"{file}.lock"):
+            kept = _mapped(file, kind.shape)
+            if kept is None:
+                for left in file.parent.glob(f".{file.name}.*.part"):
+                    left.unlink(missing_ok=True)  # of a run that was killed; nobody else holds the lock
+                with atomic_write(file) as handle:
+                    header = {"descr": "|u1", "fortran_order": False, "shape": kind.shape}
+                    np.lib.format.write_array_header_1_0(handle, header)
+                    for row in self._rows(kind, workers, progress):
+                        handle.write(np.ascontiguousarray(row))
+                kept = _mapped(file, kind.shape)
+        if kept is None:
+            raise PaperlibError(f"{file} vanished or changed while it was read; let nothing else write to its folder")
+        return kept
+
+    def _rows(self, kind: "_Kind", workers: int, progress: Progress | None) -> Iterator[NDArray[np.uint8]]:
+        places = progress(range(len(self))) if progress else range(len(self))
+        problems = Problems(f"{self.opinions.title} {kind.name}")
+        for row in _in_turn(partial(_or_problem, kind.load), places, workers):
+            if isinstance(row, UnusableFile):
+                problems.add(row.path.name, row.reason)
+            else:
+                yield row
+        problems.raise_if_any(len(self), "restore these files from the archive of the data set")
 
 
 @dataclass(frozen=True)
@@ -268,6 +213,13 @@ class _Kind:
     load: Callable[[int], NDArray[np.uint8]]
     shape: tuple[int, ...]
     file: str
+
+
+def _has_room(cache: Path, kinds: Sequence[_Kind]) -> bool:
+    """Whether what is not there yet fits into the folder, which is made."""
+    cache.mkdir(parents=True, exist_ok=True)
+    needed = sum(math.prod(kind.shape) for kind in kinds if not (cache / kind.file).is_file())
+    return _SPARE * needed <= shutil.disk_usage(cache).free
 
 
 def _or_problem(load: Callable[[int], NDArray[np.uint8]], index: int) -> NDArray[np.uint8] | UnusableFile:
@@ -312,48 +264,6 @@ def batch_plan(n: int, batch_size: int, seed: int, first: int = 0) -> Iterator[t
         epoch, start = epoch + 1, 0
 
 
-def where_to_keep(files: Mapping[str, int], cache: Path | None, memory: int) -> str:
-    """`"disk"` where a folder is given and has room, `"memory"` where none is given and they fit, else `"nowhere"`.
-
-    Args:
-        files: name -> bytes of what is to be kept; files that are there need no room.
-        cache: the folder, which is made.
-        memory: bytes that may be taken.
-    """
-    if cache is None:
-        return "memory" if sum(files.values()) <= memory else "nowhere"
-    cache.mkdir(parents=True, exist_ok=True)
-    needed = sum(size for name, size in files.items() if not (cache / name).is_file())
-    return "disk" if _SPARE * needed <= shutil.disk_usage(cache).free else "nowhere"
-
-
-def _in_memory(shape: tuple[int, ...], rows: Iterator[NDArray[np.uint8]]) -> NDArray[np.uint8]:
-    kept = np.empty(shape, np.uint8)
-    for place, row in enumerate(rows):
-        kept[place] = row
-    return kept
-
-
-def _on_disk(file: Path, shape: tuple[int, ...], rows: Callable[[], Iterator[NDArray[np.uint8]]]) -> NDArray[np.uint8]:
-    """The array in `file`, written first where it is missing or cut; one process writes, others wait."""
-    from filelock import FileLock
-
-    with FileLock(f"{file}.lock"):
-        kept = _mapped(file, shape)
-        if kept is None:
-            for left in file.parent.glob(f".{file.name}.*.part"):
-                left.unlink(missing_ok=True)  # of a run that was killed; nobody else holds the lock
-            with atomic_write(file) as handle:
-                header = {"descr": "|u1", "fortran_order": False, "shape": shape}
-                np.lib.format.write_array_header_1_0(handle, header)
-                for row in rows():
-                    handle.write(np.ascontiguousarray(row))
-            kept = _mapped(file, shape)
-    if kept is None:
-        raise PaperlibError(f"{file} vanished or changed while it was read; let nothing else write to its folder")
-    return kept
-
-
 def _mapped(file: Path, shape: tuple[int, ...]) -> NDArray[np.uint8] | None:
     with suppress(OSError, ValueError):
         kept = np.load(file, mmap_mode="r")
@@ -366,4 +276,4 @@ def _resized(plane: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uint
     if plane.shape[:2] == tuple(size):
         return plane
     shrinks = size[0] < plane.shape[0] and size[1] < plane.shape[1]
-    return cv2.resize(plane, size[::-1], interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
+    return np.asarray(cv2.resize(plane, size[::-1], interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR), np.uint8)

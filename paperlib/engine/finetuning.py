@@ -15,7 +15,7 @@ from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import Any
 
 import numpy as np
 import torch
@@ -39,17 +39,6 @@ _LAG = 20
 _FULL = ("out of memory", "can't allocate memory", "_STATUS_ALLOC_FAILED")
 
 
-class Batch(Protocol):
-    """What `finetune` must know of a batch."""
-
-    @property
-    def keys(self) -> Sequence[str]:
-        """Names of its records, for messages."""
-
-
-B = TypeVar("B", bound=Batch)
-
-
 @dataclass(frozen=True)
 class FinetuneSettings:
     """How to train.
@@ -60,7 +49,6 @@ class FinetuneSettings:
         warm_up: first steps in which the learning rate rises in a line.
         weight_decay: AdamW's, where a group has none of its own.
         precision: of autocast: `"float32"` (none), `"bfloat16"`, or on CUDA `"float16"` with scaled losses.
-        channels_last: keep the weights of convolutions with channels last in memory.
         clip_norm: largest norm of the gradient; 0 for no limit.
         ema_decay: of an exponential moving average of the weights, which then is the result; 0 for none.
         deterministic: let PyTorch take no algorithm whose result varies between runs.
@@ -75,7 +63,6 @@ class FinetuneSettings:
     warm_up: int = 0
     weight_decay: float = 1e-4
     precision: str = "float32"
-    channels_last: bool = True
     clip_norm: float = 0.0
     ema_decay: float = 0.0
     deterministic: bool = False
@@ -96,24 +83,20 @@ class Training:
 
     Attributes:
         losses: (steps,) loss of each step, the mean over its batches.
-        learning_rates: (steps, groups).
         first: the step that this process began with; 0 unless a checkpoint was there.
-        seconds: of this process's steps.
-        waiting: share of them spent waiting for data.
+        waiting: share of this process's time that was spent waiting for data.
     """
 
     losses: NDArray[np.float64]
-    learning_rates: NDArray[np.float64]
     first: int
-    seconds: float
     waiting: float
 
 
 def finetune(
     network: nn.Module,
     groups: list[dict],
-    loss: Callable[[B], Tensor],
-    batches: Callable[[int], Generator[B]],
+    loss: Callable[[Any], Tensor],
+    batches: Callable[[int], Generator[Any]],
     settings: FinetuneSettings,
     *,
     seed: int,
@@ -125,11 +108,13 @@ def finetune(
     """Train `network` in place with AdamW; leaves it in evaluation mode, with the averaged weights where asked for.
 
     Args:
-        network: what to put into training mode and to store; it lies on the device that it is to be trained on.
+        network: what to put into training mode and to store; it lies on the device that it is to be trained on, and its
+            convolutions get their weights with channels last in memory.
         groups: parameter groups of AdamW with `params` and `lr`, the highest learning rate.
         loss: mean loss of a batch, a scalar; called with gradients on and under autocast.
         batches: `batches(k)` generates batch k, k + 1, ... of the training (step s takes `accumulate` of them from
-            `s * accumulate`), the same ones in every run; it is closed at the end.
+            `s * accumulate`), the same ones in every run, each with the names of its records as `keys`; it is closed at the
+            end.
         settings: see there.
         seed: of dropout; the random state outside is left as it was.
         checkpoint: file to go on from and to write; the one before is kept as `<name>.previous`.
@@ -147,19 +132,41 @@ def finetune(
     device = next(network.parameters()).device
     if settings.precision == "float16" and device.type != "cuda":
         raise ValueError(f"precision 'float16' needs a CUDA device, got {device}: take 'bfloat16' or 'float32'")
-    if settings.channels_last:
-        network.to(memory_format=torch.channels_last)
+    network.to(memory_format=torch.channels_last)
     with _algorithms(settings, device), torch.random.fork_rng([device] if device.type == "cuda" else []):
         torch.manual_seed(seed)
         run = _Run(network, groups, settings, device, f"{identity} seed {seed}")
         if checkpoint is not None:
             run.resume(checkpoint)
         network.train()
-        training = _steps(run, loss, batches, checkpoint, title, before_step)
+        first, waited, begin = run.step, 0.0, time.perf_counter()
+        with closing(batches(first * settings.accumulate)) as source, progress(total=settings.steps, desc=title) as bar:
+            bar.update(first)
+            while run.step < settings.steps:
+                if before_step is not None:
+                    before_step(run.step)
+                for _ in range(settings.accumulate):
+                    asked = time.perf_counter()
+                    batch = next(source, None)
+                    waited += time.perf_counter() - asked
+                    if batch is None:
+                        raise ValueError(f"the batches ended in step {run.step + 1} of {settings.steps}, expected more")
+                    size = len(batch.keys)
+                    with _telling_memory(size, settings):
+                        run.backward(loss, batch)
+                with _telling_memory(size, settings):
+                    run.update()
+                bar.update()
+                due = run.step % settings.checkpoint_every == 0 or run.step == settings.steps
+                if due or device.type != "cuda" or run.step % _LAG == 0:
+                    run.look()
+                if due and checkpoint is not None:
+                    run.save(checkpoint)
+        seconds = time.perf_counter() - begin
     if run.average is not None:
         network.load_state_dict(run.average.module.state_dict())
     network.eval()
-    return training
+    return Training(np.array(run.losses), first, waited / seconds if seconds else 0.0)
 
 
 def learning_rate_factor(step: int, steps: int, warm_up: int = 0) -> float:
@@ -171,76 +178,6 @@ def learning_rate_factor(step: int, steps: int, warm_up: int = 0) -> float:
     if step < warm_up:
         return (step + 1) / (warm_up + 1)
     return 0.5 * (1 + math.cos(math.pi * (step - warm_up) / max(1, steps - warm_up)))
-
-
-# ---------------------------------------------------------------------------------------------------------- the loop
-
-
-def _steps(
-    run: "_Run",
-    loss: Callable[[B], Tensor],
-    batches: Callable[[int], Generator[B]],
-    checkpoint: Path | None,
-    title: str,
-    before_step: Callable[[int], None] | None,
-) -> Training:
-    settings, first = run.settings, run.step
-    ledger, waited, begin = _Ledger(run), 0.0, time.perf_counter()
-    with closing(batches(first * settings.accumulate)) as source, progress(total=settings.steps, desc=title) as bar:
-        bar.update(first)
-        while run.step < settings.steps:
-            if before_step is not None:
-                before_step(run.step)
-            for _ in range(settings.accumulate):
-                asked = time.perf_counter()
-                batch = next(source, None)
-                waited += time.perf_counter() - asked
-                if batch is None:
-                    raise ValueError(f"the batches ended in step {run.step + 1} of {settings.steps}, expected more")
-                with _telling_memory(len(batch.keys), settings):
-                    ledger.add(run.backward(loss, batch), batch.keys)
-            with _telling_memory(len(batch.keys), settings):
-                run.update()
-            bar.update()
-            due = run.step % settings.checkpoint_every == 0 or run.step == settings.steps
-            if due or run.device.type != "cuda" or run.step % _LAG == 0:
-                ledger.settle()
-            if due and checkpoint is not None:
-                run.save(checkpoint)
-    seconds = time.perf_counter() - begin
-    factors = [learning_rate_factor(step, settings.steps, settings.warm_up) for step in range(settings.steps)]
-    rates = np.outer(factors, run.rates)
-    return Training(np.array(run.losses), rates, first, seconds, waited / seconds if seconds else 0.0)
-
-
-class _Ledger:
-    """Losses that were not looked at yet; looking makes the processor wait for a GPU."""
-
-    def __init__(self, run: "_Run"):
-        self.run = run
-        self.open: list[tuple[Tensor, Sequence[str]]] = []
-
-    def add(self, loss: Tensor, keys: Sequence[str]) -> None:
-        self.open.append((loss, keys))
-
-    def settle(self) -> None:
-        """Write the losses of whole steps into the history.
-
-        Raises:
-            NotFinite: one is NaN or infinite.
-        """
-        values = torch.stack([loss for loss, _ in self.open]).double().cpu().numpy()
-        wrong = np.flatnonzero(~np.isfinite(values))
-        settings, losses = self.run.settings, self.run.losses
-        if wrong.size:
-            value, keys = values[wrong[0]], self.open[wrong[0]][1]
-            step = len(losses) + wrong[0] // settings.accumulate + 1
-            raise NotFinite(
-                f"the loss is {value} in step {step} of {settings.steps}, on the batch {', '.join(keys)}; look at "
-                "these records, or try a lower learning rate, a limit for the gradient (clip_norm) or float32"
-            )
-        losses += values.reshape(-1, settings.accumulate).mean(axis=1).tolist()
-        self.open.clear()
 
 
 @contextmanager
@@ -280,9 +217,6 @@ def _algorithms(settings: FinetuneSettings, device: torch.device) -> Iterator[No
         torch.backends.cudnn.benchmark = before[2]
 
 
-# ----------------------------------------------------------------------------------------------------- what is stored
-
-
 class _Run:
     """Network, optimiser, scaler, average, random states and history: everything that a checkpoint holds."""
 
@@ -298,16 +232,35 @@ class _Run:
         decay = settings.ema_decay
         self.average = AveragedModel(network, multi_avg_fn=get_ema_multi_avg_fn(decay)) if decay else None
         self.losses: list[float] = []
+        self.unseen: list[tuple[Tensor, Sequence[str]]] = []
         self.step = 0
         self.identity = f"{identity}, {replace(settings, checkpoint_every=1)}, learning rates {self.rates}"
 
-    def backward(self, loss: Callable[[B], Tensor], batch: B) -> Tensor:
-        """Add the gradients of one batch; its loss, without a graph, on the device."""
+    def backward(self, loss: Callable[[Any], Tensor], batch: Any) -> None:
+        """Add the gradients of one batch; its loss waits to be looked at, without a graph, on the device."""
         low = self.settings.precision != "float32"
         with torch.autocast(self.device.type, PRECISIONS[self.settings.precision], enabled=low):
             value = loss(batch)
         self.scaler.scale(value / self.settings.accumulate if self.settings.accumulate > 1 else value).backward()
-        return value.detach()
+        self.unseen.append((value.detach(), batch.keys))
+
+    def look(self) -> None:
+        """Write the losses of whole steps into the history.
+
+        Raises:
+            NotFinite: one is NaN or infinite.
+        """
+        values = torch.stack([loss for loss, _ in self.unseen]).double().cpu().numpy()
+        wrong = np.flatnonzero(~np.isfinite(values))
+        if wrong.size:
+            value, keys = values[wrong[0]], self.unseen[wrong[0]][1]
+            step = len(self.losses) + wrong[0] // self.settings.accumulate + 1
+            raise NotFinite(
+                f"the loss is {value} in step {step} of {self.settings.steps}, on the batch {', '.join(keys)}; look at "
+                "these records, or try a lower learning rate, a limit for the gradient (clip_norm) or float32"
+            )
+        self.losses += values.reshape(-1, self.settings.accumulate).mean(axis=1).tolist()
+        self.unseen.clear()
 
     def update(self) -> None:
         """One step of the optimiser with the gradients that are there, and away with them."""

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from paperlib.errors import PaperlibError
-from paperlib.experiments.dual_task.plan import quality_unit, saliency_unit
+from paperlib.experiments.dual_task.plan import sets_to_test_on, units_that_test
 from paperlib.experiments.running import compute
-from paperlib.experiments.sets.plan import WORLDS, gaze_pictures
+from paperlib.experiments.sets.plan import WORLDS
 from paperlib.experiments.statistics import summarise
 from paperlib.experiments.training.plan import trainings
 from paperlib.models.saliency_losses import SALIENCY_LOSSES
@@ -78,17 +78,14 @@ def measure(profile: "Profile", n_seeds: int | None = None) -> pd.DataFrame:
 def _measured(profile: "Profile", variants: tuple[str, ...]) -> pd.DataFrame:
     """One row per variant: `variant`, and each metric with its sd and the number of repeats."""
     home = profile.dual_task.gaze_sets[0]
-    units = [
-        unit
-        for one in trainings(profile)
-        if one.network.method in variants
-        for unit in (quality_unit(profile, one, home), saliency_unit(profile, one, gaze_pictures(profile, home, one.seed)))
-    ]
+    sets = sets_to_test_on(profile, [home], [home])
+    wanted = [one for one in trainings(profile) if one.network.method in variants]
+    units = [unit for one in wanted for unit in units_that_test(profile, one, *sets)]
     training = profile.training
     title = f"{training.saliency_loss} x {training.saliency_weight:g}, {profile.dual_task.weighting}"
     rows = pd.concat([result.rows for result in compute(units, profile, title).values()])
-    wanted = rows["variant"].isin(["quality", "fitted"]) & rows["metric"].isin(METRICS) & rows["method"].isin(variants)
-    home = summarise(rows[wanted & (rows["dataset"] == "world")], ["method", "metric"])
+    shown = rows["variant"].isin(["quality", "fitted"]) & rows["metric"].isin(METRICS) & rows["method"].isin(variants)
+    home = summarise(rows[shown & (rows["dataset"] == "world")], ["method", "metric"])
     wide = home.pivot(index="method", columns="metric", values=["value", "sd"]).loc[list(variants)]
     columns = {
         f"{metric}{suffix}": wide[kind, metric] for metric in METRICS for kind, suffix in (("value", ""), ("sd", "_sd"))

@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from paperlib.datasets.training_pairs import Augmentation, PairBatch
+from paperlib.datasets.training_pairs import PairBatch, augmented
 from paperlib.engine.finetuning import FinetuneSettings, finetune
 from paperlib.models.backbones import create_backbone
 from paperlib.models.baseline import IMAGENET_MEAN, IMAGENET_SD, Baseline
@@ -84,11 +84,10 @@ def gradcam_loss_beside_plain_step() -> Sides:
 def batches_beside_a_step() -> Sides:
     """Making a batch of decoded pictures, against the step that it feeds; a goal of 50 is 2 % of the step."""
     rng, batch = np.random.default_rng(0), _batch()
-    cut = Augmentation(crop=(384, 384))
 
     def make() -> None:
         for _ in range(STEPS):
-            pairs = [cut(pair, rng) for pair in zip(batch.images, batch.saliency, strict=True)]
+            pairs = [augmented(pair, (384, 384), rng) for pair in zip(batch.images, batch.saliency, strict=True)]
             _ = [np.stack(planes) for planes in zip(*pairs, strict=True)]
 
     return make, _ours("baseline")

@@ -208,7 +208,11 @@ def flip(path: Path) -> None:
     path.write_bytes(content)
 
 
-@pytest.mark.parametrize("damage", [flip, truncate, empty, overwrite])
+def append(path: Path) -> None:
+    path.write_bytes(path.read_bytes() + b"0")
+
+
+@pytest.mark.parametrize("damage", [flip, truncate, empty, overwrite, append])
 def test_a_damaged_checkpoint_is_named_and_gives_way_to_the_one_before(
     damage: Callable[[Path], None], data: Path, store: ResultStore, undisturbed: Result, capfd: pytest.CaptureFixture
 ) -> None:
@@ -217,6 +221,7 @@ def test_a_damaged_checkpoint_is_named_and_gives_way_to_the_one_before(
     file = checkpoint(unit, store)
     damage(file)
     capfd.readouterr()
+    killed(unit, store, before=1)
     assert_gone_on_with(unit, store, 6, undisturbed)
     said = [line for line in capfd.readouterr().err.splitlines() if line.startswith("the checkpoint")]
     assert len(said) == 1 and said[0].startswith(f"the checkpoint {file} is damaged")

@@ -7,6 +7,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from paperlib.datasets.training_pairs import PairBatch
+from paperlib.experiments.training.plan import SALIENCY_SETTINGS
 from paperlib.models.backbones import MICROWORLD, create_backbone
 from paperlib.models.baseline import ACTIVATIONS, Baseline, gradcam_map, to_unit_range
 from paperlib.models.dual_task import WITH_DECODER, DualTask, UncertaintyWeighting
@@ -73,6 +74,22 @@ def test_baseline_looks_at_quality_alone() -> None:
         tiny("gradcam_loss").batch_loss(without)
     with pytest.raises(ValueError, match="hirescam"):
         task.saliency_maps(torch.zeros(1, 5, 2, 2), scores)
+
+
+OTHERWISE = {
+    "saliency_loss": "cc",
+    "weighting": "uncertainty",
+    "saliency_weight": 2.0,
+    "activation": "relu",
+    "channels": "mean",
+}
+
+
+@pytest.mark.parametrize("variant", sorted(SALIENCY_SETTINGS))
+@pytest.mark.parametrize("setting", sorted(OTHERWISE))
+def test_a_variant_reads_the_settings_that_its_training_hangs_on(variant: str, setting: str) -> None:
+    standard, other = (tiny(variant, **options).batch_loss(batch_of()) for options in ({}, {setting: OTHERWISE[setting]}))
+    assert torch.equal(standard, other) == (setting not in SALIENCY_SETTINGS[variant])
 
 
 # ------------------------------------------------------------------------------------------------ gradient of GradCAM

@@ -2,7 +2,9 @@
 
 import math
 import shutil
+from collections import Counter
 from dataclasses import replace
+from importlib import import_module
 
 import numpy as np
 import pandas as pd
@@ -11,6 +13,7 @@ import torch
 from safetensors.numpy import save
 
 from paperlib import cli, profiles, regenerate
+from paperlib.datasets import registry
 from paperlib.datasets.registry import open_opinions
 from paperlib.engine.units import function
 from paperlib.errors import PaperlibError
@@ -210,11 +213,61 @@ def test_networks_of_table_1_alone_need_no_weights_here(data):
     assert planned(profile_of(data, methods=["dbcnn"]))
 
 
+def test_planning_opens_a_set_no_more_often_for_more_repeats_and_networks(data, monkeypatch):
+    opened = Counter()
+    for name in ("koniq10k", "clive"):
+        module, _, opener = registry.opener_of(name, "opinions").partition(":")
+        monkeypatch.setattr(f"{module}.{opener}", counting(opened, name, getattr(import_module(module), opener)))
+    planned(profile_of(data, seeds=[5, 6, 7]))
+    assert opened == {"koniq10k": 5, "clive": 2}
+
+
+def counting(counts, name, function):
+    def counted(*args, **options):
+        counts[name] += 1
+        return function(*args, **options)
+
+    return counted
+
+
+ALL = {"baseline", "baseline_sal_loss", "baseline_gradcam_loss", "saliency_net"}
+
+
+@pytest.mark.parametrize(
+    ("change", "stale"),
+    [
+        ({"saliency_loss": "kld"}, ALL - {"baseline"}),
+        ({"saliency_weight": 1.0}, {"baseline_sal_loss", "baseline_gradcam_loss"}),
+        ({"weighting": "uncertainty"}, {"baseline_sal_loss", "baseline_gradcam_loss"}),
+        ({"activation": "relu"}, {"baseline_sal_loss", "saliency_net"}),
+        ({"channels": "mean"}, {"baseline_gradcam_loss"}),
+        ({"head_lr": 1.0}, ALL),
+    ],
+)
+def test_a_training_hangs_on_the_settings_that_it_reads(change, stale):
+    def identities(**changes):
+        found = plan.trainings(profiles.load("demo", **changes))
+        return {one.network.method: one.unit.identity for one in found if one.seed == 0 and one.network.method in ALL}
+
+    before, after = identities(), identities(**change)
+    assert {method for method in ALL if before[method] != after[method]} == stale
+
+
+def test_with_learned_weights_no_training_hangs_on_the_fixed_one():
+    one, two = (plan.trainings(profiles.load("demo", weighting="uncertainty", saliency_weight=w)) for w in (0.3, 1.0))
+    assert [training.unit.identity for training in one] == [training.unit.identity for training in two]
+
+
+def test_fewer_pictures_than_one_batch_are_one_sentence(data):
+    for profile in (profiles.load("demo", n_train=31), profile_of(data, batch_size=21)):
+        with pytest.raises(PaperlibError, match="pictures to train on, fewer than one batch of"):
+            plan.trainings(profile)
+
+
 def test_names_differ_and_controls_are_few(data):
-    profile = profile_of(data)
-    names = [unit.name for unit in planned(profile)]
-    assert len(set(names)) == len(names)
-    assert len({one.name for one in plan.trainings(profile)}) == len(plan.trainings(profile)) == 2 * 3 + 2
+    for names in ([unit.name for unit in planned(profile_of(data))], [one.name for one in plan.trainings(profile_of(data))]):
+        assert len(set(names)) == len(names)
+    assert len(names) == 2 * 3 + 2
 
 
 def test_what_the_table_asks_for_stays_small(results, data):
@@ -245,19 +298,11 @@ def test_rows_of_resnet50_are_the_papers_where_it_has_them():
     assert len(set(named.values())) == len(named)
     rows = pd.DataFrame(
         [
-            {
-                "method": method,
-                "dataset": dataset,
-                "metric": metric,
-                "variant": variant,
-                "seed": 0,
-                "value": 0.5,
-                "low": math.nan,
-                "high": math.nan,
-            }
+            (method, *cell, 0, 0.5, math.nan, math.nan)
             for method in named.values()
-            for dataset, metric, variant in (("salicon", "CC", "fitted"), ("koniq10k", "SROCC", "quality"))
-        ]
+            for cell in (("salicon", "CC", "fitted"), ("koniq10k", "SROCC", "quality"))
+        ],
+        columns=["method", "dataset", "metric", "variant", "seed", "value", "low", "high"],
     )
     table = told.table(rows, replace(profiles.load("paper"), dual_task=settings))
     assert cell(table, "baseline_resnet50", "salicon", "CC")["published"] == 0.590
@@ -376,19 +421,13 @@ def scored(seeds: int) -> pd.DataFrame:
     shifts = {"baseline": 0.0, "baseline_sal_loss": 0.0005, "baseline_gradcam_loss": -0.03}
     return pd.DataFrame(
         [
-            {
-                "method": method,
-                "dataset": dataset,
-                "metric": metric,
-                "variant": "quality",
-                "seed": seed,
-                "value": base[seed] + shift + rng.normal(0, 0.001),
-            }
+            (method, dataset, metric, "quality", seed, base[seed] + shift + rng.normal(0, 0.001))
             for method, shift in shifts.items()
             for seed in range(seeds)
             for dataset in ("koniq10k", "clive")
             for metric in ("SROCC", "PLCC")
-        ]
+        ],
+        columns=["method", "dataset", "metric", "variant", "seed", "value"],
     )
 
 

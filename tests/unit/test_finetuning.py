@@ -2,10 +2,6 @@
 
 import math
 import os
-import random
-import signal
-import subprocess
-import sys
 import time
 from collections.abc import Generator
 from dataclasses import dataclass
@@ -17,14 +13,12 @@ import torch
 from torch import Tensor, nn
 
 from paperlib.datasets.training_pairs import PairBatch, batch_plan
-from paperlib.engine import checkpoints
 from paperlib.engine.finetuning import FinetuneSettings, NotFinite, Training, finetune, learning_rate_factor
 from paperlib.errors import ComputationError, PaperlibError
 from paperlib.models.backbones import MICROWORLD, create_backbone
 from paperlib.models.baseline import Baseline
 from paperlib.models.dual_task import DualTask
 
-REPOSITORY = Path(__file__).resolve().parents[2]
 N = 40
 
 
@@ -75,11 +69,14 @@ def train(network: nn.Module, size: int = 8, seed: int = 5, lr: float = 0.02, ep
     return finetune(network, groups, loss, batches, settings, seed=seed, checkpoint=checkpoint)
 
 
-def bare(network: nn.Module, size: int = 8, steps: int = 12, clip: float = 0.0) -> list[float]:
+def bare(network: nn.Module, size: int = 8, steps: int = 12, clip: float = 0.0, warm_up: int = 0) -> list[float]:
     """The same training as a reader would write it with PyTorch alone."""
     torch.manual_seed(5)
+    network.to(memory_format=torch.channels_last)
     optimiser = torch.optim.AdamW(network.parameters(), lr=0.02, weight_decay=1e-4)
-    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, steps)
+    rises = [torch.optim.lr_scheduler.LambdaLR(optimiser, lambda step: (step + 1) / (warm_up + 1))] if warm_up else []
+    falls = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, steps - warm_up)
+    schedule = torch.optim.lr_scheduler.SequentialLR(optimiser, [*rises, falls], [warm_up] * len(rises))
     source, losses = points(size)(0), []
     network.train()
     for _ in range(steps):
@@ -106,20 +103,17 @@ def equal(one: nn.Module, two: nn.Module) -> bool:
 # ------------------------------------------------------------------------------------------------------- what it does
 
 
-@pytest.mark.parametrize("clip", [0.0, 0.3])
-def test_it_is_a_bare_loop(clip: float) -> None:
+@pytest.mark.parametrize(("clip", "warm_up"), [(0.0, 0), (0.3, 0), (0.0, 4)])
+def test_it_is_a_bare_loop(clip: float, warm_up: int) -> None:
     ours, theirs = tiny(), tiny()
-    training = train(ours, clip_norm=clip, channels_last=False)
-    losses = bare(theirs, clip=clip)
+    training = train(ours, clip_norm=clip, warm_up=warm_up)
+    losses = bare(theirs, clip=clip, warm_up=warm_up)
     np.testing.assert_allclose(training.losses, losses, rtol=1e-6)
     torch.testing.assert_close(weights(ours), weights(theirs), rtol=0, atol=1e-7)
     assert not ours.training
-
-
-def test_clipping_matters_here() -> None:
-    plain, clipped = tiny(), tiny()
-    bare(plain), bare(clipped, clip=0.3)
-    assert not torch.allclose(weights(plain), weights(clipped), atol=1e-4)
+    if clip or warm_up:
+        bare(plain := tiny())
+        assert not torch.allclose(weights(plain), weights(ours), atol=1e-4), "it matters here"
 
 
 def test_the_learning_rate_is_pytorchs_cosine_after_a_linear_warm_up() -> None:
@@ -131,9 +125,6 @@ def test_the_learning_rate_is_pytorchs_cosine_after_a_linear_warm_up() -> None:
         optimiser.step()
         schedule.step()
     assert [learning_rate_factor(step, 14, 4) for step in range(5)] == pytest.approx([0.2, 0.4, 0.6, 0.8, 1.0])
-    network = tiny()
-    rates = train(network, steps=6, warm_up=2).learning_rates
-    np.testing.assert_allclose(rates, [[0.02 * learning_rate_factor(step, 6, 2)] for step in range(6)])
 
 
 @pytest.mark.parametrize("parts", [2, 4])
@@ -204,7 +195,7 @@ def test_waiting_for_data_is_measured_and_the_source_is_closed() -> None:
             closed.append(True)
 
     training = train(tiny(), steps=4, batches=slow)
-    assert training.seconds > 0.2 and 0.5 < training.waiting <= 1 and closed == [True]
+    assert 0.5 < training.waiting <= 1 and closed == [True]
     assert train(tiny(), steps=4).waiting < 0.5
 
 
@@ -253,24 +244,7 @@ def test_killed_in_any_step_it_ends_with_the_same_bits(tmp_path: Path, after: in
     assert training.first == 12 and equal(finished, whole) and np.array_equal(training.losses, expected.losses)
 
 
-CHILD_STEPS = 80
-
-
-def child(file: str, pause: float) -> None:
-    """A dual-task training in another process: one line for each step."""
-    torch.set_num_threads(1)
-    task = dual_task()
-    loss, calls = task.batch_loss, iter(range(10**6))
-
-    def telling(batch: PairBatch) -> Tensor:
-        print(next(calls), flush=True)
-        time.sleep(pause)
-        return loss(batch)
-
-    finetune_task(task, Path(file), telling)
-
-
-def dual_task(variant: str = "gradcam_loss") -> DualTask:
+def dual_task(variant: str) -> DualTask:
     torch.manual_seed(0)
     network = Baseline(create_backbone(MICROWORLD, pretrained=True), (16,), decoder=variant == "sal_loss")
     return DualTask(network, variant, weighting="uncertainty")
@@ -278,44 +252,20 @@ def dual_task(variant: str = "gradcam_loss") -> DualTask:
 
 def finetune_task(task: DualTask, file: Path | None, loss) -> Training:
     rng = np.random.default_rng(0)
-    images = rng.integers(0, 256, (12, 32, 32, 3), np.uint8)
-    mos, keys = rng.random(12).astype(np.float32), [f"photo{index}" for index in range(12)]
+    images, mos = rng.integers(0, 256, (12, 32, 32, 3), np.uint8), rng.random(12).astype(np.float32)
 
     def batches(first: int) -> Generator[PairBatch]:
         for _, chosen in batch_plan(12, 4, 0, first):
-            names = tuple(keys[index] for index in chosen)
-            yield PairBatch(names, images[chosen], images[chosen, ..., 0], mos[chosen])
+            yield PairBatch(tuple(map(str, chosen)), images[chosen], images[chosen, ..., 0], mos[chosen])
 
-    settings = FinetuneSettings(CHILD_STEPS, deterministic=True, checkpoint_every=7, ema_decay=0.9)
+    settings = FinetuneSettings(10, deterministic=True, checkpoint_every=7, ema_decay=0.9)
     return finetune(task, task.groups(1e-3, 3e-4), loss, batches, settings, seed=1, checkpoint=file)
 
 
-def test_a_process_killed_at_a_random_step_is_gone_on_with_to_the_same_bits(tmp_path: Path) -> None:
-    whole = dual_task()
-    expected = finetune_task(whole, None, whole.batch_loss)
-    file, last = tmp_path / "state.pt", random.randrange(8, CHILD_STEPS - 30)
-    script = f"from tests.unit.test_finetuning import child; child({str(file)!r}, 0.05)"
-    environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(REPOSITORY)}
-    with subprocess.Popen(
-        [sys.executable, "-c", script], cwd=REPOSITORY, env=environment, stdout=subprocess.PIPE, text=True
-    ) as process:
-        for line in process.stdout:
-            if int(line) == last:
-                process.send_signal(signal.SIGKILL)
-                break
-    assert process.returncode == -signal.SIGKILL
-    again = dual_task()
-    training = finetune_task(again, file, again.batch_loss)
-    assert training.first % 7 == 0 and last - 7 < training.first < CHILD_STEPS, f"killed in step {last}"
-    assert equal(again, whole), f"killed in step {last}"
-    assert np.array_equal(training.losses, expected.losses)
-
-
-@pytest.mark.parametrize("variant", ["baseline", "sal_loss"])
-def test_the_other_variants_resume_to_the_same_bits_too(tmp_path: Path, variant: str, monkeypatch) -> None:
-    monkeypatch.setattr(sys.modules[__name__], "CHILD_STEPS", 10)
+@pytest.mark.parametrize("variant", ["baseline", "sal_loss", "gradcam_loss"])
+def test_every_variant_resumes_to_the_same_bits(tmp_path: Path, variant: str) -> None:
     whole, killed, again = (dual_task(variant) for _ in range(3))
-    finetune_task(whole, None, whole.batch_loss)
+    expected = finetune_task(whole, None, whole.batch_loss)
     calls = iter(range(100))
 
     def loss(batch: PairBatch) -> Tensor:
@@ -325,53 +275,11 @@ def test_the_other_variants_resume_to_the_same_bits_too(tmp_path: Path, variant:
 
     with pytest.raises(Killed):
         finetune_task(killed, tmp_path / "state.pt", loss)
-    assert finetune_task(again, tmp_path / "state.pt", again.batch_loss).first == 7
-    assert equal(again, whole)
+    training = finetune_task(again, tmp_path / "state.pt", again.batch_loss)
+    assert training.first == 7 and equal(again, whole) and np.array_equal(training.losses, expected.losses)
 
 
 # -------------------------------------------------------------------------------------------------------- checkpoints
-
-
-def cut(content: bytes) -> bytes:
-    return content[: len(content) // 2]
-
-
-def altered(content: bytes) -> bytes:
-    """One bit, in the middle of a weight, where PyTorch itself sees nothing wrong."""
-    middle = len(content) // 2
-    return content[:middle] + bytes([content[middle] ^ 4]) + content[middle + 1 :]
-
-
-@pytest.mark.parametrize("damage", [cut, altered, lambda content: b"", lambda content: content + b"0"])
-def test_a_damaged_checkpoint_gives_way_to_the_one_before(tmp_path: Path, damage, monkeypatch) -> None:
-    said: list[str] = []
-    monkeypatch.setattr(checkpoints, "say", said.append)
-    whole = tiny()
-    expected = train(whole, checkpoint_every=3)
-    file, network = tmp_path / "state.pt", tiny()
-    with pytest.raises(Killed):
-        train(network, checkpoint=file, checkpoint_every=3, loss=dying(network, 8))
-    file.write_bytes(damage(file.read_bytes()))
-    second = tiny()
-    with pytest.raises(Killed):
-        train(second, checkpoint=file, checkpoint_every=3, loss=dying(second, 1))
-    assert len(said) == 1 and f"{file} is damaged" in said[0] and "the one before" in said[0]
-    again = tiny()
-    training = train(again, checkpoint=file, checkpoint_every=3)
-    assert training.first == 3 and len(said) == 1
-    assert equal(again, whole) and np.array_equal(training.losses, expected.losses)
-
-
-def test_with_both_damaged_it_starts_anew(tmp_path: Path, monkeypatch) -> None:
-    said: list[str] = []
-    monkeypatch.setattr(checkpoints, "say", said.append)
-    whole, file = tiny(), tmp_path / "state.pt"
-    train(whole, checkpoint=file, checkpoint_every=4)
-    for path in (file, tmp_path / "state.pt.previous"):
-        path.write_bytes(cut(path.read_bytes()))
-    again = tiny()
-    assert train(again, checkpoint=file, checkpoint_every=4).first == 0
-    assert equal(again, whole) and len(said) == 2
 
 
 def test_a_kill_while_a_checkpoint_is_written_loses_the_steps_since_the_last(tmp_path: Path, monkeypatch) -> None:

@@ -1,16 +1,18 @@
 """Pairs for training: picture and map stay together, the order can be entered anywhere, and caches change nothing."""
 
+import hashlib
+import shutil
 from itertools import islice
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from paperlib.datasets import training_pairs
 from paperlib.datasets.files import UnusableFile
 from paperlib.datasets.opinions import OpinionRecord, OpinionSet
-from paperlib.datasets.training_pairs import Augmentation, ProxyMaps, TrainingPairs, batch_plan, where_to_keep
+from paperlib.datasets.training_pairs import ProxyMaps, TrainingPairs, augmented, batch_plan
 from paperlib.errors import PaperlibError
 
 SIZE = (24, 32)
@@ -35,13 +37,16 @@ def opinions(tmp_path: Path) -> OpinionSet:
     return OpinionSet("own", tuple(records))
 
 
+def maps_of(array: np.ndarray) -> ProxyMaps:
+    return ProxyMaps(array.__getitem__, hashlib.sha256(array.tobytes()).hexdigest()[:16])
+
+
 MAPS = np.stack([picture(index)[..., 1] * 7 + index for index in range(N)])
 
 
 def pairs_of(opinions: OpinionSet, **changes) -> TrainingPairs:
-    options = {"maps": ProxyMaps.from_array(MAPS), "size": SIZE, "augmentation": Augmentation(crop=(16, 20)), "seed": 3}
-    options |= changes
-    return TrainingPairs(opinions, options.pop("maps"), options.pop("size"), options.pop("augmentation"), **options)
+    options = {"maps": maps_of(MAPS), "size": SIZE, "crop": (16, 20), "seed": 3} | changes
+    return TrainingPairs(opinions, **options)
 
 
 def same(one, two) -> bool:
@@ -68,14 +73,11 @@ def test_a_map_is_cut_and_mirrored_with_its_picture(opinions: OpinionSet) -> Non
     assert len(windows) > 60 and {row for row, _ in windows} == set(range(9)) and max(windows)[1] <= 12
 
 
-def test_half_of_all_are_mirrored_and_none_on_demand(opinions: OpinionSet) -> None:
-    def share(augmentation: Augmentation) -> float:
-        pairs = pairs_of(opinions, augmentation=augmentation)
-        images = [pairs.pair(epoch, index)[0] for epoch in range(60) for index in range(N)]
-        return float(np.mean([image[0, 0, 1] > image[0, -1, 1] for image in images]))
-
-    assert abs(share(Augmentation()) - 0.5) < 4 * np.sqrt(0.25 / (60 * N))
-    assert share(Augmentation(flip=False)) == 0
+def test_half_of_all_are_mirrored(opinions: OpinionSet) -> None:
+    pairs = pairs_of(opinions, crop=None)
+    images = [pairs.pair(epoch, index)[0] for epoch in range(60) for index in range(N)]
+    share = np.mean([image[0, 0, 1] > image[0, -1, 1] for image in images])
+    assert abs(share - 0.5) < 4 * np.sqrt(0.25 / (60 * N))
 
 
 def test_every_epoch_takes_each_picture_once_in_another_order(opinions: OpinionSet) -> None:
@@ -105,16 +107,13 @@ def test_another_seed_is_another_order_and_another_augmentation(opinions: Opinio
     assert any(not np.array_equal(first.pair(0, 0)[0], first.pair(e, 0)[0]) for e in range(1, 5))
 
 
-def test_wherever_pictures_are_kept_the_batches_are_the_same(opinions: OpinionSet, tmp_path: Path) -> None:
-    kept = {
-        "memory": pairs_of(opinions, workers=2),
-        "disk": pairs_of(opinions, cache=tmp_path / "cache"),
-        "nowhere": pairs_of(opinions, memory=10),
-    }
-    for place, pairs in kept.items():
-        assert pairs.place == place
-    for batches in islice(zip(*(pairs.batches(2) for pairs in kept.values()), strict=True), 8):
-        assert same(batches[0], batches[1]) and same(batches[0], batches[2])
+def test_with_or_without_a_cache_or_room_for_it_the_batches_are_the_same(opinions, tmp_path: Path, monkeypatch) -> None:
+    several = [pairs_of(opinions), pairs_of(opinions, cache=tmp_path / "kept", workers=2)]
+    monkeypatch.setattr(shutil, "disk_usage", lambda folder: SimpleNamespace(free=100))
+    several += [pairs_of(opinions, cache=tmp_path / name) for name in ("kept", "full")]
+    assert len(list((tmp_path / "kept").glob("*.npy"))) == 2 and not list((tmp_path / "full").glob("*.npy"))
+    for expected, *others in islice(zip(*(pairs.batches(2) for pairs in several), strict=True), 8):
+        assert all(same(expected, other) for other in others)
 
 
 def test_a_cache_on_disk_is_decoded_once_and_made_again_when_cut_or_changed(opinions, tmp_path, monkeypatch) -> None:
@@ -129,40 +128,17 @@ def test_a_cache_on_disk_is_decoded_once_and_made_again_when_cut_or_changed(opin
     (tmp_path / f".{file.name}.left.part").touch()
     assert same(pairs_of(opinions, cache=tmp_path).batch(0, [0, 1]), expected) and len(decoded) == 2 * N
     assert not list(tmp_path.glob(".*.part"))
-    others = pairs_of(opinions, cache=tmp_path, maps=ProxyMaps.from_array(MAPS // 2)).batch(0, [0, 1])
+    others = pairs_of(opinions, cache=tmp_path, maps=maps_of(MAPS // 2)).batch(0, [0, 1])
     assert len(decoded) == 2 * N, "other maps need no new pictures"
     assert not np.array_equal(others.saliency, expected.saliency)
-
-
-def test_where_to_keep(tmp_path: Path, monkeypatch) -> None:
-    assert where_to_keep({"a": 60, "b": 40}, None, 100) == "memory"
-    assert where_to_keep({"a": 60, "b": 41}, None, 100) == "nowhere"
-    monkeypatch.setattr(training_pairs.shutil, "disk_usage", lambda folder: type("Usage", (), {"free": 1000}))
-    assert where_to_keep({"a": 900}, tmp_path / "new", 0) == "disk"
-    assert where_to_keep({"a": 990}, tmp_path, 0) == "nowhere"
-    (tmp_path / "a").write_bytes(b"")
-    assert where_to_keep({"a": 990, "b": 10}, tmp_path, 0) == "disk"
-
-
-def test_maps_from_a_folder_go_with_their_pictures_by_name(opinions: OpinionSet, tmp_path: Path) -> None:
-    folder = tmp_path / "maps"
-    folder.mkdir()
-    for index in reversed(range(N)):
-        Image.fromarray(MAPS[index]).save(folder / f"photo{index}.bmp")
-    maps = ProxyMaps.from_folder(folder, opinions)
-    batch = pairs_of(opinions, maps=maps).batch(0, range(N))
-    assert same(batch, pairs_of(opinions).batch(0, range(N)))
-    Image.fromarray(MAPS[0][:, ::-1]).save(folder / "photo3.bmp")
-    assert ProxyMaps.from_folder(folder, opinions).fingerprint != maps.fingerprint
-    (folder / "photo2.bmp").unlink()
-    with pytest.raises(PaperlibError, match="1 of 7 pictures have no map .*photo2.png"):
-        ProxyMaps.from_folder(folder, opinions)
 
 
 def test_maps_and_pictures_of_other_sizes_are_brought_to_one(opinions: OpinionSet) -> None:
     ramp = np.tile(np.linspace(0, 1, 8, dtype=np.float32), (6, 1))
     maps = ProxyMaps(lambda index: ramp, "ramp")
-    image, saliency = pairs_of(opinions, maps=maps, size=(12, 16), augmentation=Augmentation(flip=False)).pair(0, 0)
+    pairs = pairs_of(opinions, maps=maps, size=(12, 16), crop=None)
+    seen = (pairs.pair(epoch, 0) for epoch in range(20))
+    image, saliency = next(planes for planes in seen if planes[0][0, 0, 1] < planes[0][0, -1, 1])
     assert image.shape == (12, 16, 3) and saliency.shape == (12, 16) and saliency.dtype == np.uint8
     assert (np.diff(saliency[0].astype(int)) >= 0).all() and (saliency[0, 0], saliency[0, -1]) == (0, 255)
     np.testing.assert_allclose(image[:, :, 1], np.broadcast_to(2 * np.arange(16) + 0.5, (12, 16)), atol=1)
@@ -175,25 +151,25 @@ def test_without_maps_there_is_no_saliency(opinions: OpinionSet) -> None:
 
 
 @pytest.mark.parametrize("workers", [0, 2])
-def test_unusable_pictures_are_all_named_once(opinions: OpinionSet, workers: int) -> None:
+def test_unusable_pictures_are_all_named_once(opinions: OpinionSet, tmp_path: Path, workers: int) -> None:
     for index in (2, 5):
         opinions.records[index].path.write_bytes(b"no picture")
     with pytest.raises(PaperlibError, match="2 of 7 .*photo2.png .*photo5.png"):
-        pairs_of(opinions, workers=workers)
+        pairs_of(opinions, cache=tmp_path / "cache", workers=workers)
     with pytest.raises(UnusableFile, match="photo2"):
-        list(islice(pairs_of(opinions, memory=0).batches(N, workers=workers), 1))
+        list(islice(pairs_of(opinions).batches(N, workers=workers), 1))
 
 
 @pytest.mark.parametrize("values", [np.full(SIZE, np.nan), np.full(SIZE, 1.5), np.zeros((3, *SIZE)), np.full(SIZE, -1)])
 def test_maps_out_of_range_are_refused(opinions: OpinionSet, values: np.ndarray) -> None:
     with pytest.raises(PaperlibError, match="proxy map of photo0.png"):
-        pairs_of(opinions, maps=ProxyMaps(lambda index: values, "bad"))
+        pairs_of(opinions, maps=ProxyMaps(lambda index: values, "bad")).pair(0, 0)
 
 
 def test_programming_errors(opinions: OpinionSet) -> None:
     with pytest.raises(ValueError, match="does not fit"):
-        pairs_of(opinions, augmentation=Augmentation(crop=(25, 20)))
+        pairs_of(opinions, crop=(25, 20))
     with pytest.raises(ValueError, match="one size"):
-        Augmentation()([np.zeros((4, 4)), np.zeros((4, 5))], np.random.default_rng(0))
+        augmented([np.zeros((4, 4)), np.zeros((4, 5))], None, np.random.default_rng(0))
     with pytest.raises(ValueError, match="one whole batch"):
         next(pairs_of(opinions).batches(N + 1))

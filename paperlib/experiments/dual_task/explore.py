@@ -9,7 +9,6 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from paperlib import paper
 from paperlib.experiments.artefacts import Figure1Data
 from paperlib.experiments.dual_task.film import METRICS, N_PICTURES
 from paperlib.experiments.dual_task.plan import film_units, is_shown, shown_pictures, shown_trainings
@@ -58,7 +57,7 @@ def learnt_maps(profile: "Profile") -> Figure1Data:
     maps = {"Gaze density": [density / density.max() for density in shown.densities()]}
     for method, some in units.items():
         levels = {key: value for unit in some for key, value in results[unit.name].arrays.items()}
-        maps[paper.look(method).label] = shown.maps(levels, "plain")
+        maps[look(method).label] = shown.maps(levels, "plain")
     return Figure1Data(shown.images(), maps, shown.captions if not pictures.generated else ())
 
 
@@ -98,10 +97,6 @@ class Material:
         """Methods of `paperlib.paper.METHODS`."""
         return list(self.maps)
 
-    def map_of(self, variant: str) -> str:
-        """Where the map of a variant comes from, as in Table II."""
-        return "decoder" if variant == "baseline_sal_loss" else "GradCAM"
-
     @property
     def epochs(self) -> list[float]:
         """After how many epochs the networks were looked at, 0 first."""
@@ -130,13 +125,11 @@ class View:
 
     Attributes:
         choice: what was asked for.
-        caption, label: names of the picture and of the network.
-        map_of: where its map comes from.
-        image: (h, w, 3) uint8.
-        density: (h, w) gaze density, stretched to a maximum of 1.
-        saliency: (h, w) in [0, 1].
+        caption, label, map_of: names of the picture, of the network, and of what its map comes from, as in Table II.
+        image, density, saliency: (h, w, 3) uint8; gaze (h, w), stretched to a maximum of 1; the map (h, w) in [0, 1].
         agreement: CC of this map with gaze.
-        curves: `Material.curves`.
+        curves: of `Material`.
+        trained: how many epochs the networks were trained in all.
     """
 
     choice: FilmChoice
@@ -148,11 +141,7 @@ class View:
     saliency: NDArray[np.float32]
     agreement: float
     curves: pd.DataFrame
-
-    @property
-    def trained(self) -> float:
-        """How many epochs the networks were trained in all."""
-        return self.curves.index.get_level_values("epoch").max()
+    trained: float
 
 
 def watch(material: Material, choice: FilmChoice) -> View:
@@ -165,20 +154,19 @@ def watch(material: Material, choice: FilmChoice) -> View:
     for name, values in known.items():
         if getattr(choice, name) not in values:
             raise ValueError(f"{name}={getattr(choice, name)!r}; expected one of: {', '.join(map(str, values))}")
-    image, variant = choice.image, choice.variant
-    density = material.density[image]
-    saliency = material.maps[variant][material.epochs.index(choice.epoch), image].astype(np.float32)
-    agreement = float(evaluate(saliency[None], density[None])["CC"][0])
+    density = material.density[choice.image]
+    saliency = material.maps[choice.variant][material.epochs.index(choice.epoch), choice.image].astype(np.float32)
     return View(
         choice,
-        material.captions[image],
-        look(variant).label,
-        material.map_of(variant),
-        material.images[image],
-        density / density.max(),
-        saliency,
-        agreement,
-        material.curves,
+        caption=material.captions[choice.image],
+        label=look(choice.variant).label,
+        map_of="decoder" if choice.variant == "baseline_sal_loss" else "GradCAM",
+        image=material.images[choice.image],
+        density=density / density.max(),
+        saliency=saliency,
+        agreement=float(evaluate(saliency[None], density[None])["CC"][0]),
+        curves=material.curves,
+        trained=material.epochs[-1],
     )
 
 

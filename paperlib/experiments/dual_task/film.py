@@ -15,19 +15,18 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
-import pandas as pd
 import torch
 from numpy.typing import NDArray
 
 from paperlib.engine.units import Inputs, Result
 from paperlib.experiments.dual_task.compute import scores_of
 from paperlib.experiments.sets.opening import opened
-from paperlib.experiments.training.compute import trained
+from paperlib.experiments.training.compute import train
 from paperlib.maps.hirescam import extract
 from paperlib.metrics.correlation import srocc
 from paperlib.metrics.saliency import evaluate
 from paperlib.models.baseline import Baseline, to_unit_range
-from paperlib.models.dual_task import DualTask
+from paperlib.models.dual_task import ACTIVATIONS, DualTask
 from paperlib.sources.maps import sized
 from paperlib.sources.networks import WEIGHTS, load_trained
 
@@ -59,25 +58,18 @@ def film(params: dict[str, Any], inputs: Inputs, scratch: Path) -> Result:
             states[looks[step]] = {f"{WEIGHTS}{key}": value.cpu().numpy().copy() for key, value in state.items()}
 
     with TemporaryDirectory() as folder:
-        result = trained(params, inputs, Path(folder), look)
+        result = train(params, inputs, Path(folder), look)
     states[epochs] = result.arrays
     rows, maps = [], []
+    common = {"method": params["method"], "dataset": test.name, "seed": params["seed"]}
     for epoch, state in states.items():
         seen, found = _look(load_trained(params, state), test, params)
         maps.append(seen)
         rows += [
-            {
-                "method": params["method"],
-                "dataset": test.name,
-                "metric": metric,
-                "variant": f"epoch {epoch:g}",
-                "seed": params["seed"],
-                "value": value,
-                "n": n,
-            }
+            common | {"metric": metric, "variant": f"epoch {epoch:g}", "value": value, "n": n}
             for metric, (value, n) in found.items()
         ]
-    return Result(rows=pd.DataFrame(rows), arrays=result.arrays | {"maps": np.stack(maps).astype(np.float16)})
+    return Result(rows=rows, arrays=result.arrays | {"maps": np.stack(maps).astype(np.float16)})
 
 
 def _look(network: Baseline, test: Any, params: Mapping[str, Any]) -> tuple[NDArray, dict[str, tuple[float, int]]]:
@@ -90,7 +82,8 @@ def _look(network: Baseline, test: Any, params: Mapping[str, Any]) -> tuple[NDAr
         maps = extract(network, images, **how)
     else:
         with torch.no_grad():
-            grids = network.decode(network.features(to_unit_range(images))).numpy()
+            linear = network.decoder(network.features(to_unit_range(images)))[:, 0]
+            grids = ACTIVATIONS[params["activation"]](linear).numpy()
         maps = np.stack([sized(grid, images.shape[1:3]) for grid in grids])
     agreement = float(evaluate(maps, density)["CC"].mean())
     quality = float(srocc(scores_of(network, test.records, (0, 0)), test.mos))

@@ -4,6 +4,7 @@ training ──┬─> scores of a test set ──> SROCC, PLCC
 gaze set ──┴─> maps of a shard ──> measured, as for Table I
 """
 
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
 from paperlib.engine.units import Unit
@@ -27,21 +28,14 @@ def units(profile: "Profile") -> list[Unit]:
         PaperlibError: data or weights are missing or unfit; told before anything is computed.
     """
     settings, planned = profile.dual_task, [one for one in trainings(profile) if is_shown(one.network)]
-    checked = [need for need in planned[0].unit.needs if need.name.startswith("leaks/")]
-    gazes = {
-        name: {seed: gaze_pictures(profile, name, seed) for seed in repeats(profile, name)} for name in settings.gaze_sets
-    }
-    found = list(checked)
+    scored, gazed = sets_to_test_on(profile, settings.quality_sets, settings.gaze_sets)
+    found = [need for need in planned[0].unit.needs if need.name.startswith("leaks/")]
     for one in planned:
-        found.append(losses_unit(one))
-        if one.network.variant != "saliency":
-            found += [quality_unit(profile, one, name) for name in settings.quality_sets]
-        found += [saliency_unit(profile, one, _of_repeat(some, one.seed)) for some in gazes.values()]
-    for some in gazes.values():
-        for pictures in some.values():
-            others = {name: one for name, one in known_sources(profile, pictures).items() if name in SUPERVISED}
-            found.append(measured_unit(profile, pictures, CENTER_PRIOR))
-            found += [measured_unit(profile, pictures, name, one) for name, one in others.items()]
+        found += [losses_unit(one), *units_that_test(profile, one, scored, gazed)]
+    for pictures in (one for several in gazed.values() for one in several.values()):
+        others = {name: one for name, one in known_sources(profile, pictures).items() if name in SUPERVISED}
+        found.append(measured_unit(profile, pictures, CENTER_PRIOR))
+        found += [measured_unit(profile, pictures, name, one) for name, one in others.items()]
     return found
 
 
@@ -50,14 +44,37 @@ def is_shown(network: Network) -> bool:
     return not network.departs or network.variant == "saliency"
 
 
-def _of_repeat(some: dict[int, Pictures], seed: int) -> Pictures:
-    return some.get(seed) or next(iter(some.values()))
+SetsByRepeat = Mapping[str, Mapping[int, Pictures]]
+"""By name and by repeat; a set that all repeats share stands under the first one alone."""
 
 
-def quality_unit(profile: "Profile", training: Training, name: str) -> Unit:
-    """Scores of a test set and their agreement with MOS."""
+def sets_to_test_on(
+    profile: "Profile", quality_sets: Iterable[str], gaze_sets: Iterable[str]
+) -> tuple[SetsByRepeat, SetsByRepeat]:
+    """The sets that scores and maps are tested on, each opened once.
+
+    Raises:
+        PaperlibError: as `opinion_pictures` and `gaze_pictures` of `paperlib.experiments.sets.plan`.
+    """
+    scored = {
+        name: {seed: opinion_pictures(profile, name, "test", seed=seed) for seed in repeats(profile, name)}
+        for name in quality_sets
+    }
+    gazed = {name: {seed: gaze_pictures(profile, name, seed) for seed in repeats(profile, name)} for name in gaze_sets}
+    return scored, gazed
+
+
+def units_that_test(profile: "Profile", training: Training, scored: SetsByRepeat, gazed: SetsByRepeat) -> list[Unit]:
+    """A network's scores beside opinions, where it learned scores, and its maps beside gaze, measured as in Table I."""
+    opinions, gazes = (
+        [several.get(training.seed) or next(iter(several.values())) for several in sets.values()] for sets in (scored, gazed)
+    )
+    quality = [] if training.network.variant == "saliency" else [_quality_unit(profile, training, test) for test in opinions]
+    return quality + [measured_unit(profile, test, training.network.method, made(training)) for test in gazes]
+
+
+def _quality_unit(profile: "Profile", training: Training, test: Pictures) -> Unit:
     seen, network = profile.photographs, training.network
-    test = opinion_pictures(profile, name, "test", seed=training.seed, observers=network.observers)
     return test.unit(
         EXPERIMENT,
         f"quality/{network.name}/{test.name}/seed{training.seed}",
@@ -71,11 +88,6 @@ def quality_unit(profile: "Profile", training: Training, name: str) -> Unit:
         input_width=seen.input_width,
         **dict(training.recipe),
     )
-
-
-def saliency_unit(profile: "Profile", training: Training, pictures: Pictures) -> Unit:
-    """Measures a trained network's maps as Table I does."""
-    return measured_unit(profile, pictures, training.network.method, made(training))
 
 
 def shown_pictures(profile: "Profile") -> Pictures:
@@ -96,17 +108,16 @@ def shown_trainings(profile: "Profile", methods: tuple[str, ...]) -> dict[str, T
 
 
 def film_units(profile: "Profile") -> dict[str, Unit]:
-    """Variant -> the film of its training in the first repeat; empty where networks train on files, for hours."""
+    """Method -> the film of its training in the first repeat; empty where networks train on files, for hours."""
     if profile.dual_task.training_set not in WORLDS:
         return {}
-    return {method: film_unit(profile, one) for method, one in shown_trainings(profile, tuple(METHODS.values())).items()}
+    return {method: _film_unit(profile, one) for method, one in shown_trainings(profile, tuple(METHODS.values())).items()}
 
 
-def film_unit(profile: "Profile", training: Training) -> Unit:
+def _film_unit(profile: "Profile", training: Training) -> Unit:
     """A training, watched. Its parameters are those of the training, and how maps are made and measured."""
     test = opinion_pictures(profile, profile.dual_task.gaze_sets[0], "test", seed=training.seed)
-    smoothing, params = profile.extraction, dict(training.unit.params)
-    steps = profile.world.n_train // profile.training.batch_size
+    smoothing = profile.extraction
     return Unit.of(
         "training_film",
         f"{training.network.method}/film/seed{training.seed}",
@@ -115,9 +126,9 @@ def film_unit(profile: "Profile", training: Training) -> Unit:
         needs=[*training.unit.needs, *test.needs],
         places=dict(training.unit.places),
         calls=[*training.unit.calls, test.opener],
-        **params,
+        **dict(training.unit.params),
         test=tuple(test.params.items()),
-        steps_per_epoch=steps,
+        steps_per_epoch=profile.world.n_train // profile.training.batch_size,
         n_passes=smoothing.n_passes,
         max_angle=smoothing.max_angle,
         smoothing=smoothing.smoothing,

@@ -4,9 +4,10 @@
 """
 
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from itertools import product
+from typing import TYPE_CHECKING
 
 import pandas as pd
 
@@ -37,32 +38,33 @@ VARIANTS = ("quality", "fitted")
 # --------------------------------------------------------------------------------------------------------------- table
 
 
-def columns(quality_sets: Sequence[str], gaze_sets: Sequence[str]) -> tuple[Column, ...]:
-    """Columns of Table II in the paper's order: scores of every quality set, then maps of every set with gaze."""
-    return tuple(
+def table(rows: pd.DataFrame, profile: "Profile") -> TableData:
+    """Table II from the rows of its units, with the paper's numbers beside ours, and the verdicts on SROCC as notes; its
+    columns are scores on every quality set, then maps on every set with gaze."""
+    settings, is_simulation = profile.dual_task, profile.evidence == "simulation"
+    lines = _table_rows(profile)
+    columns = tuple(
         Column(dataset, metric, direction, f"{metric} {'↑' if direction > 0 else '↓'}")
-        for metrics, datasets in ((QUALITY, quality_sets), (GAZE, gaze_sets))
+        for metrics, datasets in ((QUALITY, settings.quality_sets), (GAZE, settings.gaze_sets))
         for dataset in datasets
         for metric, direction in metrics
     )
+    resnet = [RESNET_NOTE] if any(method == RESNET for _, method in lines) else []
+    notes = (SIMULATION_NOTE,) if is_simulation else NOTES
+    return TableData(
+        "table2",
+        "Table II: two tasks at once",
+        _simulation_caption(profile) if is_simulation else _caption(rows, profile),
+        columns,
+        _cells(rows, lines, columns, with_interval=not is_simulation),
+        (*notes, *resnet, *verdicts(rows, references(profile))),
+    )
 
 
-def cells(
-    rows: pd.DataFrame,
-    lines: Iterable[tuple[str, str]],
-    columns: Sequence[Column],
-    published: Callable[[str, Column], float | None],
-    span: Callable[[pd.DataFrame], tuple[float, float]] | None = None,
+def _cells(
+    rows: pd.DataFrame, lines: Iterable[tuple[str, str]], columns: Sequence[Column], with_interval: bool
 ) -> pd.DataFrame:
-    """The cells of `paperlib.experiments.artefacts.TableData`, means over repeats; those of section "Control" have no rank.
-
-    Args:
-        rows: tidy rows of the section.
-        lines: (section, method) of each line of the table.
-        columns: from `columns`.
-        published: from a method and a column to the paper's number, None where it has none.
-        span: from the rows of a cell's repeats to its `low` and `high`; none are given when None.
-    """
+    """The cells of `TableData`, means over repeats, of each line (section, method); those of controls have no rank."""
     keys = ["method", "dataset", "metric"]
     wanted = rows[rows["variant"].isin(VARIANTS)]
     found, repeats = summarise(wanted, keys).set_index(keys), wanted.groupby(keys, sort=False)
@@ -71,59 +73,18 @@ def cells(
         for column in columns:
             key = (method, column.dataset, column.metric)
             value, sd, n = found.loc[key] if key in found.index else (math.nan, math.nan, 0)
-            low, high = span(repeats.get_group(key)) if span and n else (math.nan, math.nan)
-            paper = published(method, column)
-            out.append(
-                {
-                    "section": section,
-                    "method": method,
-                    "dataset": column.dataset,
-                    "metric": column.metric,
-                    "value": value,
-                    "sd": sd,
-                    "low": low,
-                    "high": high,
-                    "n": int(n),
-                    "published": math.nan if paper is None else paper,
-                    "ranked": section != "Control",
-                }
-            )
-    return pd.DataFrame(out)
+            low, high = _span(repeats.get_group(key)) if with_interval and n else (math.nan, math.nan)
+            told = (value, sd, low, high, int(n), _published(method, column), section != "Control")
+            out.append((section, *key, *told))
+    return pd.DataFrame(out, columns=["section", *keys, "value", "sd", "low", "high", "n", "published", "ranked"])
 
 
-def references(profile: "Profile") -> dict[str, str]:
-    """Network -> the Baseline of its backbone, for every other network of the table that is trained on scores."""
-    found = [network for network in networks(profile) if is_shown(network) and network.variant != "saliency"]
-    baselines = {network.backbone: network.method for network in found if network.variant == "baseline"}
-    return {
-        network.method: baselines[network.backbone]
-        for network in found
-        if network.backbone in baselines and network.method != baselines[network.backbone]
-    }
-
-
-def table(rows: pd.DataFrame, profile: "Profile") -> TableData:
-    """Table II from the rows of its units, with the paper's numbers beside ours, and the verdicts on SROCC as notes."""
-    settings, is_simulation = profile.dual_task, profile.evidence == "simulation"
-    lines, shown = _table_rows(profile), columns(settings.quality_sets, settings.gaze_sets)
-    resnet = [RESNET_NOTE] if any(method == RESNET for _, method in lines) else []
-    notes = (SIMULATION_NOTE,) if is_simulation else NOTES
-    return TableData(
-        "table2",
-        "Table II: two tasks at once",
-        _simulation_caption(profile) if is_simulation else _caption(rows, profile),
-        shown,
-        cells(rows, lines, shown, _published, None if is_simulation else _span),
-        (*notes, *resnet, *verdicts(rows, references(profile))),
-    )
-
-
-def _published(method: str, column: Column) -> float | None:
-    """The paper's number: of its Table II, or of its Table I for a method that stands there alone."""
+def _published(method: str, column: Column) -> float:
+    """The paper's number: of its Table II, or of its Table I for a method that stands there alone; else NaN."""
     kind = "quality" if column.metric in dict(QUALITY) else "gaze"
     dataset = COUNTERPARTS.get((column.dataset, kind), column.dataset)
     found = (paper.published(number, method, dataset, column.metric) for number in (2, 1))
-    return next((value for value in found if value is not None), None)
+    return next((value for value in found if value is not None), math.nan)
 
 
 def _table_rows(profile: "Profile") -> list[tuple[str, str]]:
@@ -185,8 +146,18 @@ RESNET_NOTE = "The paper's Table II has one backbone; its numbers of Baseline-Re
 # ---------------------------------------------------------------------------------------------------- quality drops
 
 
-_TESTED = ("method", "reference", "dataset", "metric", "n")
 _OUTCOME = ("difference", "low", "high", "p", "verdict")
+
+
+def references(profile: "Profile") -> dict[str, str]:
+    """Network -> the Baseline of its backbone, for every other network of the table that is trained on scores."""
+    found = [network for network in networks(profile) if is_shown(network) and network.variant != "saliency"]
+    baselines = {network.backbone: network.method for network in found if network.variant == "baseline"}
+    return {
+        network.method: baselines[network.backbone]
+        for network in found
+        if network.backbone in baselines and network.method != baselines[network.backbone]
+    }
 
 
 def equivalence(rows: pd.DataFrame, profile: "Profile") -> pd.DataFrame:
@@ -215,52 +186,42 @@ def drops(rows: pd.DataFrame, references: Mapping[str, str]) -> pd.DataFrame:
     tested = rows[rows["variant"] == "quality"]
     values = tested.set_index(["method", "dataset", "metric", "seed"])["value"].sort_index()
     found = []
-    for method, reference in references.items():
-        for dataset in tested["dataset"].unique():
-            for metric, _ in QUALITY:
-                keys = [(name, dataset, metric) for name in (method, reference)]
-                if any(key not in values.index for key in keys):
-                    continue
-                pair = pd.concat([values.loc[key] for key in keys], axis=1, join="inner").to_numpy()
-                if len(pair) > 1:
-                    test = tost(pair[:, 0], pair[:, 1], MARGIN)
-                    names = dict(zip(_TESTED, (method, reference, dataset, metric, len(pair)), strict=True))
-                    found.append(names | {name: test[name] for name in _OUTCOME})
-    return pd.DataFrame(found, columns=[*_TESTED, *_OUTCOME])
+    for (method, reference), dataset, (metric, _) in product(references.items(), tested["dataset"].unique(), QUALITY):
+        keys = [(name, dataset, metric) for name in (method, reference)]
+        if any(key not in values.index for key in keys):
+            continue
+        pair = pd.concat([values.loc[key] for key in keys], axis=1, join="inner").to_numpy()
+        if len(pair) > 1:
+            test: Mapping[str, object] = tost(pair[:, 0], pair[:, 1], MARGIN)
+            found.append((method, reference, dataset, metric, len(pair), *(test[name] for name in _OUTCOME)))
+    return pd.DataFrame(found, columns=["method", "reference", "dataset", "metric", "n", *_OUTCOME])
 
 
 def verdicts(rows: pd.DataFrame, references: Mapping[str, str]) -> tuple[str, ...]:
     """One sentence per test in SROCC, as notes of Table II."""
     tests = drops(rows, references)
-    return tuple(map(_verdict, tests[tests["metric"] == "SROCC"].to_dict("records")))
-
-
-def _verdict(test: Mapping[str, Any]) -> str:
-    label, reference = (paper.look(test[name]).label for name in ("method", "reference"))
-    dataset = paper.DATASETS.get(test["dataset"], test["dataset"])
-    return (
-        f"{dataset}, SROCC, {label} against {reference}: {test['difference']:+.4f} "
-        f"[{test['low']:+.4f}, {test['high']:+.4f}], {test['verdict']} within {MARGIN} (TOST over {test['n']} repeats, "
-        f"p = {test['p']:.3g})."
+    return tuple(
+        f"{paper.DATASETS.get(test.dataset, test.dataset)}, SROCC, {paper.look(test.method).label} against "
+        f"{paper.look(test.reference).label}: {test.difference:+.4f} [{test.low:+.4f}, {test.high:+.4f}], {test.verdict} "
+        f"within {MARGIN} (TOST over {test.n} repeats, p = {test.p:.3g})."
+        for test in tests[tests["metric"] == "SROCC"].itertuples()
     )
 
 
 def claim_parts(rows: pd.DataFrame) -> Parts:
     """C3. Change of SROCC (claim: no loss beyond 0.02) and of CC (claim: at least +0.1) from the Baseline; the CC against
     the Baseline's one-pass map stands beside it."""
+    scored, gazed = ("world", "world") if "world" in set(rows["dataset"]) else ("koniq10k", "salicon")
+    quality = partial(by_seed, rows, metric="SROCC", variant="quality", dataset=scored)
+    maps = partial(by_seed, rows, metric="CC", dataset=gazed)
     parts = {}
-    there = set(rows["dataset"])
-    scored, gazed = ("world", "world") if "world" in there else ("koniq10k", "salicon")
-    value = partial(by_seed, rows, dataset=gazed)
     for method in ("baseline_sal_loss", "baseline_gradcam_loss"):
         label = paper.METHODS[method].label.removeprefix("Baseline-")
-        parts[f"SROCC: {label} − Baseline"] = by_seed(rows, method, "SROCC", "quality", scored) - by_seed(
-            rows, "baseline", "SROCC", "quality", scored
-        )
-        parts[f"CC: {label} − Baseline"] = value(method, "CC") - value("baseline", "CC")
-        one_pass = value("baseline", "CC", "plain_fitted")
         own = "plain_fitted" if method == "baseline_gradcam_loss" else "fitted"
-        parts[f"control, one-pass maps, CC: {label} − Baseline"] = value(method, "CC", own) - one_pass
+        parts[f"SROCC: {label} − Baseline"] = quality(method) - quality("baseline")
+        parts[f"CC: {label} − Baseline"] = maps(method) - maps("baseline")
+        one_pass = maps(method, variant=own) - maps("baseline", variant="plain_fitted")
+        parts[f"control, one-pass maps, CC: {label} − Baseline"] = one_pass
     return parts
 
 

@@ -3,6 +3,7 @@
 import hashlib
 import os
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from paperlib.datasets.training_pairs import Augmentation, PairBatch, ProxyMaps, TrainingPairs
+from paperlib.datasets.training_pairs import PairBatch, ProxyMaps, TrainingPairs
 from paperlib.engine.finetuning import FinetuneSettings, finetune
 from paperlib.engine.progress import progress
 from paperlib.engine.units import Inputs, Result
@@ -36,26 +37,11 @@ def training_set(params: Mapping[str, Any], inputs: Inputs) -> Any:
     return whole.holding([record for part in params["parts"] for record in whole.part(part).records])
 
 
-def fingerprint_maps(params: dict[str, Any], inputs: Inputs, scratch: Path) -> Result:
-    """Hash of all maps of a target, array `fingerprint`: names the cache that trainings share."""
-    digest = hashlib.sha256()
-    for name in progress(inputs):
-        for key, levels in inputs[name].arrays.items():
-            digest.update(f"{key} {levels.shape}".encode())
-            digest.update(np.ascontiguousarray(levels))
-    return Result(arrays={"fingerprint": np.array(digest.hexdigest()[:16])})
-
-
-def train(params: dict[str, Any], inputs: Inputs, scratch: Path) -> Result:
-    """Arrays `weights.<name>` of the network and `losses` (steps,); rows of the last loss, and of the share of time that was
-    spent waiting for data."""
-    return trained(params, inputs, scratch)
-
-
-def trained(
-    params: Mapping[str, Any], inputs: Inputs, scratch: Path, before_step: Callable[[int, DualTask], None] | None = None
+def train(
+    params: dict[str, Any], inputs: Inputs, scratch: Path, before_step: Callable[[int, DualTask], None] | None = None
 ) -> Result:
-    """As `train`; `before_step` is called with the number of each step and the task as it is before it."""
+    """Arrays `weights.<name>` of the network and `losses` (steps,); rows of the last loss, and of the share of time that was
+    spent waiting for data. `before_step` is called with the number of each step and the task as it is before it."""
     pictures = training_set(params, inputs)
     maps = _proxy_maps(params, inputs, pictures) if params["target"] else None
     crop = (params["crop_height"], params["crop_width"])
@@ -65,7 +51,7 @@ def trained(
         pictures,
         maps,
         size if all(size) else pictures.records[0].size,
-        Augmentation(crop=crop if all(crop) else None),
+        crop if all(crop) else None,
         seed=params["seed"],
         cache=Path(params["cache"]) if params["cache"] else None,
         workers=loaders,
@@ -73,29 +59,27 @@ def trained(
         center_mos=params["center_mos"],
     )
     task = _task(params).to(device())
+    groups = task.groups(params["head_lr"], params["backbone_lr"])
+    if not params["train_backbone"]:
+        task.network.backbone.requires_grad_(False)
+        groups = [group for group in groups if all(parameter.requires_grad for parameter in group["params"])]
     names = ("steps", "accumulate", "warm_up", "weight_decay", "clip_norm", "ema_decay", "deterministic")
     settings = FinetuneSettings(precision=params["training_precision"], **{name: params[name] for name in names})
     decided = {name: value for name, value in params.items() if name not in ("root", "weights_root", "weights", "cache")}
     training = finetune(
         task,
-        _groups(task, params),
-        _loss(task, params),
+        groups,
+        task.batch_loss if params["train_backbone"] else partial(_loss_above, task),
         lambda first: pairs.batches(params["batch_size"], first, loaders),
         settings,
         seed=params["seed"],
         checkpoint=scratch / "state.pt",
-        identity=_digest({**decided, "maps": maps.fingerprint if maps else ""}),
+        identity=hashlib.sha256(repr(sorted(decided.items())).encode()).hexdigest()[:16],
         title=params["method"],
         before_step=before_step and (lambda step: before_step(step, task)),
     )
     weights = {f"weights.{name}": value.cpu().numpy() for name, value in task.network.state_dict().items()}
-    common = {
-        "method": params["method"],
-        "dataset": params["dataset"],
-        "variant": "training",
-        "seed": params["seed"],
-        "n": params["steps"],
-    }
+    common = {name: params[name] for name in ("method", "dataset", "seed")} | {"variant": "training", "n": params["steps"]}
     rows = [
         common | {"metric": "loss", "value": float(training.losses[-1])},
         common | {"metric": "waiting", "value": training.waiting},
@@ -103,32 +87,16 @@ def trained(
     return Result(rows=rows, arrays=weights | {"losses": training.losses})
 
 
-def _groups(task: DualTask, params: Mapping[str, Any]) -> list[dict]:
-    groups = task.groups(params["head_lr"], params["backbone_lr"])
-    if params["train_backbone"]:
-        return groups
-    task.network.backbone.requires_grad_(False)
-    return [group for group in groups if all(parameter.requires_grad for parameter in group["params"])]
-
-
-def _loss(task: DualTask, params: Mapping[str, Any]) -> Callable[[PairBatch], torch.Tensor]:
-    """Loss of a batch; a backbone that is not trained keeps the statistics of its batch normalisations, too."""
-
-    def frozen(batch: PairBatch) -> torch.Tensor:
-        task.network.backbone.eval()
-        return task.batch_loss(batch)
-
-    return task.batch_loss if params["train_backbone"] else frozen
+def _loss_above(task: DualTask, batch: PairBatch) -> torch.Tensor:
+    """Loss with a backbone that is not trained: it keeps the statistics of its batch normalisations, too."""
+    task.network.backbone.eval()
+    return task.batch_loss(batch)
 
 
 def losses(params: dict[str, Any], inputs: Inputs, scratch: Path) -> Result:
     """Compute of `losses_unit`: rows and array `losses` of `train`, without the network's weights."""
     (trained,) = inputs.values()
     return Result(rows=trained.rows, arrays={"losses": trained.arrays["losses"]})
-
-
-def _digest(values: Mapping[str, Any]) -> str:
-    return hashlib.sha256(repr(sorted(values.items())).encode()).hexdigest()[:16]
 
 
 def _proxy_maps(params: Mapping[str, Any], inputs: Inputs, pictures: Any) -> ProxyMaps:
@@ -141,8 +109,7 @@ def _proxy_maps(params: Mapping[str, Any], inputs: Inputs, pictures: Any) -> Pro
         place = int(np.searchsorted(starts, index, side="right")) - 1
         return levels[place]("maps", index - int(starts[place]))
 
-    printed = [str(inputs[name].arrays["fingerprint"]) for name in params["printed"]]
-    return ProxyMaps(load, "".join(printed))
+    return ProxyMaps(load, params["maps"])
 
 
 def _task(params: Mapping[str, Any]) -> DualTask:
@@ -154,7 +121,5 @@ def _task(params: Mapping[str, Any]) -> DualTask:
     with torch.random.fork_rng([]):
         torch.manual_seed(params["seed"])
         network = Baseline(create_backbone(name, **start), decoder=params["variant"] in WITH_DECODER)
-    if params["variant"] == "baseline":
-        return DualTask(network, "baseline")
     names = ("saliency_loss", "weighting", "saliency_weight", "activation", "channels")
-    return DualTask(network, params["variant"], **{name: params[name] for name in names})
+    return DualTask(network, params["variant"], **{name: params[name] for name in names if name in params})

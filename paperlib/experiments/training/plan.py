@@ -1,6 +1,6 @@
 """What is trained: every network of a profile as a value, and the units that train it.
 
-    pictures ──> proxy maps of a shard ──> their fingerprint ──> training
+    pictures ──> proxy maps of a shard ──> training
 
 Every training is a unit of its own, known by its network and its seed. A target is the source whose maps stand for gaze. The
 first backbone with the first target makes the paper's rows; the other targets are controls, trained for the first
@@ -8,6 +8,7 @@ first backbone with the first target makes the paper's rows; the other targets a
 own; the centre prior as a target has seen none.
 """
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
@@ -40,6 +41,20 @@ DEPARTURES: dict[str, dict[str, Any]] = {
     "unpretrained": {"pretrained": False},
 }
 """Further networks, and how each departs from the Baseline."""
+
+SALIENCY_SETTINGS: dict[str, tuple[str, ...]] = {
+    "baseline": (),
+    "sal_loss": ("saliency_loss", "weighting", "saliency_weight", "activation"),
+    "gradcam_loss": ("saliency_loss", "weighting", "saliency_weight", "channels"),
+    "saliency": ("saliency_loss", "activation"),
+}
+"""Variant -> settings of `paperlib.models.dual_task.DualTask` that its training reads; it hangs on no others."""
+
+_SETTINGS = (
+    "steps", "accumulate", "batch_size", "head_lr", "weight_decay", "warm_up", "clip_norm", "ema_decay", "deterministic",
+    "training_precision", "training_height", "training_width", "crop_height", "crop_width",
+)  # fmt: skip
+"""What every training reads."""
 
 _COMPUTE = "paperlib.experiments.training.compute"
 
@@ -93,12 +108,11 @@ def networks(profile: "Profile") -> list[Network]:
             f"Table II knows no {listing(unknown)}; variants are {', '.join(METHODS)}, targets are {', '.join(KNOWN)}"
         )
     found = [
-        _network(profile, backbone, variant, target)
-        for number, wanted in enumerate(settings.targets)
+        _network(profile, backbone, variant, "" if variant == "baseline" else target)
+        for target in settings.targets
         for backbone in settings.backbones
         for variant in settings.variants
-        if variant != "baseline" or not number
-        for target in ("" if variant == "baseline" else wanted,)
+        if variant != "baseline" or target == settings.targets[0]
     ]
     return found + [_departing(profile, method) for method in settings.departures]
 
@@ -110,23 +124,18 @@ def _network(profile: "Profile", backbone: str, variant: str, target: str) -> Ne
     if is_control or method not in paper.METHODS:
         parts = [paper.look(METHODS[variant]).label, backbone, *([f"target {target}"] if is_control else [])]
         method = ", ".join(parts)
-    section = "Control" if is_control else backbone
-    center = profile.training.center_mos
-    return Network(
-        backbone, variant, target, method, section, few=is_control, observers=profile.observers, center_mos=center
-    )
+    section, center = "Control" if is_control else backbone, profile.training.center_mos
+    return Network(backbone, variant, target, method, section, False, is_control, profile.observers, center)
 
 
 def _departing(profile: "Profile", method: str) -> Network:
     settings = profile.dual_task
     if method not in DEPARTURES:
         raise PaperlibError(f"no network {method!r} is known that departs from the Baseline; known: {', '.join(DEPARTURES)}")
-    network = Network(
-        settings.backbones[0], "baseline", "", method, "Control", True, method in profile.photographs.slow_methods,
-        profile.observers, profile.training.center_mos,
-    )  # fmt: skip
-    network = replace(network, **DEPARTURES[method])
-    return replace(network, target=settings.targets[0]) if network.variant == "saliency" else network
+    baseline, departure = _network(profile, settings.backbones[0], "baseline", ""), DEPARTURES[method]
+    target = settings.targets[0] if departure.get("variant") == "saliency" else ""
+    few = method in profile.photographs.slow_methods
+    return replace(baseline, method=method, section="Control", departs=True, few=few, target=target, **departure)
 
 
 @dataclass(frozen=True)
@@ -156,25 +165,18 @@ def trainings(profile: "Profile") -> tuple[Training, ...]:
     """Every training, repeat by repeat.
 
     Raises:
-        PaperlibError: data or weights are missing or unfit.
+        PaperlibError: data or weights are missing or unfit; fewer pictures than one batch.
     """
-    wanted = networks(profile)
-    require_weights_of(profile, needed_sources(profile))
-    shared = len(repeats(profile, profile.dual_task.training_set)) < len(profile.seeds)
-    first = _data(profile, profile.seeds[0], wanted)
-    found = []
-    for position, seed in enumerate(profile.seeds):
-        data = first if shared or seed == profile.seeds[0] else _data(profile, seed, wanted)
-        for network in wanted:
-            if not network.few or position < profile.n_control_seeds:
-                found.append(_training(profile, network, seed, data))
-    return tuple(found)
-
-
-def needed_sources(profile: "Profile") -> list[Source]:
-    """Everything whose files of weights the trainings need."""
-    settings = profile.dual_task
-    return [KNOWN[target] for target in settings.targets] + [imagenet(backbone) for backbone in settings.backbones]
+    wanted, settings = networks(profile), profile.dual_task
+    targets = list(dict.fromkeys(network.target for network in wanted if network.target))
+    require_weights_of(profile, [KNOWN[name] for name in settings.targets] + [imagenet(name) for name in settings.backbones])
+    data = {seed: _data(profile, seed, targets) for seed in repeats(profile, settings.training_set)}
+    return tuple(
+        _training(profile, network, seed, data.get(seed) or data[profile.seeds[0]])
+        for position, seed in enumerate(profile.seeds)
+        for network in wanted
+        if not network.few or position < profile.n_control_seeds
+    )
 
 
 def imagenet(backbone: str) -> Source:
@@ -192,17 +194,16 @@ class _Data:
     proxies: dict[str, list[list[Unit]]]
 
 
-def _data(profile: "Profile", seed: int, wanted: Sequence[Network]) -> _Data:
-    name = profile.dual_task.training_set
-    targets = list(dict.fromkeys(network.target for network in wanted if network.target))
-    if name in WORLDS:
-        pictures = opinion_pictures(profile, name, "train", seed=seed)
-        checked: list[Unit] = []
-        parts, sources = (), [pictures]
-    else:
-        pictures = opinion_pictures(profile, name, "")
-        checked, parts = [check_unit(profile, pictures)], PARTS
-        sources = [opinion_pictures(profile, name, part) for part in PARTS]
+def _data(profile: "Profile", seed: int, targets: Sequence[str]) -> _Data:
+    name, batch_size = profile.dual_task.training_set, profile.training.batch_size
+    pictures = opinion_pictures(profile, name, "train" if name in WORLDS else "", seed=seed)
+    parts: tuple[str, ...] = () if pictures.generated else PARTS
+    checked = [] if pictures.generated else [check_unit(profile, pictures)]
+    sources = [opinion_pictures(profile, name, part) for part in parts] or [pictures]
+    if (n := sum(one.n for one in sources)) < batch_size and not profile.assumed:
+        raise PaperlibError(
+            f"{name} has {n} pictures to train on, fewer than one batch of {batch_size}; give more, or a lower batch_size"
+        )
     proxies = {
         target: [
             maps_units(profile, one, checked, f"proxy {target}, {one.part or 'all'}", Made(KNOWN[target])) for one in sources
@@ -229,50 +230,43 @@ def check_unit(profile: "Profile", pictures: Pictures) -> Unit:
 
 
 def _training(profile: "Profile", network: Network, seed: int, data: _Data) -> Training:
-    settings, own, pictures = profile.dual_task, profile.training, data.pictures
-    if network.observers != profile.observers:
-        pictures = opinion_pictures(profile, pictures.name, "train", seed=seed, observers=network.observers)
-    proxies = data.proxies[network.target] if network.target else []
-    printed = [_fingerprint_unit(network.target, proxies)] if proxies and not pictures.generated else []
-    recipe = {"backbone": network.backbone, "variant": network.variant, "activation": settings.activation}
-    names = (
-        "steps", "accumulate", "warm_up", "clip_norm", "ema_decay", "deterministic", "training_precision",
-        "training_height", "training_width", "crop_height", "crop_width", "weighting", "channels",
-    )  # fmt: skip
-    params = {name: getattr(settings, name) for name in names} | recipe | {
-        "method": network.method, "target": network.target, "batch_size": own.batch_size, "head_lr": own.head_lr,
-        "backbone_lr": own.head_lr * own.backbone_lr_factor, "weight_decay": own.weight_decay,
-        "saliency_loss": own.saliency_loss, "saliency_weight": own.saliency_weight,
-        "content": content_of(profile, imagenet(network.backbone)) if network.pretrained else "none",
-        "center_mos": network.center_mos, "pretrained": network.pretrained, "train_backbone": network.train_backbone,
-    }  # fmt: skip
-    if network.variant == "baseline":
-        params |= dict.fromkeys(("saliency_loss", "weighting", "channels"), "") | {"saliency_weight": 0.0}
-    in_memory = pictures.generated is not None
+    settings, pictures = vars(profile.dual_task) | vars(profile.training), data.pictures
+    if pictures.generated:
+        options = dict(pictures.options) | {"observers": network.observers}
+        pictures = replace(pictures, options=tuple(options.items()))
+    proxies = data.proxies.get(network.target, [])
+    shards = [unit for units in proxies for unit in units]
+    maps = hashlib.sha256(" ".join(unit.key for unit in shards).encode()).hexdigest()[:16]
+    unread = ("saliency_weight",) if settings["weighting"] == "uncertainty" else ()
+    read = [name for name in SALIENCY_SETTINGS[network.variant] if name not in unread]
+    backbone_lr = settings["head_lr"] * settings["backbone_lr_factor"] if network.train_backbone else 0.0
+    built = {"backbone": network.backbone, "variant": network.variant}
     unit = pictures.unit(
         EXPERIMENT,
         f"train/{network.name}/seed{seed}",
         f"{_COMPUTE}:train",
-        needs=[*data.checked, *printed, *(unit for units in proxies for unit in units)],
+        needs=[*data.checked, *shards],
         places=network_places(profile, imagenet(network.backbone))
-        | {"cache": "" if in_memory else profile.store_root / "scores" / "pairs"},
-        cost=25.0 if in_memory else 10_000.0,
-        resources={"gpus": settings.training_gpus} if settings.training_gpus else {},
+        | {"cache": "" if pictures.generated else profile.store_root / "scores" / "pairs", "maps": maps},
+        cost=25.0 if pictures.generated else 10_000.0,
+        resources={"gpus": settings["training_gpus"]} if settings["training_gpus"] else {},
         seed=seed,
-        shard=shard_length(profile, pictures),
+        shard=shard_length(profile, pictures) if proxies else 0,
         parts=data.parts,
-        printed=[one.name for one in printed],
         proxies=[tuple(unit.name for unit in units) for units in proxies],
-        **params,
+        method=network.method,
+        target=network.target,
+        backbone_lr=backbone_lr,
+        content=content_of(profile, imagenet(network.backbone)) if network.pretrained else "none",
+        center_mos=network.center_mos,
+        pretrained=network.pretrained,
+        train_backbone=network.train_backbone,
+        **built,
+        **{name: settings[name] for name in (*_SETTINGS, *read)},
     )
-    told = recipe | {"observers": network.observers if network.observers != profile.observers else ""}
-    return Training(network, seed, unit, tuple(told.items()))
-
-
-def _fingerprint_unit(target: str, proxies: Sequence[Sequence[Unit]]) -> Unit:
-    """Names the decoded maps of a target, which trainings share."""
-    needs = [unit for units in proxies for unit in units]
-    return Unit.of(EXPERIMENT, f"proxy/{target}", f"{_COMPUTE}:fingerprint_maps", needs=needs)
+    told = {name: settings[name] for name in read if name == "activation"}
+    told["observers"] = network.observers if network.observers != profile.observers else ""
+    return Training(network, seed, unit, tuple((built | told).items()))
 
 
 def losses_unit(training: Training) -> Unit:
