@@ -46,8 +46,7 @@ _FORMAT = 1
 """Raised by hand when the engine changes in a way that changes results: the engine's own modules are in no key."""
 
 _CARRIERS = frozenset(
-    f"paperlib.engine.{name}"
-    for name in ("units", "store", "plan", "local", "cluster", "progress", "score_cache", "checkpoints")
+    f"paperlib.engine.{name}" for name in ("units", "store", "plan", "local", "cluster", "progress", "checkpoints")
 ) | {"paperlib.errors", "paperlib.paths", "paperlib.settings"}
 """Modules that carry results and cannot change them; a new wording of a message must not cost a recomputation."""
 

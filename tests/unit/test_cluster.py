@@ -18,12 +18,12 @@ import filelock
 import numpy as np
 import pytest
 
-from paperlib import experiments
 from paperlib.engine import cluster, local
 from paperlib.engine.cluster import run
 from paperlib.engine.store import ResultStore
 from paperlib.engine.units import Unit
 from paperlib.errors import ComputationError, PaperlibError
+from paperlib.experiments import running
 from paperlib.settings import Settings, in_use
 from tests.ray_samples import (
     REPOSITORY,
@@ -413,10 +413,10 @@ def test_experiments_compute_where_they_are_told_to(
     address: str | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     calls = []
-    monkeypatch.setattr(local, "run", lambda units, store, **options: calls.append(options) or {})
+    monkeypatch.setattr(running, "run", lambda units, store, **options: calls.append(options) or {})
     monkeypatch.setattr(cluster, "run", lambda units, store, **options: calls.append(options) or {})
     profile = type("Profile", (), {"store_root": tmp_path})
     with in_use(Settings(ray_address=address, workers=2, ship_code=True, gpu_share=0.5)):
-        assert experiments.compute([], profile, "t") == {}
+        assert running.compute([], profile, "t") == {}
     there = {"address": address, "ship_code": True, "gpu_share": 0.5} if address else {}
     assert calls == [{"title": "t", "workers": 2} | there]
