@@ -36,6 +36,7 @@ from filelock import BaseFileLock, Timeout
 from paperlib.engine.plan import (
     ONE_THREAD,
     PATIENCE,
+    OnDemand,
     Outcome,
     Plan,
     call,
@@ -45,7 +46,7 @@ from paperlib.engine.plan import (
     one_thread,
     reason,
     sentence,
-    settle,
+    stored,
     usable_cores,
 )
 from paperlib.engine.progress import say
@@ -99,10 +100,10 @@ def run(
     if not 0 < gpu_share <= 1:
         raise ValueError(f"gpu_share must lie in (0, 1], got {gpu_share}")
 
-    def execute(plan: Plan, bar: Any) -> None:
+    def execute(plan: Plan) -> None:
         with open(os.devnull, "w") as nowhere, redirect_stdout(nowhere):  # where Ray prints what befalls its nodes
             with _connected(address, ship_code, workers or usable_cores()) as ray:
-                _Run(ray, plan, store, bar, title, gpu_share).go()
+                _Run(ray, plan, store, title, gpu_share).go()
 
     return completed(units, store, title, execute)
 
@@ -277,8 +278,8 @@ class _Flight:
 class _Run:
     """One run's units on their way to Ray and back."""
 
-    def __init__(self, ray: ModuleType, plan: Plan, store: ResultStore, bar: Any, title: str, gpu_share: float) -> None:
-        self.ray, self.plan, self.store, self.bar, self.title = ray, plan, store, bar, title
+    def __init__(self, ray: ModuleType, plan: Plan, store: ResultStore, title: str, gpu_share: float) -> None:
+        self.ray, self.plan, self.store, self.title = ray, plan, store, title
         self.gpu_share = gpu_share if ray.cluster_resources().get("GPU") else 0.0
         self.serve = ray.remote(_serve)
         self.flights: dict[Any, _Flight] = {}
@@ -343,7 +344,7 @@ class _Run:
             if self.store.load(unit) is None:
                 ref = self._sent(unit, dict(demand))
                 self.flights[ref] = _Flight(unit, demand, lock)
-                self.bar.set_postfix_str(unit.name)
+                self.plan.bar.set_postfix_str(unit.name)
                 return True
             outcome = Outcome("done")
         except Timeout:
@@ -370,10 +371,7 @@ class _Run:
     def _hand(self, need: Unit) -> Any:
         """The result as an object of Ray's, put there once for all that need it."""
         if need.key not in self.handed:
-            result = self.store.load(need)
-            if result is None:
-                raise PaperlibError(f"its input {need.name!r} was damaged or removed meanwhile; run again")
-            self.handed[need.key] = self.ray.put(result)
+            self.handed[need.key] = self.ray.put(stored(need, self.store))
         return self.handed[need.key]
 
     def _land(self) -> None:
@@ -441,7 +439,7 @@ class _Run:
             lock.release()
         if outcome is None:
             return
-        settle(self.plan, unit, outcome, self.bar)
+        self.plan.settle(unit, outcome)
         for need in unit.needs:
             self.readers[need.key] -= 1
             if not self.readers[need.key]:
@@ -565,7 +563,7 @@ def _serve(orders: _Orders, inputs: dict[str, Any]) -> _Answer:
         if obstacle:
             return _Answer(reason=obstacle)
         with in_use(orders.settings), _scratch(orders) as scratch, one_thread(), redirect_stdout(sys.stderr):
-            result, seconds = call(orders.unit, _Inputs(inputs), scratch)
+            result, seconds = call(orders.unit, OnDemand(inputs, lambda name: deepcopy(_ray().get(inputs[name]))), scratch)
         return _Answer(result, seconds, device(), loaded_versions(), node)
     except (Exception, SystemExit) as error:
         return _Answer(reason=sentence(error, f"node {node}"), details=f"on node {node}\n{traceback.format_exc()}")
@@ -601,19 +599,3 @@ def _scratch(orders: _Orders) -> Iterator[Path]:
     folder.mkdir(exist_ok=True, mode=0o700)
     yield folder
     shutil.rmtree(folder, ignore_errors=True)
-
-
-class _Inputs(Mapping[str, Result]):
-    """The results that a unit needs, by name, fetched whenever one is asked for; each time a copy of its own."""
-
-    def __init__(self, refs: dict[str, Any]) -> None:
-        self.refs = refs
-
-    def __getitem__(self, name: str) -> Result:
-        return deepcopy(_ray().get(self.refs[name]))
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self.refs)
-
-    def __len__(self) -> int:
-        return len(self.refs)

@@ -6,7 +6,6 @@ import subprocess
 import sys
 import textwrap
 import threading
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -18,8 +17,7 @@ from paperlib.engine.cluster import run
 from paperlib.engine.store import ResultStore
 from paperlib.engine.units import Unit
 from paperlib.errors import ComputationError
-from tests.ray_samples import (
-    NODE,
+from tests.engine_samples import (
     PATIENCE,
     REPOSITORY,
     assert_same,
@@ -27,12 +25,13 @@ from tests.ray_samples import (
     folder_of,
     lines,
     make,
-    nodes,
     results,
     starts,
     toys,
     wait_for,
+    wait_for_silence,
 )
+from tests.ray_samples import NODE, nodes
 
 __all__ = ["make", "nodes", "results", "toys"]  # fixtures
 
@@ -122,13 +121,7 @@ def test_a_stopped_driver_keeps_what_is_finished(
         error = driver.stderr.read().decode()
         assert driver.wait(PATIENCE) != 0
     assert ("KeyboardInterrupt" in error) is (blow == signal.SIGINT)
-
-    def stopped() -> bool:
-        before = len(lines(tmp_path))
-        time.sleep(0.3)
-        return len(lines(tmp_path)) == before
-
-    wait_for(stopped)
+    wait_for_silence(tmp_path)
     assert starts(tmp_path)["endless"] > 0
     run(units[1:], results, title="t")
     assert (starts(tmp_path)["a"], starts(tmp_path)["b"]) == (1, 1)

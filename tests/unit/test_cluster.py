@@ -25,21 +25,21 @@ from paperlib.engine.units import Unit
 from paperlib.errors import ComputationError, PaperlibError
 from paperlib.experiments import running
 from paperlib.settings import Settings, in_use
-from tests.ray_samples import (
+from tests.engine_samples import (
     REPOSITORY,
     TOY,
     assert_same,
+    assert_same_files,
     assert_tidy,
     folder_of,
     lines,
     make,
-    nodes,
-    require_ray,
     results,
     starts,
     toys,
     unit_maker,
 )
+from tests.ray_samples import nodes, require_ray
 
 __all__ = ["make", "nodes", "results", "toys"]  # fixtures
 
@@ -73,9 +73,7 @@ def test_results_are_those_of_a_run_on_this_machine(
     alone = ResultStore(tmp_path / "alone")
     expected = local.run(wanted, alone, workers=1, title="t")
     assert_same(got, expected)
-    for unit in (a, b, c, *wanted):
-        ours, theirs = (store.root / "toys" / f"{unit.key}.npz" for store in (results, alone))
-        assert ours.read_bytes() == theirs.read_bytes()
+    assert_same_files([a, b, c, *wanted], results, alone)
     assert_tidy(results, [a, b, c, wanted[0], wanted[2]])
 
 
@@ -269,7 +267,7 @@ def test_what_fits_where(
 ) -> None:  # fmt: skip
     ray = Pretended({"CPU": 8, "GPU": gpus, "memory": 24 * 2**30}, {"CPU": 4, "memory": 8 * 2**30})
     unit = make("a", resources=resources)
-    this = cluster._Run(ray, cluster.Plan([unit]), results, None, "t", share)
+    this = cluster._Run(ray, cluster.Plan([unit], None), results, "t", share)
     this._look()
     assert dict(this._demand(unit)) == demand
     assert this._slots(this._demand(unit)) == slots
