@@ -18,16 +18,17 @@ import sys
 import tempfile
 import threading
 import traceback
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import redirect_stdout, suppress
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import BinaryIO, cast
 
 from filelock import Timeout
 
 from paperlib.engine.plan import (
     ONE_THREAD,
     PATIENCE,
+    OnDemand,
     Outcome,
     Plan,
     call,
@@ -36,12 +37,11 @@ from paperlib.engine.plan import (
     logged,
     one_thread,
     reason,
-    settle,
+    stored,
     usable_cores,
 )
 from paperlib.engine.store import ResultStore
 from paperlib.engine.units import Result, Unit
-from paperlib.errors import PaperlibError
 from paperlib.settings import Settings, current, in_use
 
 
@@ -68,11 +68,12 @@ def run(units: Sequence[Unit], store: ResultStore, *, workers: int | None = None
     if workers < 1:
         raise ValueError(f"workers must be at least 1, got {workers}")
 
-    def execute(plan: Plan, bar: Any) -> None:
-        if workers == 1 or len(plan) == 1:
-            _run_here(plan, store, bar)
+    def execute(plan: Plan) -> None:
+        number = min(workers, len(plan.units))
+        if number == 1:
+            _run_here(plan, store)
         else:
-            _run_in_workers(plan, store, bar, min(workers, len(plan)))
+            _run_in_workers(plan, store, number)
 
     return completed(units, store, title, execute)
 
@@ -81,6 +82,7 @@ def run(units: Sequence[Unit], store: ResultStore, *, workers: int | None = None
 
 
 def _attempt(unit: Unit, store: ResultStore) -> Outcome:
+    needs = {need.name: need for need in unit.needs}
     try:
         try:
             held = store.lock(unit).acquire(timeout=PATIENCE)
@@ -88,51 +90,28 @@ def _attempt(unit: Unit, store: ResultStore) -> Outcome:
             return Outcome("busy")
         with held:
             if store.load(unit) is None:
-                _compute(unit, store)
+                inputs = OnDemand(needs, lambda name: stored(needs[name], store))
+                result, seconds = call(unit, inputs, store.scratch(unit))
+                store.save(unit, result, seconds, device())
         return Outcome("done")
     except (Exception, SystemExit) as error:
         return Outcome("failed", reason(error, unit, store, traceback.format_exc()))
 
 
-def _compute(unit: Unit, store: ResultStore) -> None:
-    result, seconds = call(unit, _Inputs(unit, store), store.scratch(unit))
-    store.save(unit, result, seconds, device())
-
-
-class _Inputs(Mapping[str, Result]):
-    """The results that a unit needs, by name, read from the store whenever one is asked for."""
-
-    def __init__(self, unit: Unit, store: ResultStore):
-        self.units = {need.name: need for need in unit.needs}
-        self.store = store
-
-    def __getitem__(self, name: str) -> Result:
-        result = self.store.load(self.units[name])
-        if result is None:
-            raise PaperlibError(f"its input {name!r} was damaged or removed meanwhile; run again")
-        return result
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self.units)
-
-    def __len__(self) -> int:
-        return len(self.units)
-
-
 # ------------------------------------------------------------------------------------------------------ this process
 
 
-def _run_here(plan: Plan, store: ResultStore, bar: Any) -> None:
+def _run_here(plan: Plan, store: ResultStore) -> None:
     with one_thread(), redirect_stdout(sys.stderr):  # as in a worker: stdout belongs to the caller's data
         while unit := plan.take():
-            bar.set_postfix_str(unit.name)
-            settle(plan, unit, _attempt(unit, store), bar)
+            plan.bar.set_postfix_str(unit.name)
+            plan.settle(unit, _attempt(unit, store))
 
 
 # --------------------------------------------------------------------------------------------------- worker processes
 
 
-def _run_in_workers(plan: Plan, store: ResultStore, bar: Any, number: int) -> None:
+def _run_in_workers(plan: Plan, store: ResultStore, number: int) -> None:
     idle: list[_Worker] = []
     busy: list[_Worker] = []
     lost: set[str] = set()
@@ -142,7 +121,7 @@ def _run_in_workers(plan: Plan, store: ResultStore, bar: Any, number: int) -> No
                 worker = idle.pop() if idle else _Worker()
                 busy.append(worker)
                 worker.send(unit, store)
-                bar.set_postfix_str(unit.name)
+                plan.bar.set_postfix_str(unit.name)
             if not busy:
                 return
             for worker in _with_news(busy):
@@ -150,12 +129,12 @@ def _run_in_workers(plan: Plan, store: ResultStore, bar: Any, number: int) -> No
                 unit, outcome = worker.unit, worker.receive()
                 if outcome is not None:
                     idle.append(worker)
-                    settle(plan, unit, outcome, bar)
+                    plan.settle(unit, outcome)
                 elif unit.key not in lost:
                     lost.add(unit.key)
                     plan.put_back(unit, last=False)
                 else:
-                    settle(plan, unit, Outcome("failed", worker.epitaph(store)), bar)
+                    plan.settle(unit, Outcome("failed", worker.epitaph(store)))
     finally:
         for worker in idle + busy:
             worker.kill()
@@ -165,7 +144,7 @@ def _with_news(workers: list["_Worker"]) -> list["_Worker"]:
     """Waits until at least one of the workers has answered or died."""
     with selectors.DefaultSelector() as selector:
         for worker in workers:
-            selector.register(worker.process.stdout, selectors.EVENT_READ, worker)
+            selector.register(worker.answers, selectors.EVENT_READ, worker)
         return [key.data for key, _ in selector.select()]
 
 
@@ -190,19 +169,21 @@ serve()
             env=os.environ | ONE_THREAD,
             start_new_session=True,
         )
+        self.tasks = cast(BinaryIO, self.process.stdin)
+        self.answers = cast(BinaryIO, self.process.stdout)
 
     def send(self, unit: Unit, store: ResultStore) -> None:
         self.unit = unit
         os.lseek(self._errors.fileno(), 0, os.SEEK_SET)  # the process shares the position: its words start afresh
         os.ftruncate(self._errors.fileno(), 0)
         with suppress(BrokenPipeError):  # it died; `receive` will notice
-            pickle.dump((unit, unit.key, store.root, current().for_worker()), self.process.stdin)
-            self.process.stdin.flush()
+            pickle.dump((unit, unit.key, store.root, current().for_worker()), self.tasks)
+            self.tasks.flush()
 
     def receive(self) -> Outcome | None:
         """The outcome of the unit that was sent, or None if the process died over it."""
         try:
-            return pickle.load(self.process.stdout)
+            return cast(Outcome, pickle.load(self.answers))
         except (EOFError, pickle.UnpicklingError):
             self.kill()
             return None
@@ -214,7 +195,7 @@ serve()
         self.process.wait()
         size = os.fstat(self._errors.fileno()).st_size
         self._last_words = os.pread(self._errors.fileno(), 20_000, max(0, size - 20_000)).decode(errors="replace")
-        for file in (self.process.stdin, self.process.stdout, self._errors):
+        for file in (self.tasks, self.answers, self._errors):
             with suppress(BrokenPipeError):
                 file.close()
 
@@ -246,7 +227,7 @@ def serve() -> None:
         answers.flush()
 
 
-def _listen(stream: BinaryIO, tasks: queue.SimpleQueue) -> None:
+def _listen(stream: BinaryIO, tasks: "queue.SimpleQueue[tuple[Unit, str, Path, Settings]]") -> None:
     try:
         while True:
             tasks.put(pickle.load(stream))

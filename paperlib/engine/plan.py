@@ -9,16 +9,15 @@ import os
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 from paperlib.engine.progress import progress, say
 from paperlib.engine.store import ResultStore, short
-from paperlib.engine.units import Result, Unit, check_unchanged
+from paperlib.engine.units import Inputs, Result, Unit, check_unchanged, function
 from paperlib.errors import ComputationError, PaperlibError
 
 ONE_THREAD = dict.fromkeys(
@@ -32,17 +31,14 @@ _SHOWN = 3
 """How many failures or reasons a message names."""
 
 
-def completed(
-    units: Sequence[Unit], store: ResultStore, title: str, execute: Callable[["Plan", Any], None]
-) -> dict[str, Result]:
+def completed(units: Sequence[Unit], store: ResultStore, title: str, execute: Callable[["Plan"], None]) -> dict[str, Result]:
     """The results of `units` by name, from the store where they are there, else made by `execute`.
 
     Args:
         units: what is asked for; names must differ.
         store: where results are looked up and kept.
         title: what is being made ("table1"), for messages.
-        execute: called as `execute(plan, bar)` where something is missing; leaves no unit in the plan that could still
-            be computed.
+        execute: called with what is missing, if anything; leaves no unit in the plan that could still be computed.
 
     Raises:
         ValueError: two different units have the same name.
@@ -54,12 +50,11 @@ def completed(
     results, missing, total = _survey(wanted, store)
     say(_headline(title, store, missing, total))
     if missing:
-        plan = Plan(missing)
         with progress(total=len(missing), desc=title) as bar:
-            execute(plan, bar)
+            plan = Plan(missing, bar)
+            execute(plan)
         plan.raise_failures(title)
-        results |= {name: _stored(unit, store) for name, unit in wanted.items() if name not in results}
-    return {name: results[name] for name in wanted}
+    return {name: results.get(name) or stored(unit, store) for name, unit in wanted.items()}
 
 
 def _survey(wanted: dict[str, Unit], store: ResultStore) -> tuple[dict[str, Result], list[Unit], int]:
@@ -85,12 +80,13 @@ def _survey(wanted: dict[str, Unit], store: ResultStore) -> tuple[dict[str, Resu
     return results, list(missing.values()), len(at_hand) + len(missing)
 
 
-def _stored(unit: Unit, store: ResultStore) -> Result:
+def stored(unit: Unit, store: ResultStore) -> Result:
+    """The unit's result, which has been stored before. Raises PaperlibError where it is gone."""
     result = store.load(unit)
     if result is None:
         raise PaperlibError(
-            f"the result of {unit.experiment} {unit.name!r} vanished from {store} right after it was stored: run "
-            "again, and let no other version of the code use the same folder meanwhile"
+            f"the result of {unit.experiment} {unit.name!r} in {store} was damaged or removed meanwhile: run again, and "
+            "let no other version of the code use the same folder at the same time"
         )
     return result
 
@@ -108,11 +104,25 @@ def _headline(title: str, store: ResultStore, missing: list[Unit], total: int) -
 # ---------------------------------------------------------------------------------------------------------- the plan
 
 
-class Plan:
-    """Which units are ready, and what became of the others."""
+@dataclass(frozen=True)
+class Outcome:
+    """What became of a unit: "done", "failed" with a reason, or "busy" in another run."""
 
-    def __init__(self, units: list[Unit]) -> None:
+    status: str
+    reason: str = ""
+
+
+class Plan:
+    """Which units are ready, and what became of the others; a progress bar shows it.
+
+    Args:
+        units: all that are missing, needed ones first.
+        bar: a tqdm bar.
+    """
+
+    def __init__(self, units: list[Unit], bar: Any) -> None:
         self.units = units
+        self.bar = bar
         keys = {unit.key for unit in units}
         self._waiting = {unit.key: {need.key for need in unit.needs} & keys for unit in units}
         self._urgency: dict[str, float] = {}
@@ -124,10 +134,6 @@ class Plan:
             for need in self._waiting[unit.key]:
                 self._dependents[need].append(unit)
         self._ready = [unit for unit in units if not self._waiting[unit.key]]
-
-    def __len__(self) -> int:
-        """The number of units that were missing."""
-        return len(self.units)
 
     def take(self) -> Unit | None:
         """The ready unit at the head of the longest chain of work, or None while there is none."""
@@ -143,14 +149,19 @@ class Plan:
             self._urgency[unit.key] = min(self._urgency.values()) - 1
         self._ready.append(unit)
 
-    def done(self, unit: Unit) -> None:
+    def settle(self, unit: Unit, outcome: Outcome) -> None:
+        """Take note of what became of a unit."""
+        if outcome.status == "busy":
+            self.put_back(unit, last=True)
+            return
+        self.bar.update()
+        if outcome.status == "failed":
+            self._failures[unit.key] = unit, outcome.reason
+            return
         for other in self._dependents[unit.key]:
             self._waiting[other.key].discard(unit.key)
             if not self._waiting[other.key]:
                 self._ready.append(other)
-
-    def failed(self, unit: Unit, reason: str) -> None:
-        self._failures[unit.key] = unit, reason
 
     def raise_failures(self, title: str) -> None:
         if not self._failures:
@@ -169,27 +180,26 @@ class Plan:
 # --------------------------------------------------------------------------------------------------------- one unit
 
 
-@dataclass(frozen=True)
-class Outcome:
-    """What became of a unit: "done", "failed" with a reason, or "busy" in another run."""
+class OnDemand(Mapping[str, Result]):
+    """The results that a unit needs by name, each fetched anew whenever it is asked for."""
 
-    status: str
-    reason: str = ""
+    def __init__(self, names: Iterable[str], fetch: Callable[[str], Result]) -> None:
+        self._names = tuple(names)
+        self._fetch = fetch
+
+    def __getitem__(self, name: str) -> Result:
+        if name not in self._names:
+            raise KeyError(name)
+        return self._fetch(name)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._names)
+
+    def __len__(self) -> int:
+        return len(self._names)
 
 
-def settle(plan: Plan, unit: Unit, outcome: Outcome, bar: Any) -> None:
-    """Tell the plan and the progress bar what became of a unit."""
-    if outcome.status == "busy":
-        plan.put_back(unit, last=True)
-        return
-    bar.update()
-    if outcome.status == "done":
-        plan.done(unit)
-    else:
-        plan.failed(unit, outcome.reason)
-
-
-def call(unit: Unit, inputs: Mapping[str, Result], scratch: Path) -> tuple[Result, float]:
+def call(unit: Unit, inputs: Inputs, scratch: Path) -> tuple[Result, float]:
     """What the unit's function returns, and its wall time in seconds.
 
     Raises:
@@ -197,10 +207,9 @@ def call(unit: Unit, inputs: Mapping[str, Result], scratch: Path) -> tuple[Resul
         PaperlibError: code behind the unit was edited meanwhile.
         Exception: whatever the function raises.
     """
-    module, _, name = unit.compute.partition(":")
-    function = getattr(import_module(module), name)
+    compute = function(unit.compute)
     begin = time.perf_counter()
-    result = function(unit.arguments, inputs, scratch)
+    result = compute(unit.arguments, inputs, scratch)
     seconds = time.perf_counter() - begin
     if not isinstance(result, Result):
         raise TypeError(f"{unit.compute} must return a paperlib.engine.units.Result, got {type(result).__name__}")

@@ -169,8 +169,7 @@ class ResultStore:
             try:
                 self._read(unit)
             except _Damaged:
-                for path in self._folder(unit).glob(f"{unit.key}.*"):
-                    path.unlink(missing_ok=True)
+                self.forget(unit)
 
     def _prune(self, unit: Unit) -> None:
         """Remove what lies about under the unit's identity apart from its whole result; the scratch folder goes last, so

@@ -17,7 +17,7 @@ import json
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from functools import cache, cached_property
+from functools import cache, cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -46,8 +46,7 @@ _FORMAT = 1
 """Raised by hand when the engine changes in a way that changes results: the engine's own modules are in no key."""
 
 _CARRIERS = frozenset(
-    f"paperlib.engine.{name}"
-    for name in ("units", "store", "plan", "local", "cluster", "progress", "score_cache", "checkpoints")
+    f"paperlib.engine.{name}" for name in ("units", "store", "plan", "local", "cluster", "progress", "checkpoints")
 ) | {"paperlib.errors", "paperlib.paths", "paperlib.settings"}
 """Modules that carry results and cannot change them; a new wording of a message must not cost a recomputation."""
 
@@ -92,28 +91,28 @@ class Unit:
     resources: tuple[tuple[str, float], ...] = field(default=(), compare=False)
 
     def __post_init__(self) -> None:
+        keep = partial(object.__setattr__, self)
+        keep("params", tuple(sorted((key, _plain(value, key)) for key, value in dict(self.params).items())))
+        keep("needs", tuple(self.needs))
+        keep("places", tuple(sorted((key, str(value)) for key, value in dict(self.places).items())))
+        keep("calls", tuple(sorted(set(self.calls))))
+        keep("resources", tuple(sorted((key, float(value)) for key, value in dict(self.resources).items())))
         if not re.fullmatch(r"[\w-]+", self.experiment) or self.experiment in RESERVED:
             raise ValueError(f"experiment must be a plain folder name and none of {RESERVED}, got {self.experiment!r}")
         if not self.name:
             raise ValueError("name must not be empty: it tells users which unit is running")
-        object.__setattr__(self, "calls", tuple(sorted(set(self.calls))))
         for name in (self.compute, *self.calls):
             if not re.fullmatch(r"[\w.]+:\w+", name) or name.startswith("__main__:"):
                 raise ValueError(f"compute must read 'importable.module:function' (not __main__), got {name!r}")
         names = [need.name for need in self.needs]
         if len(set(names)) < len(names):
             raise ValueError(f"the names of needed units must differ, got {names}: inputs are handed over by name")
-        params = tuple(sorted((key, _plain(value, key)) for key, value in dict(self.params).items()))
-        object.__setattr__(self, "params", params)
-        object.__setattr__(self, "needs", tuple(self.needs))
-        places = tuple(sorted((key, str(value)) for key, value in dict(self.places).items()))
-        if both := dict(params).keys() & dict(places).keys():
+        if both := dict(self.params).keys() & dict(self.places).keys():
             raise ValueError(f"parameters and places must have different names, got {sorted(both)} in both")
-        object.__setattr__(self, "places", places)
-        resources = tuple(sorted((key, float(value)) for key, value in dict(self.resources).items()))
-        if any(key not in RESOURCES or not 0 <= value < float("inf") for key, value in resources):
-            raise ValueError(f"resources must be finite numbers of 0 or more, named out of {RESOURCES}, got {resources}")
-        object.__setattr__(self, "resources", resources)
+        if any(key not in RESOURCES or not 0 <= value < float("inf") for key, value in self.resources):
+            raise ValueError(
+                f"resources must be finite numbers of 0 or more, named out of {RESOURCES}, got {self.resources}"
+            )
 
     @classmethod
     def of(
@@ -130,10 +129,8 @@ class Unit:
         **params: Any,
     ) -> "Unit":
         """The unit with these parameters given by name. Raises ValueError like the class."""
-        outside = tuple((places or {}).items()), tuple((resources or {}).items())
-        return cls(
-            experiment, name, compute, tuple(params.items()), tuple(needs), cost, outside[0], tuple(calls), outside[1]
-        )
+        at, asked = tuple((places or {}).items()), tuple((resources or {}).items())
+        return cls(experiment, name, compute, tuple(params.items()), tuple(needs), cost, at, tuple(calls), asked)
 
     @property
     def arguments(self) -> dict[str, Any]:
@@ -292,7 +289,8 @@ def _closure(entry: str) -> dict[str, str]:
         if module is None or name in seen or name in _CARRIERS:
             continue
         seen[name] = module
-        queue += [(parent, False) for parent in _parents(name)]
+        parts = name.split(".")
+        queue += [(".".join(parts[:length]), False) for length in range(1, len(parts))]
         queue += [(target, True) for target in _targets(module, used)]
     hashes = {name: module.passing_hash for name, module in passed.items()}
     return dict(sorted((hashes | {name: module.hash for name, module in whole.items()}).items()))
@@ -305,11 +303,6 @@ def _targets(module: "_Module", used: bool) -> Iterator[str]:
         if base.partition(".")[0] == top:
             submodule = f"{base}.{name}"
             yield submodule if name and _module(submodule) else base
-
-
-def _parents(name: str) -> list[str]:
-    parts = name.split(".")
-    return [".".join(parts[:length]) for length in range(1, len(parts))]
 
 
 @dataclass(frozen=True)
@@ -398,7 +391,7 @@ class _WithoutProse(ast.NodeTransformer):
         return None if is_text else self.generic_visit(node)
 
     def visit_Assign(self, node: ast.Assign) -> ast.AST | None:
-        return None if ast.unparse(node.targets) == "__version__" else node
+        return None if [ast.unparse(target) for target in node.targets] == ["__version__"] else node
 
     def visit_If(self, node: ast.If) -> ast.AST:
         if ast.unparse(node.test) in ("TYPE_CHECKING", "typing.TYPE_CHECKING"):

@@ -18,28 +18,28 @@ import filelock
 import numpy as np
 import pytest
 
-from paperlib import experiments
 from paperlib.engine import cluster, local
 from paperlib.engine.cluster import run
 from paperlib.engine.store import ResultStore
 from paperlib.engine.units import Unit
 from paperlib.errors import ComputationError, PaperlibError
+from paperlib.experiments import running
 from paperlib.settings import Settings, in_use
-from tests.ray_samples import (
+from tests.engine_samples import (
     REPOSITORY,
     TOY,
     assert_same,
+    assert_same_files,
     assert_tidy,
     folder_of,
     lines,
     make,
-    nodes,
-    require_ray,
     results,
     starts,
     toys,
     unit_maker,
 )
+from tests.ray_samples import nodes, require_ray
 
 __all__ = ["make", "nodes", "results", "toys"]  # fixtures
 
@@ -73,9 +73,7 @@ def test_results_are_those_of_a_run_on_this_machine(
     alone = ResultStore(tmp_path / "alone")
     expected = local.run(wanted, alone, workers=1, title="t")
     assert_same(got, expected)
-    for unit in (a, b, c, *wanted):
-        ours, theirs = (store.root / "toys" / f"{unit.key}.npz" for store in (results, alone))
-        assert ours.read_bytes() == theirs.read_bytes()
+    assert_same_files([a, b, c, *wanted], results, alone)
     assert_tidy(results, [a, b, c, wanted[0], wanted[2]])
 
 
@@ -212,9 +210,7 @@ def test_workers_see_one_thread_the_settings_and_no_gpu(
 def test_scratch_lies_on_the_node_where_the_store_is_not_reached(
     nodes: Any, make: Callable[..., Unit], results: ResultStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from contextlib import nullcontext
-
-    monkeypatch.setattr(cluster, "_token", lambda store: nullcontext("elsewhere"))
+    monkeypatch.setattr(ResultStore, "scratch", lambda store, unit: Path("/nowhere", unit.key))
     unit = make("a", function="look")
     scratch = Path(str(run([unit], results, title="t")["a"].arrays["scratch"]))
     assert scratch.name.endswith(unit.key)
@@ -234,45 +230,21 @@ def test_a_unit_that_fits_no_node_is_given_up(
     assert results.load(wanted[1]) is not None
 
 
-class Pretended:
-    """Of Ray, what deciding about resources asks for."""
-
-    def __init__(self, *nodes: dict[str, float]) -> None:
-        self.all = [{"Alive": True, "Resources": node} for node in nodes]
-        self.all.append({"Alive": False, "Resources": {"CPU": 99}})
-
-    def cluster_resources(self) -> dict[str, float]:
-        return {"GPU": sum(node["Resources"].get("GPU", 0.0) for node in self.all)}
-
-    def nodes(self) -> list[dict[str, Any]]:
-        return self.all
-
-    def remote(self, function: object) -> object:
-        return function
-
-
 @pytest.mark.parametrize(
-    ("resources", "share", "gpus", "demand", "slots"),
+    ("resources", "share", "expected"),
     [
-        ({}, 1.0, 2, {"CPU": 1}, 8 + 4),
-        ({"gpus": 1}, 1.0, 2, {"CPU": 1, "GPU": 1}, 2),
-        ({"gpus": 1}, 0.5, 2, {"CPU": 1, "GPU": 0.5}, 4),
-        ({"gpus": 3}, 0.5, 2, {"CPU": 1, "GPU": 2}, 1),
-        ({"gpus": 1}, 1.0, 0, {"CPU": 1}, 8 + 4),
-        ({"cpus": 4, "memory": 10}, 1.0, 2, {"CPU": 4, "memory": 10 * 2**30}, 2 + 0),
-        ({"cpus": 9}, 1.0, 2, {"CPU": 9}, 0),
+        ({}, 1.0, {"CPU": 1}),
+        ({"gpus": 1}, 1.0, {"CPU": 1, "GPU": 1}),
+        ({"gpus": 1}, 0.5, {"CPU": 1, "GPU": 0.5}),
+        ({"gpus": 3}, 0.5, {"CPU": 1, "GPU": 2}),
+        ({"gpus": 1}, 0.0, {"CPU": 1}),
+        ({"cpus": 4, "memory": 10}, 1.0, {"CPU": 4, "memory": 10 * 2**30}),
     ],
 )
-def test_what_fits_where(
-    resources: dict[str, float], share: float, gpus: int, demand: dict[str, float], slots: int,
-    make: Callable[..., Unit], results: ResultStore,
-) -> None:  # fmt: skip
-    ray = Pretended({"CPU": 8, "GPU": gpus, "memory": 24 * 2**30}, {"CPU": 4, "memory": 8 * 2**30})
-    unit = make("a", resources=resources)
-    this = cluster._Run(ray, cluster.Plan([unit]), results, None, "t", share)
-    this._look()
-    assert dict(this._demand(unit)) == demand
-    assert this._slots(this._demand(unit)) == slots
+def test_what_a_unit_asks_of_ray(
+    resources: dict[str, float], share: float, expected: dict[str, float], make: Callable[..., Unit]
+) -> None:
+    assert dict(cluster.demand(make("a", resources=resources), share)) == expected
 
 
 def test_resources_are_no_part_of_a_unit_s_identity(make: Callable[..., Unit]) -> None:
@@ -352,10 +324,10 @@ def test_addresses_without_a_cluster_are_told_at_once(
 def test_a_listener_that_keeps_silent_is_no_cluster(
     unconnected: None, make: Callable[..., Unit], results: ResultStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(cluster, "_ANSWER_WITHIN", 1.0)
+    monkeypatch.setattr(cluster, "_ANSWER_WITHIN", 5.0)
     with socket.create_server(("127.0.0.1", 0)) as listener:
         address = f"127.0.0.1:{listener.getsockname()[1]}"
-        with pytest.raises(PaperlibError, match=f"no Ray cluster answered at {address} within 1 s; expected the HOST"):
+        with pytest.raises(PaperlibError, match=f"no Ray cluster answered at {address} within 5 s; expected the HOST"):
             run([make("a")], results, address=address, title="t")
 
 
@@ -413,10 +385,10 @@ def test_experiments_compute_where_they_are_told_to(
     address: str | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     calls = []
-    monkeypatch.setattr(local, "run", lambda units, store, **options: calls.append(options) or {})
+    monkeypatch.setattr(running, "run", lambda units, store, **options: calls.append(options) or {})
     monkeypatch.setattr(cluster, "run", lambda units, store, **options: calls.append(options) or {})
     profile = type("Profile", (), {"store_root": tmp_path})
     with in_use(Settings(ray_address=address, workers=2, ship_code=True, gpu_share=0.5)):
-        assert experiments.compute([], profile, "t") == {}
+        assert running.compute([], profile, "t") == {}
     there = {"address": address, "ship_code": True, "gpu_share": 0.5} if address else {}
     assert calls == [{"title": "t", "workers": 2} | there]

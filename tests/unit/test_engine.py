@@ -10,6 +10,7 @@ import subprocess
 import sys
 import textwrap
 from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from modulefinder import ModuleFinder
 from pathlib import Path
 
@@ -22,47 +23,21 @@ from paperlib.engine.local import run
 from paperlib.engine.store import ResultStore
 from paperlib.engine.units import COLUMNS, Result, Unit, code_version, tidy
 from paperlib.errors import PaperlibError
+from tests.engine_samples import (
+    REPOSITORY,
+    TOY,
+    assert_same,
+    assert_same_files,
+    folder_of,
+    labels,
+    make,
+    results,
+    starts,
+    toys,
+    unit_maker,
+)
 
-REPOSITORY = Path(__file__).resolve().parents[2]
-
-TOY = '''
-import os
-import time
-from pathlib import Path
-import numpy as np
-from paperlib.engine.units import Result
-
-def draw(params, inputs, scratch):
-    with Path(params["diary"]).open("a") as diary:
-        diary.write(params["label"] + "\\n")
-    print("chatter")
-    below = sum(float(result.rows["value"].sum()) for result in inputs.values())
-    generator = np.random.default_rng(params["seed"])
-    rows = [{"method": params["label"], "value": below + generator.random(), "n": 7} for _ in range(3)]
-    return Result(rows, {"map": generator.random((2, 3))})
-
-def fail(params, inputs, scratch):
-    raise RuntimeError("no such luck\\nsecond line")
-
-def die(params, inputs, scratch):
-    """Dies as often as `times` says."""
-    deaths = len(list(scratch.iterdir()))
-    if deaths < params["times"]:
-        (scratch / str(deaths)).touch()
-        os.write(2, b"last words")
-        os.kill(os.getpid(), 9)
-    return draw(params, inputs, scratch)
-
-def threads(params, inputs, scratch):
-    """Threads of the loaded libraries, and of PyTorch, perhaps first imported here."""
-    import torch
-    from threadpoolctl import threadpool_info
-    counts = [library["num_threads"] for library in threadpool_info()] + [torch.get_num_threads()]
-    return Result([{"value": max(counts), "n": len(counts)}])
-
-def nothing(params, inputs, scratch):
-    return None
-'''
+__all__ = ["make", "results", "toys"]  # fixtures
 
 TORCH = """
 import os
@@ -83,30 +58,28 @@ class cuda:
 
 
 @pytest.fixture
-def make(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Unit]:
-    """`make("a", function="draw", seed=3, needs=[...])`: a unit of a small module that no other test uses."""
-    module = f"toy_{tmp_path.name}"
-    (tmp_path / f"{module}.py").write_text(TOY)
+def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[dict[str, str]], str]:
+    """Writes files of a package that no other test uses, each given by its name and its text, and returns its name."""
+    name = f"package_{tmp_path.name}"
     monkeypatch.syspath_prepend(tmp_path)
-    monkeypatch.delenv("PAPERLIB_QUIET", raising=False)
-    diary = str(tmp_path / "diary")
 
-    def make_unit(label: str, *, function: str = "draw", **fields: object) -> Unit:
-        return Unit.of("toys", label, f"{module}:{function}", diary=diary, label=label, **({"seed": 0} | fields))
+    def write(sources: dict[str, str]) -> str:
+        for module, source in sources.items():
+            path = tmp_path / name / f"{module}.py"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(source.replace("package", name))
+        return name
 
-    return make_unit
-
-
-@pytest.fixture
-def results(tmp_path: Path) -> ResultStore:
-    return ResultStore(tmp_path / "results")
+    return write
 
 
 @pytest.fixture
-def computed(tmp_path: Path) -> Callable[[], list[str]]:
-    """Labels of the units computed so far, in their order."""
-    diary = tmp_path / "diary"
-    return lambda: diary.read_text().split() if diary.exists() else []
+def own_toys(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The file of a module of small units that a test may edit."""
+    monkeypatch.syspath_prepend(tmp_path)
+    module = tmp_path / f"toy_{tmp_path.name}.py"
+    module.write_text(TOY)
+    return module
 
 
 @pytest.fixture
@@ -120,10 +93,6 @@ def forget() -> Iterator[Callable[[], None]]:
 
     yield clear
     clear()
-
-
-def without_seconds(result: Result) -> pd.DataFrame:
-    return result.rows.drop(columns="seconds")
 
 
 # ------------------------------------------------------------------------------------------------------------- units
@@ -232,32 +201,29 @@ PACKAGE = {
 }
 
 
-def write_package(root: Path, sources: dict[str, str]) -> str:
-    """Writes the package under a name of its own and returns that name."""
-    package = f"package_{root.name}"
-    for name, source in sources.items():
-        path = root / package / f"{name}.py"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(source.replace("package", package))
-    return package
-
-
 @pytest.mark.parametrize("entry", ["plain", "tools.alpha", "tools.beta", "late", "core.base", "core.unused", "more"])
-def test_closure_is_that_of_modulefinder(entry: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    package = write_package(tmp_path, PACKAGE)
-    monkeypatch.syspath_prepend(tmp_path)
+def test_closure_is_that_of_modulefinder(entry: str, tmp_path: Path, package: Callable[[dict[str, str]], str]) -> None:
+    name = package(PACKAGE)
     finder = ModuleFinder(path=[str(tmp_path)])
-    finder.import_hook(f"{package}.{entry}")
-    expected = {name for name in finder.modules if name.startswith(package)}
-    assert set(code_version(f"{package}.{entry}:f")) == expected
-    assert f"{package}.{entry}" in expected
+    finder.import_hook(f"{name}.{entry}")
+    expected = {module for module in finder.modules if module.startswith(name)}
+    assert set(code_version(f"{name}.{entry}:f")) == expected
+    assert f"{name}.{entry}" in expected
 
 
-def test_imports_for_type_checkers_do_not_count(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    guarded = "import typing\nif typing.TYPE_CHECKING:\n    import package.late\nelse:\n    import package.core"
-    package = write_package(tmp_path, PACKAGE | {"__init__": "", "guarded": guarded})
-    monkeypatch.syspath_prepend(tmp_path)
-    assert set(code_version(f"{package}.guarded:f")) == {package, f"{package}.guarded", f"{package}.core"}
+@pytest.mark.parametrize(
+    ("source", "behind"),
+    [
+        ("import typing\nif typing.TYPE_CHECKING:\n    import package.late\nelse:\n    import package.core", {"", ".core"}),
+        ("import package", {"", ".late"}),
+    ],
+)
+def test_what_is_for_type_checkers_does_not_count_and_a_used_package_counts_whole(
+    source: str, behind: set[str], package: Callable[[dict[str, str]], str]
+) -> None:
+    show = "def show():\n    from . import late"
+    name = package({"__init__": show, "core/__init__": "", "late": "", "a": source})
+    assert set(code_version(f"{name}.a:f")) == {f"{name}.a"} | {f"{name}{module}" for module in behind}
 
 
 BODY = '"""Prose."""\n# remark\ndef f(x):\n    """What f does."""\n    return x + 1\n'
@@ -275,20 +241,16 @@ BODY = '"""Prose."""\n# remark\ndef f(x):\n    """What f does."""\n    return x 
     ],
 )
 def test_only_edits_of_code_make_results_stale(
-    edit: str, stale: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, forget: Callable[[], None]
+    edit: str, stale: bool, package: Callable[[dict[str, str]], str], forget: Callable[[], None]
 ) -> None:
-    package = write_package(tmp_path, {"__init__": "", "a": "from . import b", "b": BODY})
-    monkeypatch.syspath_prepend(tmp_path)
-    unit = Unit.of("toys", "a", f"{package}.a:f")
+    name = package({"__init__": "", "a": "from . import b", "b": BODY})
+    unit = Unit.of("toys", "a", f"{name}.a:f")
     before = unit.key
-    write_package(tmp_path, {"b": edit})
-    if stale:
-        with pytest.raises(PaperlibError, match=rf"{package}\.b changed on disk"):
-            units.check_unchanged(unit)
-    else:
+    package({"b": edit})
+    with pytest.raises(PaperlibError, match=rf"{name}\.b changed on disk") if stale else nullcontext():
         units.check_unchanged(unit)
     forget()
-    assert (Unit.of("toys", "a", f"{package}.a:f").key != before) is stale
+    assert (Unit.of("toys", "a", f"{name}.a:f").key != before) is stale
 
 
 @pytest.mark.parametrize(
@@ -301,21 +263,14 @@ def test_only_edits_of_code_make_results_stale(
     ],
 )
 def test_packages_passed_through_count_with_what_importing_runs(
-    facade: str, edit: str, stale: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, forget: Callable[[], None]
+    facade: str, edit: str, stale: bool, package: Callable[[dict[str, str]], str], forget: Callable[[], None]
 ) -> None:
-    package = write_package(tmp_path, {"__init__": facade, "a": "", "b": ""})
-    monkeypatch.syspath_prepend(tmp_path)
-    before = code_version(f"{package}.a:f")
-    assert set(before) == {package, f"{package}.a"}
-    write_package(tmp_path, {"__init__": edit})
+    name = package({"__init__": facade, "a": "", "b": ""})
+    before = code_version(f"{name}.a:f")
+    assert set(before) == {name, f"{name}.a"}
+    package({"__init__": edit})
     forget()
-    assert (code_version(f"{package}.a:f") != before) is stale
-
-
-def test_a_used_package_counts_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    package = write_package(tmp_path, {"__init__": "def show():\n    from . import b", "a": "import package", "b": ""})
-    monkeypatch.syspath_prepend(tmp_path)
-    assert f"{package}.b" in code_version(f"{package}.a:f")
+    assert (code_version(f"{name}.a:f") != before) is stale
 
 
 def test_messages_and_bars_are_in_no_key() -> None:
@@ -332,25 +287,24 @@ def test_missing_module_is_named() -> None:
 
 
 def test_each_unit_runs_once_after_what_it_needs(
-    make: Callable[..., Unit], results: ResultStore, computed: Callable[[], list[str]], capfd: pytest.CaptureFixture
+    make: Callable[..., Unit], results: ResultStore, tmp_path: Path, capfd: pytest.CaptureFixture
 ) -> None:
-    a, b = make("a"), make("b", seed=1)
+    a, b = make("a"), make("b")
     c = make("c", needs=[a, b])
     d = make("d", needs=[c, a])
     got = run([d, a], results, workers=1, title="table9")
-    assert sorted(computed()) == ["a", "b", "c", "d"]
-    assert computed().index("c") < computed().index("d")
+    begun = labels(tmp_path)
+    assert sorted(begun) == ["a", "b", "c", "d"]
+    assert begun.index("c") < begun.index("d")
     assert list(got) == ["d", "a"]
-    draws = {unit: np.random.default_rng(unit.params[-1][1]).random(3) for unit in (a, b)}
-    total = sum(float(values.sum()) for values in draws.values())
-    c_sum = float((total + np.random.default_rng(0).random(3)).sum())
-    expected = c_sum + draws[a].sum() + np.random.default_rng(0).random(3)
-    np.testing.assert_allclose(got["d"].rows["value"], expected, rtol=1e-12)
+    draws = {name: np.random.default_rng(ord(name)).random(3) for name in "abcd"}
+    c_sum = (draws["a"].sum() + draws["b"].sum() + draws["c"]).sum()
+    np.testing.assert_allclose(got["d"].rows["value"], c_sum + draws["a"].sum() + draws["d"], rtol=1e-12)
     assert set(got["d"].rows["experiment"]) == {"toys"}
     assert set(got["d"].rows["device"]) == {"cpu"}
     assert (got["d"].rows["seconds"] > 0).all()
     again = run([d, a], results, workers=1, title="table9")
-    assert len(computed()) == 4
+    assert len(labels(tmp_path)) == 4
     pd.testing.assert_frame_equal(again["d"].rows, got["d"].rows, check_exact=True)
     out, err = capfd.readouterr()
     assert out == ""
@@ -358,44 +312,34 @@ def test_each_unit_runs_once_after_what_it_needs(
     assert lines == [f"table9: 0/4 units from {results.root}, 4 to compute (new)", f"table9: 2/2 units from {results.root}"]
 
 
-def test_inputs_of_stored_results_are_left_alone(
-    make: Callable[..., Unit], results: ResultStore, computed: Callable[[], list[str]]
-) -> None:
+def test_inputs_of_stored_results_are_left_alone(make: Callable[..., Unit], results: ResultStore, tmp_path: Path) -> None:
     a = make("a")
     b = make("b", needs=[a])
     run([b], results, workers=1, title="t")
-    for path in (results.root / "toys").glob(f"{a.key}.*"):
-        path.unlink()
+    results.forget(a)
     run([b], results, workers=1, title="t")
-    assert computed() == ["a", "b"]
+    assert labels(tmp_path) == ["a", "b"]
     run([make("c", needs=[a, b])], results, workers=1, title="t")
-    assert computed() == ["a", "b", "a", "c"]
+    assert labels(tmp_path) == ["a", "b", "a", "c"]
 
 
 def test_number_of_workers_does_not_matter(make: Callable[..., Unit], tmp_path: Path) -> None:
-    roots = [make(f"root{i}", seed=i) for i in range(3)]
-    leaves = [make(f"leaf{i}", seed=i, needs=roots[: i + 1]) for i in range(3)]
-    one, two = (run(leaves + roots, ResultStore(tmp_path / str(workers)), workers=workers, title="t") for workers in (1, 2))
-    assert list(one) == list(two)
-    for name in one:
-        pd.testing.assert_frame_equal(without_seconds(one[name]), without_seconds(two[name]), check_exact=True)
-        np.testing.assert_array_equal(one[name].arrays["map"], two[name].arrays["map"])
-    for unit in roots + leaves:
-        first, second = (tmp_path / str(workers) / "toys" / f"{unit.key}.npz" for workers in (1, 2))
-        assert first.read_bytes() == second.read_bytes()
+    roots = [make(f"root{i}") for i in range(3)]
+    wanted = [*(make(f"leaf{i}", needs=roots[: i + 1]) for i in range(3)), *roots]
+    stores = [ResultStore(tmp_path / str(workers)) for workers in (1, 2)]
+    one, two = (run(wanted, store, workers=workers, title="t") for workers, store in enumerate(stores, start=1))
+    assert_same(one, two)
+    assert_same_files(wanted, *stores)
 
 
-def test_long_chains_start_first(make: Callable[..., Unit], results: ResultStore, computed: Callable[[], list[str]]) -> None:
+def test_long_chains_start_first(make: Callable[..., Unit], results: ResultStore, tmp_path: Path) -> None:
     short, long = make("short", cost=2.0), make("long", cost=3.0)
-    head = make("head", seed=5, cost=1.0)
-    tail = make("tail", needs=[head], cost=9.0)
+    tail = make("tail", needs=[make("head", cost=1.0)], cost=9.0)
     run([short, long, tail], results, workers=1, title="t")
-    assert computed() == ["head", "tail", "long", "short"]
+    assert labels(tmp_path) == ["head", "tail", "long", "short"]
 
 
-def test_failures_are_told_after_the_others_ran(
-    make: Callable[..., Unit], results: ResultStore, computed: Callable[[], list[str]]
-) -> None:
+def test_failures_are_told_after_the_others_ran(make: Callable[..., Unit], results: ResultStore, tmp_path: Path) -> None:
     bad = make("bad", function="fail")
     wanted = [bad, make("above", needs=[bad]), make("top", needs=[make("above", needs=[bad])]), make("good")]
     with pytest.raises(PaperlibError) as failure:
@@ -407,7 +351,7 @@ def test_failures_are_told_after_the_others_ran(
     assert str(results.log(bad)) in text
     assert "Traceback" in results.log(bad).read_text()
     assert "second line" in results.log(bad).read_text()
-    assert computed() == ["good"]
+    assert starts(tmp_path) == {"bad": 1, "good": 1}
     assert results.load(wanted[-1]) is not None
 
 
@@ -416,14 +360,12 @@ def test_wrong_return_is_a_failure(make: Callable[..., Unit], results: ResultSto
         run([make("none", function="nothing")], results, workers=1, title="t")
 
 
-def test_a_killed_worker_is_replaced_once(
-    make: Callable[..., Unit], results: ResultStore, computed: Callable[[], list[str]]
-) -> None:
+def test_a_killed_worker_is_replaced_once(make: Callable[..., Unit], results: ResultStore, tmp_path: Path) -> None:
     once = make("once", function="die", times=1)
     twice = make("twice", function="die", times=2, needs=[once])
     with pytest.raises(PaperlibError, match=rf"1 of 2 units failed.*'twice'.*died twice \(signal {signal.SIGKILL:d}"):
         run([twice], results, workers=2, title="t")
-    assert computed() == ["once"]
+    assert starts(tmp_path) == {"once": 2, "twice": 2}
     assert results.load(once) is not None
     assert results.log(twice).read_text() == "last words"
     run([twice], results, workers=1, title="t")
@@ -445,36 +387,31 @@ def test_full_disk_is_one_clear_sentence(
 
 
 def test_a_new_version_replaces_the_old_one_when_it_is_there(
-    make: Callable[..., Unit],
-    results: ResultStore,
-    tmp_path: Path,
-    forget: Callable[[], None],
-    capsys: pytest.CaptureFixture,
+    own_toys: Path, results: ResultStore, forget: Callable[[], None], capsys: pytest.CaptureFixture
 ) -> None:
-    old = make("a")
-    run([old], results, workers=1, title="t")
+    make = unit_maker(own_toys.stem, own_toys.parent)
+    run([make("a")], results, workers=1, title="t")
     before = {path.name for path in (results.root / "toys").iterdir()}
-    module = tmp_path / f"toy_{tmp_path.name}.py"
-    module.write_text(module.read_text().replace("generator.random()", "generator.random() + 1"))
+    own_toys.write_text(TOY.replace("below + generator.random()", "below + generator.random() + 1"))
     forget()
     new = make("a")
     assert results.load(new) is None
-    assert results.why_missing(new) == f"{module.stem} changed"
+    assert results.why_missing(new) == f"{own_toys.stem} changed"
     assert {path.name for path in (results.root / "toys").iterdir()} == before
-    sys.modules.pop(module.stem)
+    sys.modules.pop(own_toys.stem)
     capsys.readouterr()
     rows = run([new, make("b")], results, workers=1, title="t")["a"].rows
-    assert capsys.readouterr().err.splitlines()[0].endswith(f"2 to compute (1 {module.stem} changed; 1 new)")
+    assert capsys.readouterr().err.splitlines()[0].endswith(f"2 to compute (1 {own_toys.stem} changed; 1 new)")
     assert (rows["value"] > 1).all()
     assert not before & {path.name for path in (results.root / "toys").iterdir()}
 
 
-def test_code_edited_during_a_run_is_not_stored(make: Callable[..., Unit], results: ResultStore, tmp_path: Path) -> None:
+def test_code_edited_during_a_run_is_not_stored(own_toys: Path, results: ResultStore) -> None:
+    make = unit_maker(own_toys.stem, own_toys.parent)
     unit = make("a")
     assert unit.key
-    module = tmp_path / f"toy_{tmp_path.name}.py"
-    module.write_text(module.read_text() + "\nX = 1\n")
-    with pytest.raises(PaperlibError, match=f"{module.stem} changed on disk"):
+    own_toys.write_text(TOY + "\nX = 1\n")
+    with pytest.raises(PaperlibError, match=f"{own_toys.stem} changed on disk"):
         run([unit], results, workers=1, title="t")
     with pytest.raises(PaperlibError, match="edited while the run was going on"):
         run([make("b", needs=[unit])], results, workers=2, title="t")
@@ -496,7 +433,7 @@ def test_one_thread_each(make: Callable[..., Unit], results: ResultStore) -> Non
 
 
 def test_one_thread_each_where_torch_comes_late_and_main_cannot_be_imported(
-    make: Callable[..., Unit], tmp_path: Path
+    toys: str, make: Callable[..., Unit], tmp_path: Path
 ) -> None:
     """A script on stdin without any `if __name__` guard computes alone and with workers, and gets its threads back."""
     (tmp_path / "torch.py").write_text(TORCH)
@@ -504,7 +441,7 @@ def test_one_thread_each_where_torch_comes_late_and_main_cannot_be_imported(
     wanted = [alone, first, make("c", function="threads", needs=[first])]
     script = f"""
         import os, pickle, sys
-        sys.path[:0] = [{str(REPOSITORY)!r}, {str(tmp_path)!r}]
+        sys.path[:0] = [{str(REPOSITORY)!r}, {str(tmp_path)!r}, {str(folder_of(toys))!r}]
         from threadpoolctl import threadpool_info
         from paperlib.engine.local import run
         from paperlib.engine.store import ResultStore
