@@ -554,7 +554,8 @@ def needed_by(profile: "Profile") -> dict[str, tuple[str, ...]]:
     from paperlib.experiments.compression.plan import BASELINES
     from paperlib.experiments.dual_task.plan import SUPERVISED
     from paperlib.models.quality.methods import describe
-    from paperlib.sources.source import KNOWN, Source, of_user, official_files
+    from paperlib.sources.source import KNOWN, of_user, official_files
+    from paperlib.sources.source import Source as MapSource
 
     if profile.evidence == "simulation":
         return {}
@@ -566,23 +567,20 @@ def needed_by(profile: "Profile") -> dict[str, tuple[str, ...]]:
         for name in names:
             found.setdefault(name, {}).update(dict.fromkeys(outputs))
 
-    def note_files(source: Source, *outputs: str) -> None:
+    def note_files(source: MapSource, *outputs: str) -> None:
         note((file.short for file in official_files(source)), *outputs)
 
     note(photographs.datasets, "Table I")
     note(profile.masking.opinions, "Figure 2")
-    for source in (
-        {one: KNOWN[one] for one in photographs.methods} | of_user(profile.models, profile.model_folders)
-    ).values():
+    shown = {one: KNOWN[one] for one in photographs.methods} | of_user(profile.models, profile.model_folders)
+    for source in shown.values():
         note_files(source, "Table I", *(("Figure 2",) if source.scores or source.kind == "network" else ()))
     if "03c" in sections:
         for_table3 = "03d" in sections and set(BASELINES) & set(compression.scored_methods)
         outputs = ("Table II", "Table III") if for_table3 else ("Table II",)
         note((training.training_set, *training.quality_sets, *training.gaze_sets), *outputs)
-        for source in (
-            *(KNOWN[one] for one in training.targets),
-            *(Source("activation", one) for one in training.backbones),
-        ):
+        trained = [*(KNOWN[one] for one in training.targets), *(MapSource("activation", one) for one in training.backbones)]
+        for source in trained:
             note_files(source, *outputs)
         for method in SUPERVISED:
             if method in photographs.methods:
