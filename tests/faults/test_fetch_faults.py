@@ -299,7 +299,7 @@ def test_killed_in_the_middle_nothing_half_is_used_and_the_next_call_goes_on(pla
         wait_until(lambda: part.is_file() and part.stat().st_size > 40_000)
     finally:
         process.send_signal(signal.SIGKILL)
-        process.wait()
+        process.communicate()
     assert not (place.root / "koniq10k").exists() and not (place.root / "downloads/koniq10k.tgz").exists()
     assert state.look_at(place.profile, catalogue.find(["koniq10k"]))[0].condition == "missing"
     page.drip = None
