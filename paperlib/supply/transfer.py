@@ -253,10 +253,11 @@ class _Retry(urllib3.Retry):
             return float(limit[1]) if limit else super().get_retry_after(response)
         return None
 
-    def increment(self, *args: Any, response: urllib3.BaseHTTPResponse | None = None, **named: Any) -> "_Retry":
+    def increment(self, *args: Any, **named: Any) -> "_Retry":
+        response = named.get("response")
         if response is not None and (self.get_retry_after(response) or 0) > PATIENCE.longest_wait:
             raise urllib3.exceptions.MaxRetryError(named["_pool"], "", None)
-        return super().increment(*args, response=response, **named)
+        return super().increment(*args, **named)
 
 
 def ask(session: requests.Session, method: str, url: str, name: str, target: Path | None = None, **options: Any) -> Any:
