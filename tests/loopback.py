@@ -6,12 +6,16 @@ import re
 import socket
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
+
+import pytest
+from huggingface_hub import constants
 
 
 @dataclass
@@ -112,14 +116,8 @@ class Loopback:
             for revision in ("main", commit):
                 self.pages[f"/{prefix}{repo}/resolve/{revision}/{name}"] = page
         info = {"id": repo, "sha": commit, "siblings": listing, "private": False, "tags": []}
-        tree = [
-            {"type": "file", "path": one["rfilename"], "size": one["size"], "oid": one["blobId"]}
-            | ({"lfs": {"oid": one["lfs"]["sha256"], "size": one["size"], "pointerSize": 130}} if "lfs" in one else {})
-            for one in listing
-        ]
         for revision in ("main", commit):
             self.pages[f"/api/{repo_type}s/{repo}/revision/{revision}"] = Page(json.dumps(info).encode())
-            self.pages[f"/api/{repo_type}s/{repo}/tree/{revision}"] = Page(json.dumps(tree).encode())
         return commit
 
 
@@ -136,6 +134,25 @@ def running() -> Iterator[Loopback]:
         server.http.shutdown()
         server.http.server_close()
         thread.join()
+
+
+def pose_as_hub(url: str, patch: pytest.MonkeyPatch, folder: Path | None = None) -> None:
+    """What `HF_ENDPOINT=url` does when the hub's client is imported; its cache and its token lie in `folder`."""
+    patch.setattr(constants, "ENDPOINT", url)
+    patch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", url + "/{repo_id}/resolve/{revision}/{filename}")
+    patch.setattr(constants, "HF_URL_HOSTS", frozenset({"127.0.0.1"}))
+    if folder is not None:
+        patch.setattr(constants, "HF_HUB_CACHE", str(folder / "hub"))
+        patch.setattr(constants, "HF_TOKEN_PATH", str(folder / "token"))
+        patch.delenv("HF_TOKEN", raising=False)
+        patch.delenv("HF_HUB_OFFLINE", raising=False)
+
+
+def wait_until(condition: Callable[[], bool], seconds: float = 60) -> None:
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "waited in vain"
+        time.sleep(0.01)
 
 
 @contextmanager

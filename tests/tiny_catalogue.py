@@ -21,8 +21,8 @@ from paperlib.rehearsal.koniq_clive import write_koniq
 from paperlib.rehearsal.sacid import write_sacid
 from paperlib.rehearsal.salicon_cat2000 import write_salicon
 from paperlib.rehearsal.scenes import MANIFEST
-from paperlib.supply import catalogue, fetch, state
-from paperlib.supply.catalogue import MAIN, Archive, HubFolder, Item
+from paperlib.supply import catalogue, state
+from paperlib.supply.catalogue import MAIN, Item
 from paperlib.supply.hub import HubFile
 from paperlib.supply.transfer import WebFile
 from tests.loopback import Loopback
@@ -135,14 +135,15 @@ def install(url: str, patch: Patch) -> tuple[Item, ...]:
     """Put the small catalogue, with what is to be fetched at `url`, in place of the real one; its items in order."""
     held = contents()
     real = {item.name: item for item in catalogue.DATA_SETS}
-    images, fixations, maps = (
-        replace(part, archives=tuple(replace(one, hashes=_hash_of(part.what, one, held)) for one in part.archives))
+    names = {"pictures": "images.zip", "fixations": "fixations.zip"}  # as in the real catalogue, maps have no known hash
+    salicon = tuple(
+        replace(part, hashes=((f"sha256:{sha(held.salicon[names[part.what]])}", "stand-in"),) if part.hashes else ())
         for part in real["salicon"].parts
     )
     pictures, table = real["koniq10k"].parts
     (sacid,), (clic,) = real["sacid"].parts, real["clic2021"].parts
     sets = (
-        _small(real["salicon"], parts=(images, fixations, maps)),
+        _small(real["salicon"], parts=salicon),
         _small(
             real["koniq10k"],
             parts=(
@@ -150,7 +151,7 @@ def install(url: str, patch: Patch) -> tuple[Item, ...]:
                 replace(table, source=WebFile(f"{url}/koniq10k_distributions_sets.csv", f"sha256:{sha(held.table)}")),
             ),
         ),
-        _small(real["sacid"], parts=(replace(sacid, source=HubFolder(SACID, "dataset", MAIN)),)),
+        _small(real["sacid"], parts=(replace(sacid, source=HubFile(SACID, "", "dataset", MAIN)),)),
         _small(
             real["clic2021"],
             parts=(replace(clic, source=WebFile(f"{url}/professional_test_2021.zip", f"sha256:{sha(held.clic)}")),),
@@ -174,7 +175,6 @@ def install(url: str, patch: Patch) -> tuple[Item, ...]:
     needed = {item.name: ("Table I",) for item in (*sets, *weights) if not item.optional}
     patch(state, "needed_by", lambda profile: {} if profile.name == "own" else needed)
     patch(catalogue, "needed_by", state.needed_by)
-    patch(fetch, "_addresses", lambda: iter(()))
     doors = state._DOORS
     part = {"options": lambda profile: {"partial": True}}
     patch(
@@ -187,12 +187,6 @@ def install(url: str, patch: Patch) -> tuple[Item, ...]:
         },
     )
     return (*sets, *weights)
-
-
-def _hash_of(what: str, archive: Archive, held: Contents) -> tuple[tuple[str, str], ...]:
-    """As in the real catalogue, density maps have no known hash."""
-    name = {"pictures": "images.zip", "fixations": "fixations.zip"}.get(what)
-    return ((f"sha256:{sha(held.salicon[name])}", "stand-in"),) if name else ()
 
 
 def _small(item: Item, **changed: Any) -> Item:

@@ -2,10 +2,10 @@
 
 import json
 import textwrap
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from paperlib.supply.catalogue import MAIN, HubFolder, Item, items, needed_by
+from paperlib.supply.catalogue import DATA_SETS, MAIN, Item, items, needed_by, weights
 from paperlib.supply.fetch import NOTES, Outcome, instructions
 from paperlib.supply.hub import HubFile
 from paperlib.supply.state import Found, archives_of
@@ -58,8 +58,8 @@ def _verdict(found: Sequence[Found], profile: "Profile") -> list[str]:
     kept = [one for one in lacking if one.condition == "wrong edition" or one.size and one.item.kind == "weights"]
     itself = [one for one in lacking if one.item.automatic and one not in kept]
     if itself:
-        size = in_units(sum(one.item.download for one in itself))
-        lines.append(f"By itself: python -m paperlib data fetch{_options(profile)}   ({len(itself)} items, about {size})")
+        size, root = in_units(sum(one.item.download for one in itself)), "" if profile.data_root else " --data-root DIR"
+        lines.append(f"By itself: python -m paperlib data fetch{root}   ({len(itself)} items, about {size})")
     packed = [one.item.name for one in lacking if one.item.parts and archives_of(one.item, profile)]
     if packed:
         lines.append(f"Archives are there for {', '.join(packed)}: the same command unpacks them.")
@@ -74,17 +74,13 @@ def _verdict(found: Sequence[Found], profile: "Profile") -> list[str]:
     return lines
 
 
-def _options(profile: "Profile") -> str:
-    return "" if profile.data_root else " --data-root DIR"
-
-
 def fetch_text(outcomes: Sequence[Outcome], profile: "Profile") -> str:
     """What became of each item; for what is to be done by hand, the steps."""
     lines = []
     for one in outcomes:
         if one.done in ("by hand", "to be trained"):
-            steps = one.sentence.splitlines()
-            lines += [f"{one.found.item.name}: {one.done}", *(f"  {number}. {step}" for number, step in enumerate(steps, 1))]
+            steps = _numbered(one.sentence.splitlines())
+            lines += [f"{one.found.item.name}: {one.done}", *(f"  {step}" for step in steps)]
         elif one.done == "unreachable":
             continue
         elif one.sentence:
@@ -104,6 +100,10 @@ def fetch_text(outcomes: Sequence[Outcome], profile: "Profile") -> str:
     lacking = [one.found.item.name for one in outcomes if not one.found.is_there]
     lines += ["", f"{there} of {len(outcomes)} are there" + (f"; not there: {', '.join(lacking)}" if lacking else "") + "."]
     return "\n".join(lines) + "\n"
+
+
+def _numbered(steps: Sequence[str]) -> list[str]:
+    return [f"{number}. {step}" for number, step in enumerate(steps, 1)]
 
 
 def where_text(found: Sequence[Found], profile: "Profile", notes: Sequence[str] = ()) -> str:
@@ -211,23 +211,19 @@ def data_md() -> str:
         unpinned=", ".join(f"`{item.name}`" for item in items() if _is_unpinned(item)),
         notes=NOTES.as_posix(),
     )
-    parts = [head, "\n## Data sets\n", *(_section(item, needed.get(item.name, ())) for item in _of_kind("data set"))]
+    parts = [head, "\n## Data sets\n", *(_section(item, needed.get(item.name, ())) for item in DATA_SETS)]
     parts += ["\n## Weights\n\n", _weights_table(needed), "\n### How to get those that are not fetched by themselves\n"]
-    parts += [_by_hand(item) for item in _of_kind("weights") if not item.automatic]
+    for item in weights():
+        if not item.automatic:
+            steps = "\n".join(_numbered(instructions(item)))
+            parts.append(f"\n**`{item.name}`**: {item.title}. {item.terms}\n\n{steps}\n")
     return "".join(parts)
-
-
-def _of_kind(kind: str) -> Iterable[Item]:
-    return [item for item in items() if item.kind == kind]
 
 
 def _is_unpinned(item: Item) -> bool:
     """The hub is asked for the branch main, and no hash would tell another file."""
     sources = [item.source, *(part.source for part in item.parts)]
-    return any(
-        isinstance(source, HubFile | HubFolder) and source.revision == MAIN and not getattr(source, "known_hash", "")
-        for source in sources
-    )
+    return any(isinstance(source, HubFile) and source.revision == MAIN and not source.known_hash for source in sources)
 
 
 def _section(item: Item, users: Sequence[str]) -> str:
@@ -243,7 +239,7 @@ def _section(item: Item, users: Sequence[str]) -> str:
         "",
         "By hand:" if not item.automatic else "By hand, instead:",
         "",
-        *(f"{number}. {step}" for number, step in enumerate(instructions(item), 1)),
+        *_numbered(instructions(item)),
     ]
     return "\n".join(lines) + "\n"
 
@@ -254,8 +250,8 @@ def _how(item: Item) -> str:
         source = part.source
         if source is None:
             told.append(f"{part.what} by hand")
-        elif isinstance(source, HubFile | HubFolder):
-            path = f", `{source.path}`" if isinstance(source, HubFile) else ""
+        elif isinstance(source, HubFile):
+            path = f", `{source.path}`" if source.path else ""
             at = (
                 "branch main, the commit of the first fetch from then on"
                 if source.revision == MAIN
@@ -272,13 +268,10 @@ def _weights_table(needed: Mapping[str, Sequence[str]]) -> str:
     return head + "".join(
         f"| `{item.name}` | `{item.file.name if item.file else ''}` | "
         f"{'~' if item.estimated else ''}{in_units(item.on_disk)} | "
-        f"{item.licence} | {_link(item)} | {_check(item)} | {', '.join(needed.get(item.name, ())) or 'optional'} |\n"
-        for item in _of_kind("weights")
+        f"{item.licence} | {f'<{item.address}>' if item.address.startswith('http') else item.address} | {_check(item)} | "
+        f"{', '.join(needed.get(item.name, ())) or 'optional'} |\n"
+        for item in weights()
     )
-
-
-def _link(item: Item) -> str:
-    return f"<{item.address}>" if item.address.startswith("http") else item.address
 
 
 def _check(item: Item) -> str:
@@ -287,23 +280,10 @@ def _check(item: Item) -> str:
     if source is None:
         return "made here" if item.is_made_here else "by hand; by its content"
     checks = []
-    if isinstance(source, HubFile):
-        checks.append(
-            "trust on first use"
-            if source.revision == MAIN and not source.known_hash
-            else ""
-            if source.revision == MAIN
-            else f"commit {source.revision[:12]}"
-        )
+    if isinstance(source, HubFile) and source.revision != MAIN:
+        checks.append(f"commit {source.revision[:12]}")
     if source.known_hash:
         kind, _, digits = source.known_hash.partition(":")
-        checks.append(
-            f"{kind.upper().replace('SHA256-PREFIX', 'SHA-256 starts').replace('SHA256', 'SHA-256')} {digits[:16]}"
-            + ("…" if len(digits) > 16 else "")
-        )
-    return ", ".join(filter(None, checks))
-
-
-def _by_hand(item: Item) -> str:
-    steps = "\n".join(f"{number}. {step}" for number, step in enumerate(instructions(item), 1))
-    return f"\n**`{item.name}`**: {item.title}. {item.terms}\n\n{steps}\n"
+        told = {"sha256": "SHA-256", "sha256-prefix": "SHA-256 starts"}.get(kind, kind.upper())
+        checks.append(f"{told} {digits[:16]}{'…' if len(digits) > 16 else ''}")
+    return ", ".join(checks) or "trust on first use"

@@ -27,7 +27,6 @@ MAIN = "main"
 DOWNLOADS = "downloads"
 """Folder of the data root in which archives are looked for, besides the data set's own folder."""
 
-_DATA_COMMIT = "6545abd7b3a8556cac11cf9ca5a567cb593e3f60"
 _WEIGHTS_COMMIT = "fad4d56d92d1f0c4f954a3261f8092aa80783eea"
 _MIRROR = "chaofengc/IQA-PyTorch-Datasets"
 _PYIQA = "chaofengc/IQA-PyTorch-Weights"
@@ -35,36 +34,7 @@ _DRIVE = "https://drive.google.com/uc?export=download&id="
 _MB = 1_000_000
 _GB = 1_000_000_000
 
-
-@dataclass(frozen=True)
-class HubFolder:
-    """A whole repository of the Hugging Face hub, or what matches `patterns` of it."""
-
-    repo: str
-    repo_type: str
-    revision: str
-    patterns: tuple[str, ...] = ("*",)
-
-
-Source = WebFile | HubFile | HubFolder
-
-
-@dataclass(frozen=True)
-class Archive:
-    """An archive as it may lie in the folder.
-
-    Attributes:
-        names: patterns of its name, any case.
-        marks: names, or patterns of them, one of which lies in the folder of the archive that is taken.
-        into: folder below the data set's own that the content goes to; empty for that itself.
-        hashes: known hashes, and what each stands for; an archive of another content is refused. Empty where none is
-            published: the content is then checked after unpacking.
-    """
-
-    names: tuple[str, ...]
-    marks: tuple[str, ...]
-    into: str = ""
-    hashes: tuple[tuple[str, str], ...] = ()
+Source = WebFile | HubFile
 
 
 @dataclass(frozen=True)
@@ -74,15 +44,22 @@ class Part:
     Attributes:
         what: for people.
         there: patterns of paths below the data set's folder; one match says that the part is there.
-        archives: what it is unpacked from.
-        source: where it is fetched from; None where that is to be done by hand. A file that is one of `archives` is
-            unpacked, another one is put into the folder as it is.
+        source: where it is fetched from; None where that is to be done by hand.
+        archives: patterns of the names of archives, any case, that it is unpacked from; empty where it is put into the
+            folder as it is.
+        marks: names, or patterns of them, one of which lies in the folder of the archive that is taken.
+        into: folder below the data set's own that the content goes to; empty for that itself.
+        hashes: known hashes of the archive, and what each stands for, besides that of the source; another content is
+            refused. Where none is published, the content is checked after unpacking.
     """
 
     what: str
     there: tuple[str, ...]
-    archives: tuple[Archive, ...] = ()
     source: Source | None = None
+    archives: tuple[str, ...] = ()
+    marks: tuple[str, ...] = ()
+    into: str = ""
+    hashes: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -121,7 +98,7 @@ class Item:
     optional: bool = False
     parts: tuple[Part, ...] = ()
     file: "OfficialFile | None" = None
-    source: WebFile | HubFile | None = None
+    source: Source | None = None
 
     @property
     def automatic(self) -> bool:
@@ -135,26 +112,48 @@ class Item:
 
 
 # ---- data sets ------------------------------------------------------------------------------------------------------
-_SALICON_IMAGES = Archive(
-    ("images*.zip", "salicon*images*.zip", "stimuli*.zip"),
-    ("images",),
-    "",
-    (("md5:eb2a1bb706633d1b31fc2e01422c5757", "pictures"),),
+_PUT_IT = "Put it into {folder} or {downloads}, packed as it is."
+_OF_SALICON = (
+    Part(
+        "pictures",
+        ("images/val/*.jpg", "images/*.jpg"),
+        archives=("images*.zip", "salicon*images*.zip", "stimuli*.zip"),
+        marks=("images",),
+        hashes=(("md5:eb2a1bb706633d1b31fc2e01422c5757", "pictures"),),
+    ),
+    Part(
+        "fixations",
+        ("fixations/val/*.mat",),
+        archives=("fixations*.zip", "salicon*fixations*.zip"),
+        marks=("train", "val"),
+        into="fixations",
+        hashes=(
+            ("md5:462b70f4f9e8ea446ac628e46cea8d3d", "edition 2017"),
+            ("md5:9a22db9d718200fb90252e5010c004c4", "edition 2015"),
+        ),
+    ),
+    Part(
+        "density maps", ("maps/val/*.png",), archives=("maps*.zip", "salicon*maps*.zip"), marks=("train", "val"), into="maps"
+    ),
 )
-_SALICON_FIXATIONS = Archive(
-    ("fixations*.zip", "salicon*fixations*.zip"),
-    ("train", "val"),
-    "fixations",
-    (("md5:462b70f4f9e8ea446ac628e46cea8d3d", "edition 2017"), ("md5:9a22db9d718200fb90252e5010c004c4", "edition 2015")),
+_OF_KONIQ = (
+    Part(
+        "pictures",
+        ("512x384/*.jpg", "1024x768/*.jpg"),
+        HubFile(_MIRROR, "koniq10k.tgz", "dataset", "6545abd7b3a8556cac11cf9ca5a567cb593e3f60"),
+        ("koniq10k*.tgz", "koniq10k*.tar.gz", "koniq10k_512x384*.zip", "koniq10k_1024x768*.zip"),
+        ("512x384", "1024x768"),
+    ),
+    Part(
+        "table",
+        ("koniq10k_distributions_sets.csv", "koniq10k_scores_and_distributions.csv", "meta_info_KonIQ10kDataset.csv"),
+        WebFile(
+            "https://raw.githubusercontent.com/subpic/koniq/master/metadata/koniq10k_distributions_sets.csv",
+            "sha256:d0bd1ad54a60bc36fe172049e46ac76c83554e50ab84acebfd47b82b3e698a0a",
+            1_147_194,
+        ),
+    ),
 )
-_SALICON_MAPS = Archive(("maps*.zip", "salicon*maps*.zip"), ("train", "val"), "maps")
-_CAT2000 = Archive(("trainSet*.zip",), ("Stimuli",), "trainSet", (("md5:56ad5c77e6c8f72ed9ef2901628d6e48", "training set"),))
-_KONIQ = Archive(
-    ("koniq10k*.tgz", "koniq10k*.tar.gz", "koniq10k_512x384*.zip", "koniq10k_1024x768*.zip"), ("512x384", "1024x768")
-)
-_CLIVE = Archive(("ChallengeDB*.zip", "live_challenge*.tgz", "live_challenge*.tar.gz"), ("Images",))
-_SACID = Archive(("SACID*.zip",), ("compressed",))
-_CLIC = Archive(("professional_test_2021*.zip",), ("*.png",), "", (("md5:4476b708ea4c492505dd70061bebe202", "test set"),))
 
 DATA_SETS = (
     Item(
@@ -164,8 +163,7 @@ DATA_SETS = (
         5 * _GB,
         6 * _GB,
         "see its page",
-        "Its terms of use stand on its page; the pictures are COCO's and come from Flickr, each under a licence of its "
-        "own. "
+        "Its terms of use stand on its page; the pictures are COCO's and come from Flickr, each under a licence of its own. "
         "Check before use.",
         "http://salicon.net/challenge-2017/",
         (
@@ -178,11 +176,7 @@ DATA_SETS = (
         "salicon/images/{train,val}/COCO_val2014_000000000133.jpg, salicon/fixations/{train,val}/*.mat, "
         "salicon/maps/{train,val}/*.png; the paper's split is val, 5,000 pictures of 640x480",
         estimated=True,
-        parts=(
-            Part("pictures", ("images/val/*.jpg", "images/*.jpg"), (_SALICON_IMAGES,)),
-            Part("fixations", ("fixations/val/*.mat",), (_SALICON_FIXATIONS,)),
-            Part("density maps", ("maps/val/*.png",), (_SALICON_MAPS,)),
-        ),
+        parts=_OF_SALICON,
     ),
     Item(
         "cat2000",
@@ -193,10 +187,7 @@ DATA_SETS = (
         "check before use",
         "No licence is known here: check before use, and cite arXiv 1505.03581.",
         "http://saliency.mit.edu/results_cat2000.html",
-        (
-            "Download http://saliency.mit.edu/trainSet.zip (md5 56ad5c77e6c8f72ed9ef2901628d6e48).",
-            "Put it into {folder} or {downloads}, packed as it is.",
-        ),
+        ("Download http://saliency.mit.edu/trainSet.zip (md5 56ad5c77e6c8f72ed9ef2901628d6e48).", _PUT_IT),
         "cat2000/trainSet/Stimuli/<Category>/001.jpg, trainSet/FIXATIONLOCS/<Category>/001.mat, "
         "trainSet/FIXATIONMAPS/<Category>/001.jpg; folders Output are never read; the test set has no gaze and is not "
         "needed",
@@ -205,8 +196,10 @@ DATA_SETS = (
             Part(
                 "training set",
                 ("trainSet/FIXATIONLOCS/*/*.mat", "FIXATIONLOCS/*/*.mat"),
-                (_CAT2000,),
                 WebFile("http://saliency.mit.edu/trainSet.zip", "md5:56ad5c77e6c8f72ed9ef2901628d6e48"),
+                ("trainSet*.zip",),
+                ("Stimuli",),
+                "trainSet",
             ),
         ),
     ),
@@ -217,8 +210,7 @@ DATA_SETS = (
         6_351 * _MB,
         7 * _GB,
         "CC BY-SA 4.0 (tag)",
-        "The copy on the hub is tagged cc-by-sa-4.0; the photographs come from Flickr under Creative Commons licences "
-        "of "
+        "The copy on the hub is tagged cc-by-sa-4.0; the photographs come from Flickr under Creative Commons licences of "
         "their own. Check before use.",
         "http://database.mmsp-kn.de/koniq-10k-database.html",
         (
@@ -226,31 +218,9 @@ DATA_SETS = (
             "koniq10k_512x384.zip, only the size that the paper uses.",
             "Put it into {folder} or {downloads}, packed as it is; `data fetch` adds the table.",
         ),
-        "koniq10k/512x384/10004473376.jpg (10,073 of them) and koniq10k/koniq10k_distributions_sets.csv (MOS on "
-        "0..100, "
+        "koniq10k/512x384/10004473376.jpg (10,073 of them) and koniq10k/koniq10k_distributions_sets.csv (MOS on 0..100, "
         "official split)",
-        parts=(
-            Part(
-                "pictures",
-                ("512x384/*.jpg", "1024x768/*.jpg"),
-                (_KONIQ,),
-                HubFile(_MIRROR, "koniq10k.tgz", "dataset", _DATA_COMMIT),
-            ),
-            Part(
-                "table",
-                (
-                    "koniq10k_distributions_sets.csv",
-                    "koniq10k_scores_and_distributions.csv",
-                    "meta_info_KonIQ10kDataset.csv",
-                ),
-                (),
-                WebFile(
-                    "https://raw.githubusercontent.com/subpic/koniq/master/metadata/koniq10k_distributions_sets.csv",
-                    "sha256:d0bd1ad54a60bc36fe172049e46ac76c83554e50ab84acebfd47b82b3e698a0a",
-                    1_147_194,
-                ),
-            ),
-        ),
+        parts=_OF_KONIQ,
     ),
     Item(
         "clive",
@@ -259,25 +229,26 @@ DATA_SETS = (
         326 * _MB,
         350 * _MB,
         "form and password",
-        "On request by a form, with a password; free to use with notice and citation (notice of the University of "
-        "Texas at "
+        "On request by a form, with a password; free to use with notice and citation (notice of the University of Texas at "
         "Austin).",
         "http://live.ece.utexas.edu/research/ChallengeDB/index.html",
         (
             "Fill in the form on http://live.ece.utexas.edu/research/ChallengeDB/index.html; the password comes by e-mail.",
             "Download ChallengeDB_release.zip with it.",
-            "Put it into {folder} or {downloads}, packed as it is; if the archive itself asks for the password, unpack "
-            "it "
+            "Put it into {folder} or {downloads}, packed as it is; if the archive itself asks for the password, unpack it "
             "into {folder} yourself.",
-            f"The maintainers of pyiqa keep a copy, live_challenge.tgz in {_MIRROR} on the Hugging Face hub (326 MB); "
-            "it is "
+            f"The maintainers of pyiqa keep a copy, live_challenge.tgz in {_MIRROR} on the Hugging Face hub (326 MB); it is "
             "understood when you put it there, but it is not fetched by itself, because the authors ask for the form.",
         ),
-        "clive/Images/3.bmp, Images/1017.JPG (1,162; Images/trainingImages is not read), "
-        "clive/Data/AllImages_release.mat, "
+        "clive/Images/3.bmp, Images/1017.JPG (1,162; Images/trainingImages is not read), clive/Data/AllImages_release.mat, "
         "Data/AllMOS_release.mat",
         parts=(
-            Part("pictures and scores", ("Images/*.bmp", "ChallengeDB_release/Images/*.bmp", "*/Images/*.bmp"), (_CLIVE,)),
+            Part(
+                "pictures and scores",
+                ("Images/*.bmp", "ChallengeDB_release/Images/*.bmp", "*/Images/*.bmp"),
+                archives=("ChallengeDB*.zip", "live_challenge*.tgz", "live_challenge*.tar.gz"),
+                marks=("Images",),
+            ),
         ),
     ),
     Item(
@@ -287,14 +258,12 @@ DATA_SETS = (
         767 * _MB,
         767 * _MB,
         "none stated",
-        "None stated, neither on GitHub nor on the hub: without a licence only what the law allows; ask the authors "
-        "before "
+        "None stated, neither on GitHub nor on the hub: without a licence only what the law allows; ask the authors before "
         "you publish pictures of it.",
         "https://github.com/Alexkkir/SACID",
         (
-            "Another way than the hub: https://github.com/Alexkkir/SACID, button Code, Download ZIP; that copy holds "
-            "42 of the "
-            "60 references.",
+            "Another way than the hub: https://github.com/Alexkkir/SACID, button Code, Download ZIP; that copy holds 42 of "
+            "the 60 references.",
             "Put it into {folder} or {downloads}, packed as it is, under a name that starts with SACID.",
         ),
         "sacid/reference/<sequence>.png, sacid/saliency/<sequence>.png, "
@@ -303,8 +272,9 @@ DATA_SETS = (
             Part(
                 "pictures and scores",
                 ("compressed/*/*.jpg", "compressed/*/*.png"),
-                (_SACID,),
-                HubFolder("alexkkr/SACID", "dataset", MAIN),
+                HubFile("alexkkr/SACID", "", "dataset", MAIN),
+                ("SACID*.zip",),
+                ("compressed",),
             ),
         ),
     ),
@@ -320,7 +290,7 @@ DATA_SETS = (
         (
             "Download https://storage.googleapis.com/clic2021_public/professional_test_2021.zip "
             "(md5 4476b708ea4c492505dd70061bebe202).",
-            "Put it into {folder} or {downloads}, packed as it is.",
+            _PUT_IT,
         ),
         "clic2021/*.png, about 60 photographs of 2.6 megapixels; give the folder to `python -m paperlib code`",
         estimated=True,
@@ -329,11 +299,12 @@ DATA_SETS = (
             Part(
                 "photographs",
                 ("*.png",),
-                (_CLIC,),
                 WebFile(
                     "https://storage.googleapis.com/clic2021_public/professional_test_2021.zip",
                     "md5:4476b708ea4c492505dd70061bebe202",
                 ),
+                ("professional_test_2021*.zip",),
+                ("*.png",),
             ),
         ),
     ),
@@ -414,17 +385,33 @@ _TERMS = {
 _UNKNOWN = ("check before use", "Not known here: check before use.")
 
 _BY_HAND = {
-    "msinet": ("https://github.com/alexanderkroner/saliency", "1Xy9C72pcA8DO4CY0rc6B7wsuE9L9DDZY"),
-    "transalnet_dense": ("https://github.com/LJOVO/TranSalNet", "1JVTYq5UE6Q0OHoOVoXWF5WW5w42jlM1T"),
-    "transalnet_res": ("https://github.com/LJOVO/TranSalNet", "14czAAQQcRLGeiddPOM6AaTJTieu6QiHy"),
-    "sgdnet_none": ("https://github.com/ysyscool/SGDNet", "1TvCBvZypSsiKUOHeBRrF-5L8SaA8dwLH"),
-    "sgdnet_output": ("https://github.com/ysyscool/SGDNet", "1TvCBvZypSsiKUOHeBRrF-5L8SaA8dwLH"),
+    "msinet": (
+        "MSI-Net trained on SALICON, frozen graph of TensorFlow",
+        "https://github.com/alexanderkroner/saliency",
+        "1Xy9C72pcA8DO4CY0rc6B7wsuE9L9DDZY",
+    ),
+    "transalnet_dense": (
+        "TranSalNet on DenseNet-161, trained on SALICON",
+        "https://github.com/LJOVO/TranSalNet",
+        "1JVTYq5UE6Q0OHoOVoXWF5WW5w42jlM1T",
+    ),
+    "transalnet_res": (
+        "TranSalNet on ResNet-50, trained on SALICON",
+        "https://github.com/LJOVO/TranSalNet",
+        "14czAAQQcRLGeiddPOM6AaTJTieu6QiHy",
+    ),
+    "sgdnet_none": (
+        "SGDNet without saliency, trained on KonIQ-10k (Keras)",
+        "https://github.com/ysyscool/SGDNet",
+        "1TvCBvZypSsiKUOHeBRrF-5L8SaA8dwLH",
+    ),
+    "sgdnet_output": (
+        "SGDNet with saliency, trained on KonIQ-10k (Keras)",
+        "https://github.com/ysyscool/SGDNet",
+        "1TvCBvZypSsiKUOHeBRrF-5L8SaA8dwLH",
+    ),
 }
-"""Page, and id on Google Drive, as the repositories' README files name them."""
-
-
-WEIGHT_HOSTS = ("https://download.pytorch.org/models/", "https://openaipublic.azureedge.net/clip/")
-"""Of `weights`, besides the hub."""
+"""Title, page, and id on Google Drive, as the repositories' README files name them."""
 
 
 @lru_cache(maxsize=1)
@@ -458,101 +445,65 @@ def _loaded(methods: Iterable[str]) -> list[str]:
 
 
 def _item(file: "OfficialFile") -> Item:
-    name = file.short
-    kind = file.cache or name
+    name, layout = file.short, f"weights/{file.name}"
     size = _SIZES.get(name, 100 * _MB)
-    licence, terms = _TERMS.get(kind, _UNKNOWN)
+    licence, terms = _TERMS.get(file.cache or name, _UNKNOWN)
     common: dict[str, Any] = {
         "name": name,
         "kind": "weights",
         "download": size,
         "on_disk": size,
-        "file": file,
         "licence": licence,
         "terms": terms,
+        "layout": layout,
         "estimated": name not in _SIZES,
         "optional": file.cache == "cnniqa",
+        "file": file,
     }
-    layout = f"weights/{file.name}"
-    if not file.cache and name not in _BY_HAND:
+    if name in _BY_HAND:
+        title, page, drive = _BY_HAND[name]
+        steps = (
+            f"Open {_DRIVE}{drive} in a browser (the link of {page}) and save what comes; if it is an archive, unpack it.",
+            f"Put {file.name} into {{weights}}, under exactly this name.",
+        )
+        return Item(title=title, address=page, steps=steps, **common)
+    if not file.cache:
         steps = (
             "Train it with Table II (`./run_all.sh --profile paper --only 03c`).",
             "Write it with `python -m paperlib export --profile paper --data-root DIR`.",
         )
-        own = {"licence": "yours", "terms": "Yours: it is trained here.", "download": 0}
-        return Item(
-            title="trained for Table II, and written by the verb export",
-            address="this companion",
-            steps=steps,
-            layout=layout,
-            **(common | own),
-        )
-    if name in _BY_HAND:
-        return _by_hand(name, layout, common)
-    makers = {"pyiqa": _of_pyiqa, "checkpoints": _of_torchvision, "clip": _of_clip, "timm": _of_timm}
-    if file.cache not in makers:
-        steps = (f"Get {file.name} from {file.where}.", "Put it into {weights} under this name.")
-        return Item(
-            title="CNNIQA of Li, trained on LIVE: a small network to try things with",
-            address="https://github.com/lidq92/CNNIQA",
-            steps=steps,
-            layout=layout,
-            **common,
-        )
-    title, address, source, cache = makers[file.cache](file)
-    steps = (f"Get {file.name} from {address}.", "Put it into {weights} under this name.")
-    return Item(title=title, address=address, steps=steps, layout=f"{layout}, or {cache}", source=source, **common)
+        common |= {"licence": "yours", "terms": "Yours: it is trained here.", "download": 0}
+        title = "trained for Table II, and written by the verb export"
+        return Item(title=title, address="this companion", steps=steps, **common)
+    title, address, source, cache = _published(file)
+    steps = (f"Get {file.name} from {address if source else file.where}.", "Put it into {weights} under this name.")
+    common["layout"] += f", or {cache}" if cache else ""
+    return Item(title=title, address=address, steps=steps, source=source, **common)
 
 
-def _by_hand(name: str, layout: str, common: dict[str, Any]) -> Item:
-    page, drive = _BY_HAND[name]
-    file = common["file"]
-    steps = (
-        f"Open {_DRIVE}{drive} in a browser (the link of {page}) and save what comes; if it is an archive, unpack it.",
-        f"Put {file.name} into {{weights}}, under exactly this name.",
-    )
-    titles = {
-        "msinet": "MSI-Net trained on SALICON, frozen graph of TensorFlow",
-        "transalnet_dense": "TranSalNet on DenseNet-161, trained on SALICON",
-        "transalnet_res": "TranSalNet on ResNet-50, trained on SALICON",
-        "sgdnet_none": "SGDNet without saliency, trained on KonIQ-10k (Keras)",
-        "sgdnet_output": "SGDNet with saliency, trained on KonIQ-10k (Keras)",
-    }
-    return Item(title=titles[name], address=page, steps=steps, layout=layout, **common)
-
-
-Told = tuple[str, str, WebFile | HubFile, str]
-
-
-def _of_pyiqa(file: "OfficialFile") -> Told:
-    revision = _WEIGHTS_COMMIT if _IN_COMMIT.match(file.name) else MAIN
-    source = HubFile(_PYIQA, file.name, "model", revision, _hash(file))
-    return "weights of pyiqa", f"https://huggingface.co/{_PYIQA}", source, f"$TORCH_HOME/hub/pyiqa/{file.name}"
-
-
-def _of_torchvision(file: "OfficialFile") -> Told:
-    source = WebFile(f"https://download.pytorch.org/models/{file.name}", _hash(file))
-    return "ImageNet weights of torchvision", source.url, source, f"$TORCH_HOME/hub/checkpoints/{file.name}"
-
-
-def _of_clip(file: "OfficialFile") -> Told:
-    digits = _SHA256[file.short]
-    source = WebFile(f"https://openaipublic.azureedge.net/clip/models/{digits}/{file.name}", f"sha256:{digits}")
-    return "CLIP on ResNet-50", "https://github.com/openai/CLIP", source, f"$TORCH_HOME/hub/clip/{file.name}"
-
-
-def _of_timm(file: "OfficialFile") -> Told:
-    repo = f"timm/{file.short}"
-    source = HubFile(repo, "model.safetensors", "model", _TIMM_COMMITS.get(file.short, MAIN))
-    return "ImageNet weights of timm", f"https://huggingface.co/{repo}", source, "the cache of Hugging Face ($HF_HOME)"
-
-
-def _hash(file: "OfficialFile") -> str:
-    """What is known of a file's content, in the words of `WebFile.known_hash`."""
-    if file.short in _SHA256:
-        return f"sha256:{_SHA256[file.short]}"
-    found = re.search(r"-([0-9a-f]{8})\.\w+$", file.name)
-    return f"sha256-prefix:{found[1]}" if found else ""
+def _published(file: "OfficialFile") -> tuple[str, str, Source | None, str]:
+    """Title, address for people, source, and place in its library's cache."""
+    place = f"$TORCH_HOME/hub/{file.cache}/{file.name}"
+    known = f"sha256:{_SHA256[file.short]}" if file.short in _SHA256 else ""
+    if found := re.search(r"-([0-9a-f]{8})\.\w+$", file.name):
+        known = known or f"sha256-prefix:{found[1]}"
+    if file.cache == "pyiqa":
+        revision = _WEIGHTS_COMMIT if _IN_COMMIT.match(file.name) else MAIN
+        source = HubFile(_PYIQA, file.name, "model", revision, known)
+        return "weights of pyiqa", f"https://huggingface.co/{_PYIQA}", source, place
+    if file.cache == "checkpoints":
+        url = f"https://download.pytorch.org/models/{file.name}"
+        return "ImageNet weights of torchvision", url, WebFile(url, known), place
+    if file.cache == "clip":
+        url = f"https://openaipublic.azureedge.net/clip/models/{_SHA256[file.short]}/{file.name}"
+        return "CLIP on ResNet-50", "https://github.com/openai/CLIP", WebFile(url, known), place
+    if file.cache == "timm":
+        repo = f"timm/{file.short}"
+        source = HubFile(repo, "model.safetensors", "model", _TIMM_COMMITS.get(file.short, MAIN))
+        address = f"https://huggingface.co/{repo}"
+        return "ImageNet weights of timm", address, source, "the cache of Hugging Face ($HF_HOME)"
+    title = "CNNIQA of Li, trained on LIVE: a small network to try things with"
+    return title, "https://github.com/lidq92/CNNIQA", None, ""
 
 
 # ---- names ----------------------------------------------------------------------------------------------------------
@@ -567,27 +518,18 @@ def find(names: Iterable[str]) -> list[Item]:
     Raises:
         PaperlibError: there is no such item; names that are near are told.
     """
-    known = {item.name.casefold(): (item,) for item in items()}
-    known |= {item.file.name.casefold(): (item,) for item in weights() if item.file}
-    known = {method.casefold(): files for method, files in _of_methods().items() if files} | known
+    spelled = {method: files for method, files in _of_methods().items() if files}
+    spelled |= {item.file.name: (item,) for item in weights() if item.file}
+    spelled |= {item.name: (item,) for item in items()}
+    known = {name.casefold(): (name, meant) for name, meant in spelled.items()}
     found: dict[str, Item] = {}
     for name in names:
         if name.casefold() not in known:
-            near = difflib.get_close_matches(name.casefold(), known, 3, 0.5)
-            advice = (
-                f"names like it: {', '.join(_spelled(one) for one in near)}"
-                if near
-                else "choose among those of `data where`"
-            )
+            near = [known[one][0] for one in difflib.get_close_matches(name.casefold(), known, 3, 0.5)]
+            advice = f"names like it: {', '.join(near)}" if near else "choose among those of `data where`"
             raise PaperlibError(f"there is no data set or file of weights {name!r}; {advice}")
-        found |= {item.name: item for item in known[name.casefold()]}
+        found |= {item.name: item for item in known[name.casefold()][1]}
     return list(found.values())
-
-
-def _spelled(name: str) -> str:
-    """A name in its own upper and lower case."""
-    every = [*(item.name for item in items()), *(item.file.name for item in weights() if item.file), *_of_methods()]
-    return next((one for one in every if one.casefold() == name), name)
 
 
 @lru_cache(maxsize=1)
@@ -609,66 +551,48 @@ def needed_by(profile: "Profile") -> dict[str, tuple[str, ...]]:
 
     The demo needs nothing. Weights of the user's own models are theirs, and not among the items.
     """
+    from paperlib.experiments.compression.plan import BASELINES
+    from paperlib.experiments.dual_task.plan import SUPERVISED
+    from paperlib.models.quality.methods import describe
+    from paperlib.sources.source import KNOWN, of_user, official_files
+    from paperlib.sources.source import Source as MapSource
+
+    if profile.evidence == "simulation":
+        return {}
+    photographs, training, compression = profile.photographs, profile.dual_task, profile.compression
+    sections = profile.sections
     found: dict[str, dict[str, None]] = {}
 
     def note(names: Iterable[str], *outputs: str) -> None:
         for name in names:
             found.setdefault(name, {}).update(dict.fromkeys(outputs))
 
-    for name, outputs in _needed_sets(profile):
-        note([name], *outputs)
-    for file, outputs in _needed_files(profile):
-        note([file.short], *outputs)
+    def note_files(source: MapSource, *outputs: str) -> None:
+        note((file.short for file in official_files(source)), *outputs)
+
+    note(photographs.datasets, "Table I")
+    note(profile.masking.opinions, "Figure 2")
+    shown = {one: KNOWN[one] for one in photographs.methods} | of_user(profile.models, profile.model_folders)
+    for source in shown.values():
+        note_files(source, "Table I", *(("Figure 2",) if source.scores or source.kind == "network" else ()))
+    if "03c" in sections:
+        for_table3 = "03d" in sections and set(BASELINES) & set(compression.scored_methods)
+        outputs = ("Table II", "Table III") if for_table3 else ("Table II",)
+        note((training.training_set, *training.quality_sets, *training.gaze_sets), *outputs)
+        trained = [*(KNOWN[one] for one in training.targets), *(MapSource("activation", one) for one in training.backbones)]
+        for source in trained:
+            note_files(source, *outputs)
+        for method in SUPERVISED:
+            if method in photographs.methods:
+                note_files(KNOWN[method], "Table II")
+    if "03d" in sections:
+        note([compression.compression_set], "Table III")
+        for method in _loaded(compression.scored_methods):
+            note((file.short for file in describe(method).files), "Table III")
+        if compression.weighting_model:
+            note_files(KNOWN[compression.weighting_model], "Table III")
     known = {item.name for item in items()}
     return {name: tuple(outputs) for name, outputs in found.items() if name in known}
-
-
-_T1, _F2, _T2, _T3 = "Table I", "Figure 2", "Table II", "Table III"
-
-
-def _needed_sets(profile: "Profile") -> Iterator[tuple[str, tuple[str, ...]]]:
-    if profile.evidence == "simulation":
-        return
-    settings = profile.dual_task
-    yield from ((name, (_T1,)) for name in profile.photographs.datasets)
-    yield from ((name, (_F2,)) for name in profile.masking.opinions)
-    if "03c" in profile.sections:
-        outputs = (_T2, _T3) if _trains_for_table3(profile) else (_T2,)
-        yield settings.training_set, outputs
-        yield from ((name, outputs) for name in (*settings.quality_sets, *settings.gaze_sets))
-    if "03d" in profile.sections:
-        yield profile.compression.compression_set, (_T3,)
-
-
-def _trains_for_table3(profile: "Profile") -> bool:
-    from paperlib.experiments.compression.plan import BASELINES
-
-    return "03d" in profile.sections and bool(set(BASELINES) & set(profile.compression.scored_methods))
-
-
-def _needed_files(profile: "Profile") -> Iterator[tuple["OfficialFile", tuple[str, ...]]]:
-    from paperlib.experiments.dual_task.plan import SUPERVISED
-    from paperlib.models.quality.methods import describe
-    from paperlib.sources.source import KNOWN, Source, of_user, official_files
-
-    if profile.evidence == "simulation":
-        return
-    photographs, settings, compression = profile.photographs, profile.dual_task, profile.compression
-    used = {method: KNOWN[method] for method in photographs.methods} | of_user(profile.models, profile.model_folders)
-    for source in used.values():
-        masks = source.scores or source.kind == "network"
-        yield from ((file, (_T1, _F2) if masks else (_T1,)) for file in official_files(source))
-    if "03c" in profile.sections:
-        outputs = (_T2, _T3) if _trains_for_table3(profile) else (_T2,)
-        trained = [*(KNOWN[one] for one in settings.targets), *(Source("activation", one) for one in settings.backbones)]
-        yield from ((file, outputs) for source in trained for file in official_files(source))
-        beside = [KNOWN[one] for one in SUPERVISED if one in photographs.methods]
-        yield from ((file, (_T2,)) for source in beside for file in official_files(source))
-    if "03d" in profile.sections:
-        for method in _loaded(compression.scored_methods):
-            yield from ((file, (_T3,)) for file in describe(method).files)
-        if compression.weighting_model:
-            yield from ((file, (_T3,)) for file in official_files(KNOWN[compression.weighting_model]))
 
 
 def chosen_items(profile: "Profile", names: Iterable[str]) -> list[Item]:

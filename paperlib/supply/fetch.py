@@ -8,10 +8,11 @@ to `.paperlib/sources.json` in the data root, and asked for from then on.
 import json
 import os
 import re
+import shutil
 import tarfile
 import zipfile
-from collections.abc import Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from fnmatch import fnmatch
 from pathlib import Path, PurePosixPath
@@ -21,19 +22,9 @@ from urllib.parse import urlsplit
 from paperlib import paths
 from paperlib.engine.progress import say
 from paperlib.errors import PaperlibError
+from paperlib.models.official import TIMM
 from paperlib.supply import hub, transfer
-from paperlib.supply.catalogue import (
-    DATA_SETS,
-    DOWNLOADS,
-    MAIN,
-    WEIGHT_HOSTS,
-    Archive,
-    HubFolder,
-    Item,
-    Part,
-    Source,
-    chosen_items,
-)
+from paperlib.supply.catalogue import DOWNLOADS, MAIN, Item, Part, Source, chosen_items
 from paperlib.supply.hub import HubFile
 from paperlib.supply.state import Found, archives_of, folder_of, look_at, missing_parts, structural_fault, target_of
 from paperlib.supply.transfer import WebFile, in_units
@@ -49,7 +40,6 @@ NOTES = Path(".paperlib", "sources.json")
 
 _MOST_FILES = 200_000
 _SPARE = 1_000_000_000
-_ARCHIVES = (".zip", ".tgz", ".tar.gz", ".tar", ".tar.xz")
 
 
 @dataclass(frozen=True)
@@ -65,6 +55,42 @@ class Outcome:
     found: Found
     done: Done
     sentence: str = ""
+
+
+class _Unreachable(PaperlibError):
+    """The host of a source cannot be reached; the message is the reason."""
+
+
+@dataclass(frozen=True)
+class _Call:
+    """What the items of one call of `fetch` share: the folders, and the hosts that cannot be reached, with the reason."""
+
+    profile: "Profile"
+    root: Path
+    unreachable: Mapping[str, str]
+
+    def require_host(self, source: Source) -> None:
+        """Ends at once where the host of `source` could not be reached.
+
+        Raises:
+            _Unreachable: why.
+        """
+        if reason := self.unreachable.get(urlsplit(_address(source)).netloc):
+            raise _Unreachable(reason)
+
+    def steps(self, item: Item) -> str:
+        return "\n".join(instructions(item, self.profile))
+
+    def look(self, item: Item) -> Found:
+        return look_at(self.profile, [item])[0]
+
+    def checked(self, item: Item, done: Done) -> Outcome:
+        """What is there now, and whether that is what was wanted."""
+        found = self.look(item)
+        if found.is_there:
+            say(f"{item.name}: {done}, in {found.where}")
+            return Outcome(found, done)
+        return Outcome(found, "failed", f"it arrived, but is {found.condition}: {found.detail}")
 
 
 def fetch(profile: "Profile", names: Sequence[str] = ()) -> list[Outcome]:
@@ -83,24 +109,21 @@ def fetch(profile: "Profile", names: Sequence[str] = ()) -> list[Outcome]:
             f"profile {profile.name!r} makes its own data; fetch for the profile paper or own: --profile paper"
         )
     root = _data_root(profile)
-    with _Hosts() as hosts:
-        found = look_at(profile, chosen_items(profile, names))
-        wanted = [one for one in found if not one.is_there]
-        loads = [one for one in wanted if one.item.automatic and not one.item.is_made_here]
-        _tell_sizes(wanted, loads, profile)
-        outcomes = []
-        for one in found:
-            if one.is_there:
-                outcomes.append(Outcome(one, "there"))
-                continue
-            try:
-                outcomes.append(_get(one, profile, root, hosts))
-            except _Unreachable as error:
-                outcomes.append(Outcome(one, "unreachable", str(error)))
-            except PaperlibError as error:
-                outcomes.append(Outcome(one, "failed", str(error)))
-                say(f"{one.item.name}: failed, more below")
-        return outcomes
+    found = look_at(profile, chosen_items(profile, names))
+    wanted = [one for one in found if not one.is_there]
+    loads = [one for one in wanted if one.item.automatic and not one.item.is_made_here]
+    _tell_sizes(wanted, loads, profile)
+    call = _Call(profile, root, _unreachable_hosts([one.item for one in wanted]))
+    outcomes = []
+    for one in found:
+        try:
+            outcomes.append(Outcome(one, "there") if one.is_there else _get(one, call))
+        except _Unreachable as error:
+            outcomes.append(Outcome(one, "unreachable", str(error)))
+        except PaperlibError as error:
+            outcomes.append(Outcome(one, "failed", str(error)))
+            say(f"{one.item.name}: failed, more below")
+    return outcomes
 
 
 def instructions(item: Item, profile: "Profile | None" = None) -> list[str]:
@@ -112,11 +135,6 @@ def instructions(item: Item, profile: "Profile | None" = None) -> list[str]:
         step.format(folder=folder, downloads=data / DOWNLOADS, weights=weights) if "{" in step else step
         for step in item.steps
     ]
-
-
-def is_offline() -> bool:
-    """Whether the user forbids the network (`HF_HUB_OFFLINE`)."""
-    return os.environ.get("HF_HUB_OFFLINE", "").upper() in ("1", "ON", "YES", "TRUE")
 
 
 # ---- before anything is fetched -------------------------------------------------------------------------------------
@@ -142,140 +160,96 @@ def _tell_sizes(wanted: Sequence[Found], loads: Sequence[Found], profile: "Profi
     if not wanted:
         say("everything is there, nothing to fetch")
         return
-    packed = {one.item.name: bool(one.item.parts and archives_of(one.item, profile)) for one in wanted}
-    down = sum(one.item.download for one in loads if not packed[one.item.name])
+    packed = {one.item.name for one in wanted if one.item.parts and archives_of(one.item, profile)}
+    down = sum(one.item.download for one in loads if one.item.name not in packed)
     say(
         f"{len(wanted)} missing: {len(loads)} may be fetched by themselves, about {in_units(down)} to download; "
         f"{len(wanted) - len(loads)} need you"
     )
-    room: dict[Path, int] = {}
+    disks: dict[int, tuple[Path, int]] = {}
     for one in wanted:
-        item = one.item
-        if item.kind == "weights" and one in loads:
-            room[target_of(item, profile).parent] = room.get(target_of(item, profile).parent, 0) + item.on_disk
-        elif one in loads or packed[item.name]:
-            needed = item.on_disk + (item.download if not packed[item.name] and _is_packed(item) else 0)
-            room[Path(profile.data_root)] = room.get(Path(profile.data_root), 0) + needed
-    for needed, folders in _by_disk(room):
-        transfer.need_room(folders[0], needed, "what is missing")
-
-
-def _is_packed(item: Item) -> bool:
-    """What is downloaded is an archive, which needs room beside its content for a while."""
-    return any(part.source and part.archives and not isinstance(part.source, HubFolder) for part in item.parts)
-
-
-def _by_disk(room: dict[Path, int]) -> Iterator[tuple[int, list[Path]]]:
-    disks: dict[int, list[Path]] = {}
-    for folder in room:
+        item, needed = one.item, one.item.on_disk
+        if item.name not in packed:
+            if one not in loads:
+                continue
+            if any(part.source and part.archives and not _is_folder(part.source) for part in item.parts):
+                needed += item.download  # the archive lies beside its content for a while
+        folder = target_of(item, profile).parent if item.kind == "weights" else Path(profile.data_root)
         existing = next(place for place in (folder, *folder.absolute().parents) if place.exists())
-        disks.setdefault(existing.stat().st_dev, []).append(folder)
-    for folders in disks.values():
-        yield sum(room[folder] for folder in folders), folders
+        first, sum_so_far = disks.get(existing.stat().st_dev, (folder, 0))
+        disks[existing.stat().st_dev] = first, sum_so_far + needed
+    for folder, needed in disks.values():
+        transfer.need_room(folder, needed, "what is missing")
 
 
-class _Hosts:
-    """Which sources can be reached: each host is tried once, all at the same time, while other work goes on."""
+def _unreachable_hosts(wanted: Sequence[Item]) -> dict[str, str]:
+    """Hosts of the sources that cannot be reached, and why; each is tried once, all at the same time."""
+    sources = [source for item in wanted for source in (item.source, *(part.source for part in item.parts)) if source]
+    addresses = {urlsplit(_address(source)).netloc: _address(source) for source in sources}
+    if os.environ.get("HF_HUB_OFFLINE", "").upper() in ("1", "ON", "YES", "TRUE"):
+        return dict.fromkeys(addresses, "HF_HUB_OFFLINE forbids to use the network")
 
-    def __init__(self) -> None:
-        self.pool = ThreadPoolExecutor(16, thread_name_prefix="reach")
-        self.tried: dict[str, Future[None]] = {}
-
-    def __enter__(self) -> "_Hosts":
-        if not is_offline():
-            for address in _addresses():
-                self._try(address)
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.pool.shutdown(wait=False, cancel_futures=True)
-
-    def _try(self, address: str) -> "Future[None]":
-        host = urlsplit(address).netloc
-        if host not in self.tried:
-            self.tried[host] = self.pool.submit(transfer.reach, address, host)
-        return self.tried[host]
-
-    def require(self, address: str) -> None:
-        """Ends at once where the host of `address` could not be reached.
-
-        Raises:
-            _Unreachable: why.
-        """
-        if is_offline():
-            raise _Unreachable("HF_HUB_OFFLINE forbids to use the network")
+    def reason(host: str) -> str:
         try:
-            self._try(address).result()
+            transfer.reach(addresses[host], host)
         except PaperlibError as error:
-            raise _Unreachable(_reason(error)) from error
+            found = re.search(r"\((.*)\): check the network", str(error))
+            return found[1] if found else str(error)
+        return ""
 
-
-class _Unreachable(PaperlibError):
-    """The host of a source cannot be reached; the message is the reason."""
-
-
-def _reason(error: PaperlibError) -> str:
-    found = re.search(r"\((.*)\): check the network", str(error))
-    return found[1] if found else str(error)
-
-
-def _addresses() -> Iterator[str]:
-    """One address of every host from which something is fetched, without the work of listing the weights."""
-    for item in DATA_SETS:
-        yield from (_address(part.source) for part in item.parts if part.source)
-    yield from WEIGHT_HOSTS
+    with ThreadPoolExecutor(16, thread_name_prefix="reach") as pool:
+        return dict(zip(addresses, pool.map(reason, addresses), strict=True))
 
 
 def _address(source: Source) -> str:
     """Where a source is asked."""
-    if isinstance(source, WebFile):
-        return source.url
-    from huggingface_hub import constants
+    return source.url if isinstance(source, WebFile) else source.page
 
-    return f"{constants.ENDPOINT}/{'datasets/' if source.repo_type == 'dataset' else ''}{source.repo}"
+
+def _is_folder(source: Source) -> bool:
+    """All files of a repository are meant."""
+    return isinstance(source, HubFile) and not source.path
 
 
 # ---- one item -------------------------------------------------------------------------------------------------------
-def _get(found: Found, profile: "Profile", root: Path, hosts: _Hosts) -> Outcome:
+def _get(found: Found, call: _Call) -> Outcome:
     if found.item.kind == "weights":
-        return _get_weights(found, profile, root, hosts)
-    with transfer.one_at_a_time(root / NOTES.parent / f"{found.item.name}.lock", found.item.name):
-        again = look_at(profile, [found.item])[0]
-        return Outcome(again, "there") if again.is_there else _get_data(again, profile, root, hosts)
+        return _get_weights(found, call)
+    with transfer.one_at_a_time(call.root / NOTES.parent / f"{found.item.name}.lock", found.item.name):
+        again = call.look(found.item)
+        return Outcome(again, "there") if again.is_there else _get_data(again, call)
 
 
-def _get_weights(found: Found, profile: "Profile", root: Path, hosts: _Hosts) -> Outcome:
+def _get_weights(found: Found, call: _Call) -> Outcome:
     item = found.item
     if found.condition == "damaged" and found.place == "folder of weights" and item.source:
         return Outcome(found, "failed", f"{found.detail}: it lies in your own folder, which nothing here overwrites")
     if item.is_made_here:
-        return Outcome(found, "to be trained", "\n".join(instructions(item, profile)))
-    dropped = _dropped(item, root)
-    if dropped is not None:
-        target = Path(profile.weights_root, dropped.name)
-        _move(dropped, target)
-        return _checked(item, profile, "picked up")
+        return Outcome(found, "to be trained", call.steps(item))
+    dropped = call.root / DOWNLOADS / item.file.name if item.file else None
+    if dropped is not None and dropped.is_file():
+        _move(dropped, Path(call.profile.weights_root, dropped.name))
+        return call.checked(item, "picked up")
     if item.source is None:
-        return Outcome(found, "by hand", "\n".join(instructions(item, profile)))
-    hosts.require(_address(item.source))
+        return Outcome(found, "by hand", call.steps(item))
+    call.require_host(item.source)
     say(f"{item.name}: about {in_units(item.download)} from {item.address}")
-    target = target_of(item, profile)
-    if isinstance(item.source, WebFile):
-        transfer.download(item.source, target)
-    else:
-        source = replace(item.source, revision=_revision(item.name, item.source, root))
-        from paperlib.models.official import TIMM
-
-        in_cache = item.file is not None and item.file.cache == TIMM
-        hub.fetch_file(source, None if in_cache else target)
-        _note(item.name, item.source, source.revision, root)
-    return _checked(item, profile, "fetched")
+    in_cache = item.file is not None and item.file.cache == TIMM
+    _load(item, item.source, None if in_cache else target_of(item, call.profile), call.root)
+    return call.checked(item, "fetched")
 
 
-def _dropped(item: Item, root: Path) -> Path | None:
-    """A file of weights that lies among the downloads under its official name."""
-    path = root / DOWNLOADS / item.file.name if item.file else None
-    return path if path is not None and path.is_file() else None
+def _load(item: Item, source: Source, target: Path | None, root: Path) -> None:
+    """Fetch a file, or a folder, to `target`; None for the cache of Hugging Face."""
+    if isinstance(source, HubFile):
+        pinned = replace(source, revision=_revision(item.name, source, root))
+        if target is not None and not source.path:
+            hub.fetch_folder(pinned, target)
+        else:
+            hub.fetch_file(pinned, target)
+        _note(item.name, source, pinned.revision, root)
+    elif target is not None:
+        transfer.download(source, target)
 
 
 def _move(dropped: Path, target: Path) -> None:
@@ -293,103 +267,61 @@ def _move(dropped: Path, target: Path) -> None:
             os.replace(dropped, target)
         except OSError:  # another disk
             with dropped.open("rb") as content, paths.atomic_write(target) as out:
-                while block := content.read(1 << 20):
-                    out.write(block)
+                shutil.copyfileobj(content, out)
             dropped.unlink()
 
 
-def _get_data(found: Found, profile: "Profile", root: Path, hosts: _Hosts) -> Outcome:
-    item, folder = found.item, folder_of(found.item, profile)
+def _get_data(found: Found, call: _Call) -> Outcome:
+    item, folder = found.item, folder_of(found.item, call.profile)
     absent = missing_parts(item, folder)
     if found.condition == "wrong edition" and not absent:
-        steps = "\n".join(instructions(item, profile))
-        return Outcome(found, "failed", f"{found.detail}\nNothing was changed. {steps}")
-    absent = absent or list(item.parts)
+        return Outcome(found, "failed", f"{found.detail}\nNothing was changed. {call.steps(item)}")
     done: Done = "fetched"
-    by_hand = []
-    for part in absent:
-        archive = _packed(part, archives_of(item, profile))
+    by_hand = False
+    for part in absent or item.parts:
+        archive = next(iter(archives_of(item, call.profile, part)), None)
         if archive is not None:
-            path, kind = archive
-            _unpack(item, path, kind, folder, downloaded=False)
+            _check_hash(archive, part, folder)
+            _unpack(item, part, archive, folder)
             done = "picked up"
         elif part.source is None:
-            by_hand.append(part.what)
+            by_hand = True
         else:
-            hosts.require(_address(part.source))
-            _fetch_part(item, part, part.source, folder, root)
-    if by_hand:
-        steps = "\n".join(instructions(item, profile))
-        return Outcome(look_at(profile, [item])[0], "by hand", steps)
-    return _checked(item, profile, done)
-
-
-def _checked(item: Item, profile: "Profile", done: Done) -> Outcome:
-    """What is there now, and whether that is what was wanted."""
-    found = look_at(profile, [item])[0]
-    if found.is_there:
-        say(f"{item.name}: {done}, in {found.where}")
-        return Outcome(found, done)
-    return Outcome(found, "failed", f"it arrived, but is {found.condition}: {found.detail}")
-
-
-def _packed(part: Part, archives: Sequence[Path]) -> tuple[Path, Archive] | None:
-    """The first archive that holds a part, and what is known of it."""
-    return next(
-        (
-            (path, kind)
-            for kind in part.archives
-            for path in archives
-            if any(fnmatch(path.name.casefold(), name.casefold()) for name in kind.names)
-        ),
-        None,
-    )
+            call.require_host(part.source)
+            _fetch_part(item, part, part.source, folder, call.root)
+    return Outcome(call.look(item), "by hand", call.steps(item)) if by_hand else call.checked(item, done)
 
 
 def _fetch_part(item: Item, part: Part, source: Source, folder: Path, root: Path) -> None:
-    if isinstance(source, HubFolder):
-        revision = _revision(item.name, source, root)
+    if _is_folder(source):
         say(f"{item.name}: about {in_units(item.download)} from {item.address}")
-        hub.fetch_folder(source.repo, folder, repo_type=source.repo_type, revision=revision, patterns=source.patterns)
-        _note(item.name, source, revision, root)
+        _load(item, source, folder, root)
         return
     name = PurePosixPath(source.path if isinstance(source, HubFile) else urlsplit(source.url).path).name
-    is_archive = name.lower().endswith(_ARCHIVES)
-    target = root / DOWNLOADS / name if is_archive else folder / name
+    target = root / DOWNLOADS / name if part.archives else folder / name
     say(f"{item.name}, {part.what}: {name} from {_address(source)}")
-    if isinstance(source, HubFile):
-        pinned = replace(source, revision=_revision(item.name, source, root))
-        hub.fetch_file(pinned, target)
-        _note(item.name, source, pinned.revision, root)
-    else:
-        transfer.download(source, target)
-    if is_archive:
-        packed = _packed(part, [target])
-        if packed is None:
-            raise ValueError(f"{item.name}: no archive of {part.what} is called {name}; expected {part.archives}")
-        _unpack(item, target, replace(packed[1], hashes=()), folder, downloaded=True)
+    _load(item, source, target, root)
+    if part.archives:
+        _unpack(item, part, target, folder)
+        target.unlink(missing_ok=True)
 
 
-def _unpack(item: Item, path: Path, kind: Archive, folder: Path, *, downloaded: bool) -> None:
-    """Unpack an archive into the data set's folder; one that was downloaded here is removed afterwards."""
-    _check_hash(path, kind, folder)
-    say(f"{item.name}: unpacking {path.name}")
-    into = folder / kind.into
-    with transfer.speaking_of_disks(into):
-        into.parent.mkdir(parents=True, exist_ok=True)
-    unpack(path, into, strip=_marked(path, kind.marks), max_bytes=4 * item.on_disk + _SPARE, max_files=_MOST_FILES)
-    if downloaded:
-        path.unlink(missing_ok=True)
+def _unpack(item: Item, part: Part, archive: Path, folder: Path) -> None:
+    """Unpack an archive into the data set's folder."""
+    say(f"{item.name}: unpacking {archive.name}")
+    strip = _marked(archive, part.marks)
+    unpack(archive, folder / part.into, strip=strip, max_bytes=4 * item.on_disk + _SPARE, max_files=_MOST_FILES)
 
 
-def _check_hash(path: Path, kind: Archive, folder: Path) -> None:
-    if kind.hashes and not any(
-        transfer.is_right(WebFile("https://unused.invalid/", known), path) for known, _ in kind.hashes
-    ):
-        expected = " or ".join(f"{known} ({what})" for known, what in kind.hashes)
+def _check_hash(archive: Path, part: Part, folder: Path) -> None:
+    known = dict(part.hashes)
+    if isinstance(part.source, WebFile):
+        known[part.source.known_hash] = part.what
+    if known and not any(transfer.has_hash(archive, one) for one in known):
+        expected = " or ".join(f"{one} ({what})" for one, what in known.items())
         raise PaperlibError(
-            f"{path} has another content than the archive that is known, expected {expected}: it is cut off or another "
-            f"edition; get it again, or unpack it into {folder / kind.into} yourself if you trust it"
+            f"{archive} has another content than the archive that is known, expected {expected}: it is cut off or another "
+            f"edition; get it again, or unpack it into {folder / part.into} yourself if you trust it"
         )
 
 
@@ -423,11 +355,11 @@ def _names(archive: Path) -> Iterator[str]:
 
 
 # ---- what was trusted -----------------------------------------------------------------------------------------------
-def _revision(name: str, source: HubFile | HubFolder, root: Path) -> str:
+def _revision(name: str, source: HubFile, root: Path) -> str:
     """The commit to ask for: the pinned one, the one of the first fetch, or the present one."""
     if source.revision != MAIN:
         return source.revision
-    return trusted(root).get(name, {}).get("revision") or hub.resolved_revision(source.repo, repo_type=source.repo_type)
+    return trusted(root).get(name, {}).get("revision") or hub.commit_of(source)
 
 
 def trusted(root: Path) -> dict[str, dict[str, str]]:
@@ -443,7 +375,7 @@ def trusted(root: Path) -> dict[str, dict[str, str]]:
         held = json.loads(file.read_text(encoding="utf-8"))
         if all(re.fullmatch("[0-9a-f]{40}", entry["revision"]) for entry in held.values()):
             return dict(held)
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
         pass
     raise PaperlibError(
         f"{file} is damaged: it should name the commit of each first fetch; restore it, or delete it to "
@@ -451,7 +383,7 @@ def trusted(root: Path) -> dict[str, dict[str, str]]:
     )
 
 
-def _note(name: str, source: HubFile | HubFolder, revision: str, root: Path) -> None:
+def _note(name: str, source: HubFile, revision: str, root: Path) -> None:
     """Remember the commit of a first fetch."""
     if source.revision != MAIN:
         return

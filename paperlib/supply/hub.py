@@ -1,41 +1,41 @@
-"""Files of the Hugging Face hub: its own client looks them up and keeps its cache, our transfer brings the content.
+"""Files of the Hugging Face hub, through our own transfer.
 
-The client (huggingface_hub 2.4) throws a broken file away when its process ends, waits for a slow server without end,
-and retries a failed look-up for 47 s. So the content goes through `paperlib.supply.transfer`, under the client's own
-lock, to the place where the client would have put it; the client then finds it there and names it. `HF_HOME`,
-`HF_HUB_CACHE`, `HF_ENDPOINT`, `HF_HUB_OFFLINE` and `HF_TOKEN` act as always; the client reads them when it is imported.
+The hub's client (huggingface_hub 2.4) names addresses, places and tokens; the content does not come through it, because
+it throws a broken file away when its process ends, waits for a slow server without end, retries a failed look-up for
+47 s, and compares sizes alone (`snapshot_download`, too). `HF_HOME`, `HF_HUB_CACHE`, `HF_ENDPOINT` and `HF_TOKEN` act as
+always; the client reads them when it is imported.
 """
 
 import re
-import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from dataclasses import dataclass
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
-from time import sleep
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal
+from urllib.parse import quote, urljoin, urlsplit
+
+import requests
 
 from paperlib.engine.progress import progress
 from paperlib.errors import PaperlibError
-from paperlib.paths import atomic_write
 from paperlib.supply import transfer
 from paperlib.supply.transfer import WebFile
 
 RepoType = Literal["model", "dataset"]
-_COMMIT = re.compile("[0-9a-f]{40}")
-_Answer = TypeVar("_Answer")
+_AT_A_TIME = 4
 
 
 @dataclass(frozen=True)
 class HubFile:
-    """A file of a repository on the hub.
+    """A file of a repository on the hub, or all its files.
 
     Attributes:
         repo: `owner/name`.
-        path: of the file inside the repository, with `/`.
+        path: of the file inside the repository, with `/`; empty for all files.
         repo_type: model or dataset.
         revision: commit (40 hex digits), tag or branch.
-        known_hash, size: as for `transfer.WebFile`; where empty, what the hub says about the revision is checked.
+        known_hash: as for `transfer.WebFile`; where empty, what the hub says about the revision is checked.
     """
 
     repo: str
@@ -43,23 +43,26 @@ class HubFile:
     repo_type: RepoType = "model"
     revision: str = "main"
     known_hash: str = ""
-    size: int | None = None
 
     def __str__(self) -> str:
-        return f"{self.path} of {self.repo}"
+        return f"{self.path} of {self.repo}" if self.path else self.repo
+
+    @property
+    def page(self) -> str:
+        """Of the repository, where its terms are accepted."""
+        from huggingface_hub import constants
+
+        return f"{constants.ENDPOINT}/{'datasets/' if self.repo_type == 'dataset' else ''}{self.repo}"
 
 
-def fetch_file(file: HubFile, target: Path | None = None, *, offline: bool = False, show_progress: bool = True) -> Path:
+def fetch_file(file: HubFile, target: Path | None = None) -> Path:
     """Have a file of the hub, whole and checked, in the hub's cache or under a name of one's own.
 
-    Nothing is asked of the network where the file is there already. A broken download is resumed by the next call; two
-    processes fetch it once.
+    A broken download is resumed by the next call; two processes fetch it once.
 
     Args:
         file: what to fetch.
-        target: final name; None for the usual cache, which timm and others read. No links are made outside the cache.
-        offline: do not touch the network (as `HF_HUB_OFFLINE=1`).
-        show_progress: a progress bar on stderr, where somebody watches.
+        target: final name; None for the usual cache, which timm and others read.
 
     Returns:
         `target`, or the file's path in the cache.
@@ -67,282 +70,178 @@ def fetch_file(file: HubFile, target: Path | None = None, *, offline: bool = Fal
     Raises:
         PaperlibError: no network, terms not accepted, not found, other content than expected, too little room.
     """
-    wanted = WebFile(_url(file, file.revision), file.known_hash, file.size)
-    if target is not None and transfer.is_right(wanted, target):
+    if target is not None and transfer.is_right(WebFile(_url(file), file.known_hash), target):
         return target
-    cached = _cached(file)
-    if cached is not None and transfer.is_right(wanted, cached):
-        return cached if target is None else _copy(cached, target)
-    transfer.refuse_offline(offline or _offline(), str(file), wanted.url, target)
-    found = _ask(lambda client: client.get_hf_file_metadata(wanted.url, timeout=transfer.PATIENCE.silence), file)
-    source = _checked_source(file, found)
-    if target is not None:
-        with transfer.speaking_of_disks(target), _lock_beside(target):
-            if not transfer.is_right(source, target):
-                transfer.fetch_alone(source, target, headers=_headers(), show_progress=show_progress)
-        return target
-    return _into_cache(file, source, found.etag, show_progress)
+    with _session(file) as session:
+        etag, source = _looked_up(file, session)
+        if target is not None:
+            return transfer.download(source, target, session=session)
+        return _into_cache(file, etag, source, session)
 
 
-def fetch_folder(
-    repo: str,
-    target: Path,
-    *,
-    repo_type: RepoType = "model",
-    revision: str = "main",
-    patterns: Sequence[str] = ("*",),
-    max_workers: int = 4,
-    offline: bool = False,
-) -> Path:
-    """Have all files of a repository that match `patterns` under `target`, each whole and checked.
+def fetch_folder(folder: HubFile, target: Path) -> Path:
+    """Have all files of a repository under `target`, each whole and checked.
 
     Sizes and hashes come from the hub's listing of the revision. Files that are there and right are not fetched again,
     so a broken call goes on where it stopped; other files of the folder are left alone.
 
     Args:
-        repo, repo_type, revision: as for `HubFile`.
-        target: folder; made when missing.
-        patterns: shell patterns against the path inside the repository; `*` matches `/` too.
-        max_workers: files at the same time.
-        offline: do not touch the network.
+        folder: the repository.
+        target: made when missing.
 
     Returns:
         `target`.
 
     Raises:
-        PaperlibError: as for `fetch_file`; or no file matches.
+        PaperlibError: as for `fetch_file`.
     """
-    import requests
-
-    whole = HubFile(repo, "", repo_type, revision)
-    transfer.refuse_offline(offline or _offline(), f"a part of {repo}", _page(whole), target)
-    info = _ask(
-        lambda client: client.HfApi().repo_info(
-            repo, repo_type=repo_type, revision=revision, files_metadata=True, timeout=2 * transfer.PATIENCE.silence
-        ),
-        whole,
-    )
-    sources = {
-        _inside(target, one.rfilename): _source(
-            HubFile(repo, one.rfilename, repo_type, revision), info.sha, one.lfs.sha256 if one.lfs else one.blob_id, one.size
-        )
-        for one in _matching(info.siblings, patterns)
-    }
-    if not sources:
-        raise PaperlibError(f"{repo} at revision {revision} has no file that matches {', '.join(patterns)}")
-    with transfer.speaking_of_disks(target), _lock_beside(target):
+    with _session(folder) as session:
+        info = _listing(folder, session)
+        try:
+            sources = {
+                _inside(target, one["rfilename"]): WebFile(
+                    _url(replace(folder, path=one["rfilename"], revision=info["sha"])),
+                    _stored_as(one["lfs"]["sha256"] if one.get("lfs") else one["blobId"]),
+                    one["size"],
+                )
+                for one in info["siblings"]
+            }
+        except (KeyError, TypeError, AttributeError) as error:
+            raise _no_hub(folder) from error
         missing = {path: source for path, source in sources.items() if not transfer.is_right(source, path)}
-        transfer.need_room(target, sum(source.size or 0 for source in missing.values()), repo)
-        if missing:
-            with requests.Session() as session:
-                session.headers.update(_headers())
-                _fetch_all(missing, session, max_workers, repo)
+        transfer.need_room(target, sum(source.size or 0 for source in missing.values()), folder.repo)
+        _fetch_all(missing, session, folder.repo)
     return target
 
 
-def resolved_revision(repo: str, *, repo_type: RepoType = "model", revision: str = "main") -> str:
-    """The commit that `revision` stands for: itself, or what the cache noted with the last fetch, or what the hub says.
-
-    Returns:
-        40 hex digits.
+def commit_of(source: HubFile) -> str:
+    """The commit that the revision of `source` stands for now, as 40 hex digits.
 
     Raises:
-        PaperlibError: nothing is known about it, and the hub cannot be asked.
+        PaperlibError: the hub cannot be asked, or has no such revision.
     """
-    if _COMMIT.fullmatch(revision):
-        return revision
-    noted = _storage(repo, repo_type) / "refs" / revision
-    if noted.is_file():
-        return noted.read_text(encoding="utf-8").strip()
-    whole = HubFile(repo, "", repo_type, revision)
-    transfer.refuse_offline(_offline(), f"the commit of {repo} at {revision}", _page(whole))
-    return str(
-        _ask(
-            lambda client: client.HfApi().repo_info(
-                repo, repo_type=repo_type, revision=revision, timeout=transfer.PATIENCE.silence
-            ),
-            whole,
-        ).sha
-    )
+    whole = replace(source, path="")
+    with _session(whole) as session:
+        return str(_listing(whole, session)["sha"])
 
 
-# ---- the client ------------------------------------------------------------------------------------------------------
-
-
-def _offline() -> bool:
-    from huggingface_hub import constants
-
-    return bool(constants.HF_HUB_OFFLINE)
-
-
-def _headers() -> dict[str, str]:
-    """Who asks, and the user's token where there is one."""
+# ---- asking the hub --------------------------------------------------------------------------------------------------
+@contextmanager
+def _session(wanted: HubFile) -> Iterator[requests.Session]:
+    """A session that carries the user's token, where there is one, to a host that can be reached."""
     from huggingface_hub.utils import build_hf_headers
 
-    return dict(build_hf_headers(library_name="paperlib"))
+    transfer.reach(wanted.page, str(wanted))
+    with transfer.new_session(build_hf_headers(library_name="paperlib")) as session:
+        yield session
 
 
-def _url(file: HubFile, revision: str) -> str:
+def _url(file: HubFile) -> str:
     from huggingface_hub import hf_hub_url
 
-    return str(hf_hub_url(file.repo, file.path, repo_type=file.repo_type, revision=revision))
+    return str(hf_hub_url(file.repo, file.path, repo_type=file.repo_type, revision=file.revision))
 
 
-def _page(file: HubFile) -> str:
-    """The page of a repository, where terms are accepted."""
-    from huggingface_hub import constants
-
-    return f"{constants.ENDPOINT}/{'datasets/' if file.repo_type == 'dataset' else ''}{file.repo}"
-
-
-def _storage(repo: str, repo_type: RepoType) -> Path:
-    """The folder of a repository in the hub's cache: `blobs`, `refs`, `snapshots`."""
-    from huggingface_hub import constants
-    from huggingface_hub.file_download import repo_folder_name
-
-    return Path(constants.HF_HUB_CACHE).expanduser().resolve() / repo_folder_name(repo_id=repo, repo_type=repo_type)
-
-
-def _cached(file: HubFile) -> Path | None:
-    from huggingface_hub import try_to_load_from_cache
-
-    found = try_to_load_from_cache(file.repo, file.path, revision=file.revision, repo_type=file.repo_type)
-    return Path(found) if isinstance(found, str) else None
-
-
-def _matching(siblings: Sequence[Any], patterns: Sequence[str]) -> list[Any]:
-    from huggingface_hub.utils import filter_repo_objects
-
-    return list(filter_repo_objects(siblings, allow_patterns=list(patterns), key=lambda one: one.rfilename))
-
-
-def _ask(question: Callable[[Any], _Answer], file: HubFile) -> _Answer:
-    """Put one question to the hub through its client, again after a short while where the hub is busy.
+def _ask(wanted: HubFile, session: requests.Session, method: str, url: str) -> requests.Response:
+    """What the hub answers: a page of it, or where else the content lies.
 
     Raises:
         PaperlibError: in one sentence, what went wrong and what to do.
     """
-    import huggingface_hub
-    from huggingface_hub.errors import HfHubHTTPError
-
-    transfer.reach(_page(file), str(file) if file.path else file.repo)
-    left, wait = transfer.PATIENCE.retries, transfer.PATIENCE.back_off
-    while True:
-        try:
-            return question(huggingface_hub)
-        except HfHubHTTPError as error:
-            status = error.response.status_code
-            asked = transfer.retry_after(error.response.headers)
-            if not left or (status not in (408, 429) and status < 500) or (asked or 0) > transfer.PATIENCE.longest_wait:
-                raise _sentence(error, file) from error
-            sleep(wait if asked is None else asked)
-            left, wait = left - 1, 2 * wait
-        except Exception as error:  # the client's transport library differs between its versions, and so do its errors
-            raise _sentence(error, file) from error
+    response: requests.Response = transfer.ask(session, method, url, str(wanted), allow_redirects=False)
+    place = response.headers.get("Location", "")
+    if response.is_redirect and not urlsplit(place).netloc:  # the repository has another name now
+        return _ask(wanted, session, method, urljoin(url, place))
+    if response.status_code >= 400:
+        raise _refusal(wanted, response)
+    return response
 
 
-def _sentence(error: Exception, file: HubFile) -> PaperlibError:
-    """What an exception of the hub's client means to a user."""
-    from huggingface_hub import errors
-
-    page, what = _page(file), str(file) if file.path else file.repo
-    for kind, reason in (
-        (
-            errors.GatedRepoError,
-            f"its terms of use must be accepted: log in at {page}, accept them, and run `hf auth login` or set HF_TOKEN",
-        ),
-        (
-            errors.RepositoryNotFoundError,
-            f"there is no public repository {page}: if it is private, run `hf auth login` or set HF_TOKEN",
-        ),
-        (errors.RevisionNotFoundError, f"{page} has no revision {file.revision}"),
-        (errors.LocalEntryNotFoundError, f"{page} cannot be reached: check the network and HF_ENDPOINT"),
-        (errors.EntryNotFoundError, f"{page} has no such file at revision {file.revision}"),
-        (errors.DisabledRepoError, f"{page} has been switched off"),
-        (errors.OfflineModeIsEnabled, f"HF_HUB_OFFLINE is set: unset it, or get it from {page}"),
-        (errors.FileMetadataError, f"{page} does not answer as a hub does: check HF_ENDPOINT and the proxy"),
-    ):
-        if isinstance(error, kind):
-            return PaperlibError(f"{what} could not be fetched: {reason}")
-    if isinstance(error, errors.HfHubHTTPError):
-        status = error.response.status_code
-        if status in (401, 403):
-            return PaperlibError(
-                f"{what} could not be fetched from {page} (HTTP {status}): run `hf auth login` or set HF_TOKEN to a "
-                "token that may read it, or unset HF_TOKEN where it has expired"
-            )
-        return transfer.refusal(status, what, page)
-    name = type(error).__name__
-    return transfer.no_connection(what, page, "no answer in time" if "Timeout" in name else name)
-
-
-# ---- where the content comes from and goes to ------------------------------------------------------------------------
-
-
-def _source(file: HubFile, commit: str, object_name: str | None, size: int | None) -> WebFile:
-    """A file of one commit, with the hash by which the hub stores it: SHA-256 of large files, git's of small ones."""
-    name = (object_name or "").lower()
-    stored = {64: "sha256:", 40: "git-sha1:"}.get(len(name), "") if re.fullmatch("[0-9a-f]+", name) else ""
-    return WebFile(_url(file, commit), file.known_hash or (stored and stored + name), size)
-
-
-def _checked_source(file: HubFile, found: Any) -> WebFile:
-    """The source of `file` by the answer to its look-up, refused at once where the hub has another edition.
-
-    Raises:
-        PaperlibError: hash or size are others than known, or the answer is not a hub's.
-    """
-    if found.commit_hash is None or found.etag is None:
-        raise PaperlibError(
-            f"{file} could not be fetched: {_page(file)} does not answer as a hub does: check HF_ENDPOINT and the proxy"
+def _refusal(wanted: HubFile, response: requests.Response) -> PaperlibError:
+    page, status = wanted.page, response.status_code
+    reasons = {
+        "GatedRepo": f"its terms of use must be accepted: log in at {page}, accept them, and run `hf auth login` or set "
+        "HF_TOKEN",
+        "RepoNotFound": f"there is no public repository {page}: if it is private, run `hf auth login` or set HF_TOKEN",
+        "RevisionNotFound": f"{page} has no revision {wanted.revision}",
+        "EntryNotFound": f"{page} has no such file at revision {wanted.revision}",
+        "Access to this resource is disabled.": f"{page} has been switched off",
+    }
+    for header in ("X-Error-Code", "X-Error-Message"):
+        if reason := reasons.get(response.headers.get(header, "")):
+            return PaperlibError(f"{wanted} could not be fetched: {reason}")
+    if status in (401, 403):
+        return PaperlibError(
+            f"{wanted} could not be fetched from {page} (HTTP {status}): run `hf auth login` or set HF_TOKEN to a token "
+            "that may read it, or unset HF_TOKEN where it has expired"
         )
-    stored = _source(HubFile(file.repo, file.path, file.repo_type), found.commit_hash, found.etag, found.size)
-    kind, _, digits = file.known_hash.partition(":")
-    comparable = kind.removesuffix("-prefix") == stored.known_hash.partition(":")[0]
-    if comparable and not stored.known_hash.partition(":")[2].startswith(digits):
-        raise _other_edition(file, file.known_hash, stored.known_hash)
-    if None not in (file.size, found.size) and file.size != found.size:
-        raise _other_edition(file, f"{file.size} bytes", f"{found.size} bytes")
-    return stored if comparable or not file.known_hash else WebFile(stored.url, file.known_hash, found.size)
+    return transfer.refusal(response, str(wanted), page)
 
 
-def _other_edition(file: HubFile, expected: str, got: str) -> PaperlibError:
+def _no_hub(wanted: HubFile) -> PaperlibError:
     return PaperlibError(
-        f"{file} at revision {file.revision} is another edition: expected {expected}, the hub has {got}; nothing was "
-        "fetched: ask for the revision that is meant"
+        f"{wanted} could not be fetched: {wanted.page} does not answer as a hub does: check HF_ENDPOINT and the proxy"
     )
 
 
-def _into_cache(file: HubFile, source: WebFile, etag: str, show_progress: bool) -> Path:
-    """Put the content where the client looks first, then let the client name it: `snapshots/<commit>/<path>`."""
-    storage = _storage(file.repo, file.repo_type)
-    blob = storage / "blobs" / etag
-    with transfer.speaking_of_disks(blob):
-        blob.parent.mkdir(parents=True, exist_ok=True)
-        with transfer.one_at_a_time(storage.parent / ".locks" / storage.name / f"{etag}.lock", file.path):
-            if not transfer.is_right(source, blob):
-                transfer.fetch_alone(source, blob, headers=_headers(), show_progress=show_progress)
-        return Path(
-            _ask(
-                lambda client: client.hf_hub_download(
-                    file.repo, file.path, repo_type=file.repo_type, revision=file.revision
-                ),
-                file,
+def _listing(folder: HubFile, session: requests.Session) -> dict[str, Any]:
+    """`sha`, the commit, and `siblings`: `rfilename`, `size`, `blobId` and `lfs` of each file."""
+    from huggingface_hub import constants
+
+    revision = quote(folder.revision, safe="")
+    url = f"{constants.ENDPOINT}/api/{folder.repo_type}s/{folder.repo}/revision/{revision}?blobs=true"
+    try:
+        held = _ask(folder, session, "GET", url).json()
+        if re.fullmatch("[0-9a-f]{40}", held["sha"]):
+            return dict(held)
+    except (ValueError, TypeError, KeyError, RecursionError) as error:
+        raise _no_hub(folder) from error
+    except requests.RequestException as error:
+        raise transfer.no_connection(str(folder), folder.page, "no answer in time") from error
+    raise _no_hub(folder)
+
+
+def _looked_up(file: HubFile, session: requests.Session) -> tuple[str, WebFile]:
+    """The hub's name for the content of a file, and where it comes from; refused where the hub has another edition.
+
+    Raises:
+        PaperlibError: the hash is another one than known, or the answer is not a hub's.
+    """
+    headers = _ask(file, session, "HEAD", _url(file)).headers
+    etag = (headers.get("X-Linked-Etag") or headers.get("ETag", "")).removeprefix("W/").strip('"')
+    size = headers.get("X-Linked-Size") or headers.get("Content-Length", "")
+    if "X-Repo-Commit" not in headers or not etag:
+        raise _no_hub(file)
+    known, stored = file.known_hash, _stored_as(etag)
+    if known.startswith("sha256") and stored.startswith("sha256:"):
+        if not etag.startswith(known.partition(":")[2]):
+            raise PaperlibError(
+                f"{file} at revision {file.revision} is another edition: expected {known}, the hub has {stored}; nothing "
+                "was fetched: ask for the revision that is meant"
             )
-        )
+        known = stored
+    url = _url(replace(file, revision=headers["X-Repo-Commit"]))
+    return etag, WebFile(url, known or stored, int(size) if size.isdigit() else None)
 
 
-def _lock_beside(target: Path) -> Any:
-    return transfer.one_at_a_time(target.with_name(f".{target.name}.lock"), target.name)
+def _stored_as(name: str) -> str:
+    """The hash by which the hub names a content: SHA-256 of large files, git's of small ones."""
+    kind = {64: "sha256:", 40: "git-sha1:"}.get(len(name), "") if re.fullmatch("[0-9a-f]+", name) else ""
+    return kind and kind + name
 
 
-def _copy(cached: Path, target: Path) -> Path:
-    """A file of the cache under a name of one's own, as a file and not as a link."""
-    with transfer.speaking_of_disks(target):
-        transfer.need_room(target.parent, cached.stat().st_size, target.name)
-        with open(cached, "rb") as content, atomic_write(target) as out:
-            shutil.copyfileobj(content, out)
-    return target
+# ---- where the content goes ------------------------------------------------------------------------------------------
+def _into_cache(file: HubFile, etag: str, source: WebFile, session: requests.Session) -> Path:
+    """Put the content where the client looks first, then let the client name it: `snapshots/<commit>/<path>`."""
+    from huggingface_hub import constants, hf_hub_download
+    from huggingface_hub.file_download import repo_folder_name
+
+    storage = Path(constants.HF_HUB_CACHE).expanduser() / repo_folder_name(repo_id=file.repo, repo_type=file.repo_type)
+    transfer.download(source, storage / "blobs" / etag, session=session)
+    try:
+        return Path(hf_hub_download(file.repo, file.path, repo_type=file.repo_type, revision=file.revision))
+    except Exception as error:  # of its own transport library, which differs between its versions
+        raise transfer.no_connection(str(file), file.page, type(error).__name__) from error
 
 
 def _inside(folder: Path, name: str) -> Path:
@@ -357,13 +256,11 @@ def _inside(folder: Path, name: str) -> Path:
     return folder.joinpath(*parts)
 
 
-def _fetch_all(missing: dict[Path, WebFile], session: Any, max_workers: int, repo: str) -> None:
+def _fetch_all(missing: dict[Path, WebFile], session: requests.Session, repo: str) -> None:
     """Fetch many small files, some at a time; the first failure stops the rest."""
-    with ThreadPoolExecutor(max_workers) as pool, progress(total=len(missing), desc=repo) as bar:
-        for path in missing:
-            path.parent.mkdir(parents=True, exist_ok=True)
+    with ThreadPoolExecutor(_AT_A_TIME) as pool, progress(total=len(missing), desc=repo) as bar:
         tasks = [
-            pool.submit(transfer.fetch_alone, source, path, session=session, show_progress=False)
+            pool.submit(transfer.download, source, path, session=session, show_progress=False)
             for path, source in missing.items()
         ]
         try:

@@ -4,31 +4,39 @@
 that the computations use, and find weights as they do.
 """
 
+import hashlib
 import re
 import zipfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from fnmatch import fnmatch
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import load_file
+
+from paperlib.datasets import cat2000, clive, gaze, koniq, opinions, registry, sacid, salicon
 from paperlib.datasets.files import IMAGE_SUFFIXES, Problems, UnusableFile, list_files, list_folders, listing, read_rgb
 from paperlib.engine.progress import progress
 from paperlib.errors import PaperlibError
-from paperlib.supply import transfer
+from paperlib.models import saliency, sgdnet
+from paperlib.models.checkpoints import read_tensors
+from paperlib.models.official import TIMM, cache_folder, find_official
+from paperlib.models.quality.methods import SGDNETS
+from paperlib.sources.source import file_fingerprint
 from paperlib.supply.catalogue import DOWNLOADS, Item, Part, needed_by
-from paperlib.supply.transfer import WebFile, in_units
+from paperlib.supply.transfer import has_hash, in_units
 
 if TYPE_CHECKING:
-    from paperlib.datasets.gaze import GazeSet
-    from paperlib.datasets.opinions import OpinionSet
-    from paperlib.datasets.sacid import SacidSet
     from paperlib.profiles import Profile
 
 Condition = Literal["present", "missing", "incomplete", "wrong edition", "damaged", "to be trained"]
 
 _OTHER_EDITION = re.compile(r"edition|test set|the split|scale|not 640x480|not 1920x1080", re.IGNORECASE)
 """Words by which the loaders say that good files are not those that were meant."""
-_CLIC_PICTURES = 60
+_PACKED = (".zip", ".tgz", ".gz", ".tar", ".xz")
 _HDF5 = b"\x89HDF\r\n\x1a\n"
 
 
@@ -90,30 +98,23 @@ def missing_parts(item: Item, folder: Path) -> list[Part]:
     return [part for part in item.parts if not any(any(base.glob(pattern)) for base in bases for pattern in part.there)]
 
 
-def archives_of(item: Item, profile: "Profile") -> list[Path]:
-    """Archives of the data set that lie packed in its folder, among the downloads, or in the data root itself."""
-    patterns = [
-        re.compile(_as_regex(name), re.IGNORECASE) for part in item.parts for one in part.archives for name in one.names
-    ]
+def archives_of(item: Item, profile: "Profile", part: Part | None = None) -> list[Path]:
+    """Archives of a data set, or of one part, that lie in its folder, among the downloads, or in the data root itself."""
+    patterns = [name.casefold() for one in item.parts if part in (None, one) for name in one.archives]
     root = Path(profile.data_root)
     return [
         path
         for folder in (folder_of(item, profile), root / DOWNLOADS / item.name, root / DOWNLOADS, root)
-        for path in list_files(folder, (".zip", ".tgz", ".gz", ".tar", ".xz"))
-        if any(pattern.fullmatch(path.name) for pattern in patterns)
+        for path in list_files(folder, _PACKED)
+        if any(fnmatch(path.name.casefold(), pattern) for pattern in patterns)
     ]
-
-
-def _as_regex(pattern: str) -> str:
-    return ".*".join(map(re.escape, pattern.split("*")))
 
 
 def _look_at_set(item: Item, profile: "Profile", needed: tuple[str, ...], thorough: bool) -> Found:
     folder = folder_of(item, profile)
 
-    def found(condition: Condition, detail: str = "", opened: "GazeSet | OpinionSet | SacidSet | None" = None) -> Found:
-        size = opened.n_bytes if opened is not None else 0
-        fingerprint = opened.fingerprint if opened is not None else ""
+    def found(condition: Condition, detail: str = "", opened: Any = None) -> Found:
+        fingerprint, size = ("", 0) if opened is None else (opened.fingerprint, opened.n_bytes)
         return Found(item, condition, folder, "data root", detail, fingerprint, size, needed)
 
     if not profile.data_root:
@@ -121,15 +122,15 @@ def _look_at_set(item: Item, profile: "Profile", needed: tuple[str, ...], thorou
     if item.name not in _DOORS:
         return _look_at_pictures(item, folder, found, thorough)
     door = _DOORS[item.name]
-    wanted, partial = door.options(profile), profile.evidence == "stand-ins"
+    wanted, is_part = door.options(profile), profile.evidence == "stand-ins"
     root = folder if folder.is_dir() else Path(profile.data_root)
     try:
-        opened = door.open(root, **(wanted | door.lenient if partial else wanted))
+        opened = door.open(root, **(wanted | door.lenient if is_part else wanted))
         if thorough:
             door.check(opened, progress)
     except PaperlibError as error:
         return _unfit(item, profile, door, root, error, found)
-    if len(opened) < door.pictures and not partial:
+    if len(opened) < door.pictures and not is_part:
         return found("incomplete", f"{len(opened)} of {door.pictures} pictures", opened)
     return found("present", "; ".join(opened.notes), opened)
 
@@ -141,13 +142,9 @@ def _unfit(
     folder = folder_of(item, profile)
     absent = missing_parts(item, folder)
     if len(absent) == len(item.parts) and (not folder.is_dir() or not _has_files(folder)):
-        packed = [path.name for path in archives_of(item, profile)]
-        hint = (
-            f"{listing(packed)} is there, still packed: `python -m paperlib data fetch {item.name}` unpacks it"
-            if packed
-            else ""
-        )
-        return found("missing", hint)
+        packed = listing(path.name for path in archives_of(item, profile))
+        hint = f"{packed} is there, still packed: `python -m paperlib data fetch {item.name}` unpacks it"
+        return found("missing", hint if packed else "")
     try:
         part = door.open(root, **door.lenient)
     except PaperlibError:
@@ -163,10 +160,9 @@ def _unfit(
 
 def _has_files(folder: Path) -> bool:
     """Whether anything but archives and hidden files lies below a folder."""
-    packed = (".zip", ".tgz", ".gz", ".tar", ".xz", ".part", ".json")
     return any(
         path.is_file()
-        and path.suffix.lower() not in packed
+        and path.suffix.lower() not in (*_PACKED, ".part", ".json")
         and not any(part.startswith(".") for part in path.relative_to(folder).parts)
         for path in folder.rglob("*")
     )
@@ -186,15 +182,10 @@ def _look_at_pictures(item: Item, folder: Path, found: Callable[..., Found], tho
             problems.raise_if_any(len(pictures), "get them again")
         except PaperlibError as error:
             return found("damaged", str(error))
-    size = sum(path.stat().st_size for path in pictures)
-    return Found(item, "present", folder, "data root", f"{len(pictures)} pictures", _listing_hash(pictures), size)
-
-
-def _listing_hash(files: Sequence[Path]) -> str:
-    import hashlib
-
-    lines = [f"{path.name} {path.stat().st_size}" for path in sorted(files)]
-    return hashlib.sha256("\n".join(lines).encode()).hexdigest()[:16]
+    sizes = {path: path.stat().st_size for path in sorted(pictures)}
+    listed = "\n".join(f"{path.name} {size}" for path, size in sizes.items())
+    fingerprint = hashlib.sha256(listed.encode()).hexdigest()[:16]
+    return Found(item, "present", folder, "data root", f"{len(pictures)} pictures", fingerprint, sum(sizes.values()))
 
 
 @dataclass(frozen=True)
@@ -216,37 +207,26 @@ class _Door:
     options: Callable[["Profile"], dict[str, Any]] = lambda profile: {}
 
 
-def _doors() -> dict[str, _Door]:
-    from functools import partial
-
-    from paperlib.datasets import cat2000, clive, gaze, koniq, opinions, registry, sacid, salicon
-
-    def edition(profile: "Profile") -> dict[str, Any]:
-        return {"edition": profile.photographs.edition} if profile.photographs.edition else {}
-
-    def gaze_set(name: str) -> Callable[..., Any]:
-        return partial(registry.open_gaze, name)
-
-    def opinion_set(name: str) -> Callable[..., Any]:
-        return partial(registry.open_opinions, name)
-
-    return {
-        "salicon": _Door(salicon.PICTURES["val"], gaze_set("salicon"), gaze.check, {"partial": True}, edition),
-        "cat2000": _Door(cat2000.PICTURES, gaze_set("cat2000"), gaze.check, {"partial": True}),
-        "koniq10k": _Door(koniq.PUBLISHED.pictures, opinion_set("koniq10k"), opinions.check, {"partial": True}),
-        "clive": _Door(clive.PUBLISHED.pictures, opinion_set("clive"), opinions.check, {"partial": True}),
-        "sacid": _Door(sacid.PUBLISHED.pictures, sacid.open_sacid, sacid.check, {"partial": True}),
-    }
+def _edition(profile: "Profile") -> dict[str, Any]:
+    return {"edition": profile.photographs.edition} if profile.photographs.edition else {}
 
 
-_DOORS = _doors()
+_DOORS = {
+    "salicon": _Door(
+        salicon.PICTURES["val"], partial(registry.open_gaze, "salicon"), gaze.check, {"partial": True}, _edition
+    ),
+    "cat2000": _Door(cat2000.PICTURES, partial(registry.open_gaze, "cat2000"), gaze.check, {"partial": True}),
+    "koniq10k": _Door(
+        koniq.PUBLISHED.pictures, partial(registry.open_opinions, "koniq10k"), opinions.check, {"partial": True}
+    ),
+    "clive": _Door(clive.PUBLISHED.pictures, partial(registry.open_opinions, "clive"), opinions.check, {"partial": True}),
+    "sacid": _Door(sacid.PUBLISHED.pictures, sacid.open_sacid, sacid.check, {"partial": True}),
+}
 
 
 # ---- weights --------------------------------------------------------------------------------------------------------
 def target_of(item: Item, profile: "Profile") -> Path:
     """Where a file of weights goes: into its library's cache, or into the folder of weights."""
-    from paperlib.models.official import TIMM, cache_folder
-
     if item.file is None:
         raise ValueError(f"{item.name} is a data set, expected weights")
     if item.source is None:
@@ -256,42 +236,29 @@ def target_of(item: Item, profile: "Profile") -> Path:
 
 
 def _look_at_file(item: Item, profile: "Profile", needed: tuple[str, ...], thorough: bool) -> Found:
-    from paperlib.models.official import TIMM, find_official
-    from paperlib.sources.source import file_fingerprint
-
     file = item.file
     if file is None:
         raise ValueError(f"{item.name} is a data set, expected weights")
     root = Path(profile.weights_root)
     path = find_official(file, root)
-    target = target_of(item, profile)
+    where = path or target_of(item, profile)
+    own = path.parent == root if path else item.source is None
+    place = "folder of weights" if own else "cache of Hugging Face" if file.cache == TIMM else "cache of torch"
+
+    def found(condition: Condition, detail: str = "", fingerprint: str = "") -> Found:
+        return Found(item, condition, where, place, detail, fingerprint, path.stat().st_size if path else 0, needed)
+
     if path is None:
-        cache = "cache of Hugging Face" if file.cache == TIMM else "cache of torch"
-        place = cache if item.source else "folder of weights"
         if item.is_made_here:
-            return Found(
-                item,
-                "to be trained",
-                target,
-                place,
-                "train Table II, then `python -m paperlib export` writes it",
-                needed_by=needed,
-            )
-        begun = target.with_name(f"{target.name}.part")
-        if begun.is_file():
-            detail = f"{in_units(begun.stat().st_size)} have arrived; `python -m paperlib data fetch {item.name}` goes on"
-            return Found(item, "incomplete", target, place, detail, needed_by=needed)
-        return Found(item, "missing", target, place, needed_by=needed)
-    if path.parent == root:
-        place = "folder of weights"
-    else:
-        place = "cache of Hugging Face" if file.cache == TIMM else "cache of torch"
-    fault = structural_fault(path) or (_content_fault(item, path) if thorough else "")
-    size = path.stat().st_size
-    if fault:
-        return Found(item, "damaged", path, place, f"{path.name} {fault}; delete it and get it again", "", size, needed)
-    fingerprint = file_fingerprint([path])
-    return Found(item, "present", path, place, "", fingerprint, size, needed)
+            return found("to be trained", "train Table II, then `python -m paperlib export` writes it")
+        begun = where.with_name(f"{where.name}.part")
+        if not begun.is_file():
+            return found("missing")
+        arrived = in_units(begun.stat().st_size)
+        return found("incomplete", f"{arrived} have arrived; `python -m paperlib data fetch {item.name}` goes on")
+    if fault := structural_fault(path) or (_content_fault(item, path) if thorough else ""):
+        return found("damaged", f"{path.name} {fault}; delete it and get it again")
+    return found("present", "", file_fingerprint([path]))
 
 
 def structural_fault(path: Path) -> str:
@@ -299,7 +266,6 @@ def structural_fault(path: Path) -> str:
 
     A file of PyTorch's old format, which is no archive, cannot be told from its beginning.
     """
-    size = path.stat().st_size
     with path.open("rb") as stream:
         head = stream.read(512)
     if not head:
@@ -307,7 +273,11 @@ def structural_fault(path: Path) -> str:
     if head.lstrip()[:1] == b"<" or head.startswith(b"version https://git-lfs"):
         return "is a web page or a pointer, not the file itself"
     if path.suffix == ".safetensors":
-        return _fault_of_safetensors(path, head, size)
+        try:
+            with safe_open(path, "np"):
+                return ""
+        except SafetensorError as error:
+            return f"is cut off, or is no safetensors file ({error})"
     if head.startswith(b"PK") and not zipfile.is_zipfile(path):
         return "is cut off"
     if path.suffix == ".pkl" and not head.startswith(_HDF5):
@@ -315,26 +285,10 @@ def structural_fault(path: Path) -> str:
     return ""
 
 
-def _fault_of_safetensors(path: Path, head: bytes, size: int) -> str:
-    import json
-
-    length = int.from_bytes(head[:8], "little")
-    if len(head) < 8 or not 2 <= length <= size - 8:
-        return "is no safetensors file, or is cut off"
-    with path.open("rb") as stream:
-        stream.seek(8)
-        try:
-            entries = json.loads(stream.read(length))
-            end = max((entry["data_offsets"][1] for name, entry in entries.items() if name != "__metadata__"), default=0)
-        except (ValueError, KeyError, TypeError, AttributeError):
-            return "is no safetensors file"
-    return "" if 8 + length + end == size else f"is cut off: {size} of {8 + length + end} bytes"
-
-
 def _content_fault(item: Item, path: Path) -> str:
     """What the hash, or the network's own loader, tells."""
     known = item.source.known_hash if item.source else ""
-    if known and not transfer.is_right(WebFile("https://unused.invalid/", known, getattr(item.source, "size", None)), path):
+    if not has_hash(path, known):
         return f"has another content than the official file ({known})"
     try:
         _read(item, path)
@@ -345,20 +299,12 @@ def _content_fault(item: Item, path: Path) -> str:
 
 def _read(item: Item, path: Path) -> None:
     """Read a file of weights as tensors, never as a program."""
-    from paperlib.models import saliency, sgdnet
-    from paperlib.models.checkpoints import read_tensors
-    from paperlib.models.quality.methods import SGDNETS
-
     if item.name in saliency.OFFICIAL_FILES:
         saliency.load_saliency_network(item.name, path)
     elif item.name in SGDNETS:
         sgdnet.load_sgdnet(path, SGDNETS[item.name])
     elif path.suffix == ".safetensors":
-        from safetensors import safe_open
-
-        with safe_open(path, "pt") as opened:
-            for name in opened.keys():
-                opened.get_tensor(name)
+        load_file(path)
     elif item.file is not None and item.file.cache == "clip":
         with zipfile.ZipFile(path) as archive:  # TorchScript, which `weights_only` does not read
             if broken := archive.testzip():

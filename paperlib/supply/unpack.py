@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
-from typing import IO, Any
+from typing import Any
 
 from paperlib.errors import PaperlibError
 from paperlib.supply.transfer import in_units, need_room, one_at_a_time, speaking_of_disks
@@ -59,18 +59,15 @@ def unpack(archive: Path, folder: Path, *, strip: str = "", max_bytes: int, max_
     archive, folder = Path(archive), Path(folder).resolve()
     if not archive.is_file():
         raise PaperlibError(f"{archive} is not there: put the archive at that place")
-    limits = _Limits(archive, max_bytes, max_files)
+    chosen = _Chosen(archive, strip, max_bytes, max_files)
     begun = folder.with_name(f".{folder.name}.unpacking")
     with speaking_of_disks(folder), one_at_a_time(folder.with_name(f".{folder.name}.lock"), folder.name):
         shutil.rmtree(begun, ignore_errors=True)
         try:
             begun.mkdir(parents=True)
             with _told_of_damage(archive):
-                for member in _members(archive, folder):
-                    place = limits.place_of(member, strip)
-                    if place is not None:
-                        _write(member, begun / place)
-            if not limits.files:
+                _extract(archive, begun, chosen)
+            if not chosen.files:
                 place = f" under {strip}" if strip else ""
                 raise PaperlibError(f"{archive} has no files{place}: it is another archive")
             _refuse_clash(begun, folder)
@@ -79,66 +76,51 @@ def unpack(archive: Path, folder: Path, *, strip: str = "", max_bytes: int, max_
             shutil.rmtree(begun, ignore_errors=True)
 
 
-@dataclass(frozen=True)
-class _Member:
-    """An entry of an archive that is a file: its name as written there, its size, and its content."""
-
-    name: str
-    size: int
-    content: IO[bytes]
-
-
 @dataclass
-class _Limits:
+class _Chosen:
     """What has come out of an archive so far, and what may."""
 
     archive: Path
+    strip: str
     max_bytes: int
     max_files: int
     bytes: int = 0
     files: set[str] = field(default_factory=set)
     folders: set[str] = field(default_factory=set)
 
-    def place_of(self, member: _Member, strip: str) -> PurePosixPath | None:
-        """Where a member goes, relative to the folder; None where it is left out.
+    def place_of(self, name: str, size: int) -> str | None:
+        """Where a file of the archive goes, relative to the folder; None where it is left out.
 
         Raises:
             PaperlibError: it would lie outside, take the place of another one, or be too much.
         """
-        path = self._safe(member.name)
-        if "__MACOSX" in path.parts or path.name == ".DS_Store" or path.name.startswith("._"):
-            return None
-        if strip:
-            if not path.is_relative_to(strip) or path == PurePosixPath(strip):
-                return None
-            path = path.relative_to(strip)
-        self._count(member.size)
-        key, parents = _folded(path), {_folded(parent) for parent in path.parents}
-        if key in self.files or key in self.folders or parents & self.files:
-            raise self._refused(f"has two files of the name {member.name!r}, letter case aside")
-        self.files.add(key)
-        self.folders |= parents
-        return path
-
-    def _safe(self, name: str) -> PurePosixPath:
         path = PurePosixPath(name.replace("\\", "/"))
         if path.is_absolute() or ".." in path.parts or not path.parts or path.parts[0][1:2] == ":":
-            raise self._refused(f"would write to {name!r}, outside its folder")
+            raise _refused(self.archive, f"would write to {name!r}, outside its folder")
         if any(ord(letter) < 32 for letter in name):
-            raise self._refused(f"has a file name with control characters, {name!r}")
-        return path
+            raise _refused(self.archive, f"has a file name with control characters, {name!r}")
+        if "__MACOSX" in path.parts or path.name == ".DS_Store" or path.name.startswith("._"):
+            return None
+        if self.strip:
+            if not path.is_relative_to(self.strip) or path == PurePosixPath(self.strip):
+                return None
+            path = path.relative_to(self.strip)
+        self._count(size)
+        key, parents = _folded(path), {_folded(parent) for parent in path.parents}
+        if key in self.files or key in self.folders or parents & self.files:
+            raise _refused(self.archive, f"has two files of the name {name!r}, letter case aside")
+        self.files.add(key)
+        self.folders |= parents
+        return path.as_posix()
 
     def _count(self, size: int) -> None:
         self.bytes += size
         if len(self.files) >= self.max_files:
-            raise self._refused(f"has more than {self.max_files} files")
+            raise _refused(self.archive, f"has more than {self.max_files} files")
         if self.bytes > self.max_bytes:
-            raise self._refused(f"unpacks to more than {in_units(self.max_bytes)}")
+            raise _refused(self.archive, f"unpacks to more than {in_units(self.max_bytes)}")
         if self.bytes > max(_SMALL, LARGEST_RATIO * self.archive.stat().st_size):
-            raise self._refused(f"unpacks to more than {LARGEST_RATIO} times its size")
-
-    def _refused(self, reason: str) -> PaperlibError:
-        return _refused(self.archive, reason)
+            raise _refused(self.archive, f"unpacks to more than {LARGEST_RATIO} times its size")
 
 
 def _refused(archive: Path, reason: str) -> PaperlibError:
@@ -167,47 +149,51 @@ def _told_of_damage(archive: Path) -> Iterator[None]:
         ) from error
 
 
-def _members(archive: Path, folder: Path) -> Iterator[_Member]:
-    """The files of an archive in turn; the content of each is to be read before the next is asked for."""
+def _extract(archive: Path, begun: Path, chosen: _Chosen) -> None:
     name = archive.name.lower()
     if name.endswith(".zip"):
-        yield from _zip_members(archive, folder)
+        _extract_zip(archive, begun, chosen)
     elif suffix := next((suffix for suffix in _TAR_OPENERS if name.endswith(suffix)), None):
-        need_room(folder.parent, archive.stat().st_size if suffix == ".tar" else 0, archive.name)
+        need_room(begun.parent, archive.stat().st_size if suffix == ".tar" else 0, archive.name)
         with _TAR_OPENERS[suffix](archive, "rb") as stream:
-            yield from _tar_members(archive, stream)
+            _extract_tar(archive, stream, begun, chosen)
             while stream.read(_BLOCK):  # the check sum of a compressed file stands at its end
                 pass
     else:
         raise PaperlibError(f"{archive} cannot be unpacked here: expected .zip, {', '.join(_TAR_OPENERS)}")
 
 
-def _zip_members(archive: Path, folder: Path) -> Iterator[_Member]:
+def _extract_zip(archive: Path, begun: Path, chosen: _Chosen) -> None:
     with zipfile.ZipFile(archive) as opened:
         entries = [entry for entry in opened.infolist() if not entry.is_dir()]
-        need_room(folder.parent, sum(entry.file_size for entry in entries), archive.name)
+        need_room(begun.parent, sum(entry.file_size for entry in entries), archive.name)
         for entry in entries:
-            kind = stat.S_IFMT(entry.external_attr >> 16)
-            if kind not in (0, stat.S_IFREG):
+            if stat.S_IFMT(entry.external_attr >> 16) not in (0, stat.S_IFREG):
                 raise _refused(archive, f"has a link or a device, {entry.filename!r}")
             if entry.flag_bits & 1:
                 raise PaperlibError(
                     f"{archive} is encrypted: unpack it with the password that the owners of the data gave you"
                 )
-            with opened.open(entry) as content:
-                yield _Member(entry.filename, entry.file_size, content)
+            if place := chosen.place_of(entry.filename, entry.file_size):
+                entry.filename = place
+                written = os.path.getsize(opened.extract(entry, begun))
+                if written != entry.file_size:
+                    raise EOFError(f"{place} has {written} of {entry.file_size} bytes")
 
 
-def _tar_members(archive: Path, stream: Any) -> Iterator[_Member]:
+def _extract_tar(archive: Path, stream: Any, begun: Path, chosen: _Chosen) -> None:
+    def choose(entry: tarfile.TarInfo, folder: str) -> tarfile.TarInfo | None:
+        if entry.isdir():
+            return None
+        if not entry.isreg():
+            raise _refused(archive, f"has a link or a device, {entry.name!r}")
+        if entry.issparse():
+            raise _refused(archive, f"has a file with holes, {entry.name!r}")
+        place = chosen.place_of(entry.name, entry.size)
+        return tarfile.data_filter(entry.replace(name=place, mode=None, mtime=None, deep=False), folder) if place else None
+
     with tarfile.open(fileobj=stream, mode="r|", tarinfo=_StrictHeader) as opened:
-        for entry in opened:
-            if entry.isdir():
-                continue
-            content = opened.extractfile(entry) if entry.isreg() else None
-            if content is None:
-                raise _refused(archive, f"has a link or a device, {entry.name!r}")
-            with content:
-                yield _Member(entry.name, entry.size, content)
+        opened.extractall(begun, filter=choose)
 
 
 class _StrictHeader(tarfile.TarInfo):
@@ -221,20 +207,9 @@ class _StrictHeader(tarfile.TarInfo):
             if isinstance(error, tarfile.EOFHeaderError):
                 raise
             raise tarfile.ReadError(str(error)) from error
-        if not header.isreg() and header.size > _LONGEST_HEADER:
+        if header.size < 0 or (not header.isreg() and header.size > _LONGEST_HEADER):
             raise tarfile.ReadError("a header is too long")
         return header
-
-
-def _write(member: _Member, place: Path) -> None:
-    place.parent.mkdir(parents=True, exist_ok=True)
-    written = 0
-    with open(place, "xb") as out:
-        while block := member.content.read(_BLOCK):
-            written += len(block)
-            out.write(block)
-    if written != member.size:
-        raise EOFError(f"{member.name} has {written} of {member.size} bytes")
 
 
 def _folded(path: PurePosixPath) -> str:

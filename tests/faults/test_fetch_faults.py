@@ -13,7 +13,6 @@ from pathlib import Path
 import huggingface_hub
 import pytest
 import torch
-from huggingface_hub import constants
 
 from paperlib import profiles
 from paperlib.errors import PaperlibError
@@ -23,10 +22,22 @@ from paperlib.supply import catalogue, fetch, state, transfer
 from paperlib.supply.fetch import Outcome
 from paperlib.supply.transfer import Patience
 from tests import tiny_catalogue as tiny
-from tests.loopback import Loopback, black_hole, closed_port, running
+from tests.loopback import Loopback, black_hole, closed_port, pose_as_hub, running, wait_until
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 SHORT = Patience(connect=0.6, silence=0.5, window=0.3, slowest=2_000.0, retries=1, back_off=0.02, longest_wait=1.0)
+
+
+SCRIPT = """
+import sys
+from paperlib import profiles
+from paperlib.supply import fetch
+from tests import tiny_catalogue as tiny
+url, root = sys.argv[1:3]
+tiny.install(url, setattr)
+for one in fetch.fetch(profiles.load("paper", data_root=root, weights_root=root + "/weights"), sys.argv[3:]):
+    print(one.found.item.name, one.done, one.sentence)
+"""
 
 
 @dataclass
@@ -40,6 +51,23 @@ class Place:
 
     def fetch(self, *names: str) -> dict[str, Outcome]:
         return {one.found.item.name: one for one in fetch.fetch(self.profile, names)}
+
+    def in_another_process(self, *names: str) -> "subprocess.Popen[str]":
+        environment = {
+            "HF_ENDPOINT": self.server.url,
+            "HF_HUB_CACHE": str(self.home / "hub"),
+            "TORCH_HOME": str(self.home / "torch"),
+            "PYTHONPATH": str(REPOSITORY),
+        }
+        command = [sys.executable, "-c", SCRIPT, self.server.url, str(self.root), *names]
+        return subprocess.Popen(
+            command,
+            env=os.environ | environment,
+            cwd=REPOSITORY,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+        )
 
     def files(self) -> dict[str, bytes]:
         return {
@@ -58,24 +86,13 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Place]:
     root = tmp_path / "data"
     root.mkdir()
     monkeypatch.setattr(transfer, "PATIENCE", SHORT)
-    monkeypatch.delenv("HF_TOKEN", raising=False)
-    monkeypatch.delenv("HF_HUB_OFFLINE", raising=False)
     monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
-    monkeypatch.setattr(constants, "HF_TOKEN_PATH", str(tmp_path / "token"))
-    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
     with running() as server:
-        at(server.url, monkeypatch)
+        pose_as_hub(server.url, monkeypatch, tmp_path)
         tiny.serve(server)
         tiny.install(server.url, monkeypatch.setattr)
         yield Place(root, tmp_path, server, profiles.load("paper", data_root=str(root), weights_root=str(root / "weights")))
     huggingface_hub.close_session()
-
-
-def at(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What `HF_ENDPOINT=url` does when the client is imported."""
-    monkeypatch.setattr(constants, "ENDPOINT", url)
-    monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", url + "/{repo_id}/resolve/{revision}/{filename}")
-    monkeypatch.setattr(constants, "HF_URL_HOSTS", frozenset({"127.0.0.1"}))
 
 
 def done(outcomes: dict[str, Outcome]) -> dict[str, str]:
@@ -234,7 +251,7 @@ def test_the_commit_of_the_first_fetch_is_asked_for_from_then_on(place: Place) -
 def test_no_network_is_told_once_and_fast(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
     with closed_port() as closed, black_hole() as silent:
         tiny.install(silent, monkeypatch.setattr)
-        at(closed, monkeypatch)
+        pose_as_hub(closed, monkeypatch)
         began = time.monotonic()
         outcomes = place.fetch()
         assert time.monotonic() - began < 4
@@ -272,39 +289,17 @@ def test_a_data_root_is_needed_and_must_be_writable(place: Place, tmp_path: Path
         fetch.fetch(profiles.load("rehearsal"), ["sacid"])
 
 
-SCRIPT = """
-import sys
-from paperlib import profiles
-from paperlib.supply import fetch
-from tests import tiny_catalogue as tiny
-url, root = sys.argv[1:3]
-tiny.install(url, setattr)
-for one in fetch.fetch(profiles.load("paper", data_root=root, weights_root=root + "/weights"), sys.argv[3:]):
-    print(one.found.item.name, one.done, one.sentence)
-"""
-
-
 def test_killed_in_the_middle_nothing_half_is_used_and_the_next_call_goes_on(place: Place) -> None:
     served = f"/cdn/{tiny.sha(tiny.contents().koniq)}"
     page = place.server.pages[served]
     page.drip = (20_000, 0.1)
-    environment = os.environ | {
-        "HF_ENDPOINT": place.server.url,
-        "HF_HUB_CACHE": str(place.home / "hub"),
-        "TORCH_HOME": str(place.home / "torch"),
-        "PYTHONPATH": str(REPOSITORY),
-    }
-    command = [sys.executable, "-c", SCRIPT, place.server.url, str(place.root), "koniq10k"]
-    process = subprocess.Popen(command, env=environment, cwd=REPOSITORY, stderr=subprocess.DEVNULL)
+    process = place.in_another_process("koniq10k")
     part = place.root / "downloads/koniq10k.tgz.part"
     try:
-        deadline = time.monotonic() + 60
-        while not (part.is_file() and part.stat().st_size > 40_000):
-            assert time.monotonic() < deadline and process.poll() is None
-            time.sleep(0.02)
+        wait_until(lambda: part.is_file() and part.stat().st_size > 40_000)
     finally:
         process.send_signal(signal.SIGKILL)
-        process.wait()
+        process.communicate()
     assert not (place.root / "koniq10k").exists() and not (place.root / "downloads/koniq10k.tgz").exists()
     assert state.look_at(place.profile, catalogue.find(["koniq10k"]))[0].condition == "missing"
     page.drip = None
@@ -313,14 +308,7 @@ def test_killed_in_the_middle_nothing_half_is_used_and_the_next_call_goes_on(pla
 
 
 def test_two_fetch_at_once_and_each_file_comes_once(place: Place) -> None:
-    environment = os.environ | {
-        "HF_ENDPOINT": place.server.url,
-        "HF_HUB_CACHE": str(place.home / "hub"),
-        "TORCH_HOME": str(place.home / "torch"),
-        "PYTHONPATH": str(REPOSITORY),
-    }
-    command = [sys.executable, "-c", SCRIPT, place.server.url, str(place.root), "vision", "net_koniq", "koniq10k"]
-    both = [subprocess.Popen(command, env=environment, cwd=REPOSITORY, stdout=subprocess.PIPE, text=True) for _ in range(2)]
+    both = [place.in_another_process("vision", "net_koniq", "koniq10k") for _ in range(2)]
     told = [process.communicate(timeout=120)[0] for process in both]
     assert [process.returncode for process in both] == [0, 0]
     assert all("failed" not in text and len(text.splitlines()) == 3 for text in told)

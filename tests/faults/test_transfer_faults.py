@@ -22,8 +22,8 @@ import pytest
 
 from paperlib.errors import PaperlibError
 from paperlib.supply import transfer
-from paperlib.supply.transfer import Patience, WebFile, download
-from tests.loopback import Loopback, black_hole, closed_port, running
+from paperlib.supply.transfer import Patience, WebFile, download, speaking_of_disks
+from tests.loopback import Loopback, black_hole, closed_port, running, wait_until
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 SHORT = Patience(connect=0.6, silence=0.4, window=0.3, slowest=20_000.0, retries=3, back_off=0.02, longest_wait=1.0)
@@ -62,15 +62,21 @@ def refused(file: WebFile, target: Path, **options: Any) -> str:
     return message
 
 
+def in_another_process(file: WebFile, target: Path) -> "subprocess.Popen[str]":
+    code = (
+        "from pathlib import Path\nfrom paperlib.supply.transfer import WebFile, download\n"
+        f"download(WebFile({file.url!r}, {file.known_hash!r}, {file.size!r}), Path({str(target)!r}))"
+    )
+    return subprocess.Popen([sys.executable, "-c", code], cwd=REPOSITORY, stderr=subprocess.PIPE, text=True)
+
+
 def left(target: Path) -> list[str]:
     """What lies beside the target, without the part and its note."""
     kept = {f"{target.name}.part", f"{target.name}.part.json"}
     return sorted(path.name for path in target.parent.iterdir() if path.name not in kept)
 
 
-# ---- the good case ---------------------------------------------------------------------------------------------------
-
-
+# ---- the good case --------------------------------------------------------------------------------------------------
 @pytest.mark.parametrize(
     "known_hash",
     [
@@ -93,20 +99,14 @@ def test_a_file_arrives_once(server: Loopback, target: Path, known_hash: str) ->
     assert len(server.gets()) == 1
 
 
-@pytest.mark.parametrize("known_hash", [SHA256, "sha256-prefix:" + SHA256[7:15], GIT])
-def test_another_file_of_that_name_is_replaced(server: Loopback, target: Path, known_hash: str) -> None:
+@pytest.mark.parametrize(
+    ("known_hash", "size"), [(SHA256, None), ("sha256-prefix:" + SHA256[7:15], None), (GIT, None), ("", len(CONTENT))]
+)
+def test_another_file_of_that_name_is_replaced(server: Loopback, target: Path, known_hash: str, size: int | None) -> None:
     server.serve("/weights.pth", CONTENT)
     target.parent.mkdir()
     target.write_bytes(EARLIER)
-    download(wanted(server, known_hash, None), target)
-    assert target.read_bytes() == CONTENT
-
-
-def test_size_alone_tells_another_file(server: Loopback, target: Path) -> None:
-    server.serve("/weights.pth", CONTENT)
-    target.parent.mkdir()
-    target.write_bytes(EARLIER)
-    download(wanted(server, ""), target)
+    download(wanted(server, known_hash, size), target)
     assert target.read_bytes() == CONTENT
 
 
@@ -124,20 +124,22 @@ def test_body_without_length_and_with_encoding_is_kept_as_it_is(server: Loopback
     assert target.read_bytes() == CONTENT
 
 
-@pytest.mark.parametrize("known_hash", ["sha256:abc", "crc32:12345678", "sha256-prefix:1234567", "sha256:" + "g" * 64])
-def test_hash_forms_are_checked(known_hash: str) -> None:
-    with pytest.raises(ValueError, match="expected a hash"):
-        WebFile("https://example.org/a", known_hash)
+@pytest.mark.parametrize(
+    ("url", "known_hash", "words"),
+    [
+        ("https://example.org/a", "sha256:abc", "expected a hash"),
+        ("https://example.org/a", "crc32:12345678", "expected a hash"),
+        ("https://example.org/a", "sha256-prefix:1234567", "expected a hash"),
+        ("https://example.org/a", "sha256:" + "g" * 64, "expected a hash"),
+        ("file:" + "///etc/passwd", "", "http or https"),
+    ],
+)
+def test_addresses_and_forms_of_hashes_are_checked(url: str, known_hash: str, words: str) -> None:
+    with pytest.raises(ValueError, match=words):
+        WebFile(url, known_hash)
 
 
-def test_address_is_checked() -> None:
-    with pytest.raises(ValueError, match="http or https"):
-        WebFile("file:" + "///etc/passwd", "")
-
-
-# ---- broken connections ----------------------------------------------------------------------------------------------
-
-
+# ---- broken connections ---------------------------------------------------------------------------------------------
 def test_dropped_connection_is_resumed(server: Loopback, target: Path) -> None:
     page = server.serve("/weights.pth", CONTENT, cuts=[100_000, 50_000])
     download(wanted(server), target)
@@ -184,22 +186,17 @@ def test_changed_file_starts_anew(server: Loopback, target: Path) -> None:
     assert target.read_bytes() == CONTENT
 
 
-def test_changed_file_of_a_server_that_ignores_if_range(server: Loopback, target: Path) -> None:
-    """Nothing in the answers betrays that two editions were mixed; the hash does, and a second try is whole."""
-    server.serve("/weights.pth", b"x" * len(CONTENT), tag='"same"', cuts=[90_000, 0, 0, 0])
+@pytest.mark.parametrize(("before", "known_hash", "size"), [(len(CONTENT), SHA256, len(CONTENT)), (400_000, "", None)])
+def test_changed_file_of_a_server_that_ignores_if_range(
+    server: Loopback, target: Path, before: int, known_hash: str, size: int | None
+) -> None:
+    """That two editions were mixed is betrayed by the hash, and then a second try is whole, or by another length."""
+    server.serve("/weights.pth", b"x" * before, tag='"same"', cuts=[90_000, 0, 0, 0])
     refused(wanted(server, "", None), target)
     server.serve("/weights.pth", CONTENT, tag='"same"')
-    download(wanted(server), target)
+    download(wanted(server, known_hash, size), target)
     assert target.read_bytes() == CONTENT
     assert [one.headers.get("Range") for one in server.gets()[-2:]] == ["bytes=90000-", None]
-
-
-def test_changed_length_is_noticed(server: Loopback, target: Path) -> None:
-    server.serve("/weights.pth", b"x" * 400_000, tag='"same"', cuts=[90_000, 0, 0, 0])
-    refused(wanted(server, "", None), target)
-    server.serve("/weights.pth", CONTENT, tag='"same"')
-    download(wanted(server, "", None), target)
-    assert target.read_bytes() == CONTENT
 
 
 def test_date_serves_where_the_tag_is_weak(server: Loopback, target: Path) -> None:
@@ -217,24 +214,17 @@ def test_without_tag_date_and_hash_a_part_is_not_trusted(server: Loopback, targe
     assert target.read_bytes() == CONTENT
 
 
-def test_part_of_another_address_is_not_used(server: Loopback, target: Path) -> None:
-    server.serve("/weights.pth", CONTENT)
-    target.parent.mkdir()
-    target.with_name("weights.pth.part").write_bytes(b"x" * 1000)
-    note = {"url": "http://a", "validator": '"a"', "total": 9}
-    target.with_name("weights.pth.part.json").write_text(json.dumps(note))
-    download(wanted(server), target)
-    assert "Range" not in server.gets()[0].headers and target.read_bytes() == CONTENT
-
-
-@pytest.mark.parametrize("note", ["", "{", "[]", '{"a": 1}', "null"])
-def test_damaged_note_starts_anew(server: Loopback, target: Path, note: str) -> None:
+@pytest.mark.parametrize(
+    "note",
+    ["", "{", "[" * 100_000, "[]", '{"a": 1}', "null", json.dumps({"url": "http://a", "validator": '"a"', "total": 9})],
+)
+def test_a_part_of_something_else_is_not_used(server: Loopback, target: Path, note: str) -> None:
     server.serve("/weights.pth", CONTENT)
     target.parent.mkdir()
     target.with_name("weights.pth.part").write_bytes(b"x" * 1000)
     target.with_name("weights.pth.part.json").write_text(note)
     download(wanted(server), target)
-    assert target.read_bytes() == CONTENT
+    assert "Range" not in server.gets()[0].headers and target.read_bytes() == CONTENT
 
 
 @pytest.mark.parametrize("manners", [{"ranges": False}, {"lies": True}], ids=["ignores Range", "sends another part"])
@@ -261,13 +251,14 @@ def test_part_longer_than_the_file(server: Loopback, target: Path) -> None:
     assert target.read_bytes() == CONTENT
 
 
-def test_killed_in_the_middle_then_resumed(server: Loopback, target: Path) -> None:
+@pytest.mark.parametrize("end", [signal.SIGKILL, signal.SIGINT])
+def test_ended_in_the_middle_then_resumed(server: Loopback, target: Path, end: signal.Signals) -> None:
     page = server.serve("/weights.pth", CONTENT, drip=(10_000, 0.05))
-    other = subprocess.Popen([sys.executable, "-c", fetching(wanted(server), target)], cwd=REPOSITORY)
+    other = in_another_process(wanted(server), target)
     part = target.with_name("weights.pth.part")
     wait_until(lambda: part.exists() and part.stat().st_size > 50_000)
-    other.send_signal(signal.SIGKILL)
-    other.wait()
+    other.send_signal(end)
+    other.communicate()
     had = part.stat().st_size
     assert not target.exists() and had < len(CONTENT)
     page.drip = None
@@ -277,28 +268,9 @@ def test_killed_in_the_middle_then_resumed(server: Loopback, target: Path) -> No
     assert os.listdir(target.parent) == [target.name]
 
 
-def test_keyboard_interrupt_keeps_the_part(server: Loopback, target: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    server.serve("/weights.pth", CONTENT, drip=(100_000, 0.05))
-
-    def interrupted(response: Any) -> Iterator[bytes]:
-        yield response.raw.read1(1 << 16)
-        raise KeyboardInterrupt
-
-    with monkeypatch.context() as patch:
-        patch.setattr(transfer, "_blocks", interrupted)
-        with pytest.raises(KeyboardInterrupt):
-            download(wanted(server), target)
-    assert target.with_name("weights.pth.part").stat().st_size > 0 and left(target) == []
-    download(wanted(server), target)
-    assert "Range" in server.gets()[-1].headers and target.read_bytes() == CONTENT
-
-
 def test_two_processes_fetch_once(server: Loopback, target: Path) -> None:
     server.serve("/weights.pth", CONTENT, drip=(30_000, 0.06))
-    code = fetching(wanted(server), target)
-    both = [
-        subprocess.Popen([sys.executable, "-c", code], cwd=REPOSITORY, stderr=subprocess.PIPE, text=True) for _ in range(2)
-    ]
+    both = [in_another_process(wanted(server), target) for _ in range(2)]
     said = [process.communicate(timeout=60)[1] for process in both]
     assert [process.returncode for process in both] == [0, 0], said
     assert target.read_bytes() == CONTENT and len(server.gets()) == 1
@@ -320,9 +292,7 @@ def test_whole_part_of_another_edition_starts_anew(server: Loopback, target: Pat
         assert target.read_bytes() == CONTENT and "Range" not in server.gets()[-1].headers
 
 
-# ---- slow and silent servers -----------------------------------------------------------------------------------------
-
-
+# ---- slow and silent servers ----------------------------------------------------------------------------------------
 def test_slow_drip_ends_in_a_sentence(server: Loopback, target: Path) -> None:
     server.serve("/weights.pth", CONTENT, drip=(10, 0.02))
     began = time.monotonic()
@@ -351,23 +321,14 @@ def test_server_that_accepts_and_never_answers(server: Loopback, target: Path) -
     assert time.monotonic() - began < 5
 
 
-# ---- no network ------------------------------------------------------------------------------------------------------
-
-
-def test_nobody_listens(target: Path) -> None:
-    with closed_port() as url:
+# ---- no network -----------------------------------------------------------------------------------------------------
+@pytest.mark.parametrize(("nowhere", "words"), [(closed_port, "connection refused"), (black_hole, "cannot be reached")])
+def test_nobody_answers(target: Path, nowhere: Callable[[], Any], words: str) -> None:
+    with nowhere() as url:
         began = time.monotonic()
         message = refused(WebFile(f"{url}/weights.pth", SHA256), target)
-    assert "connection refused" in message and url in message and str(target) in message
-    assert time.monotonic() - began < 2
-
-
-def test_black_hole_ends_soon(target: Path) -> None:
-    with black_hole() as url:
-        began = time.monotonic()
-        message = refused(WebFile(f"{url}/weights.pth", SHA256), target)
-    assert "is missing and its source cannot be reached" in message
-    assert time.monotonic() - began < 3
+    assert "is missing and its source cannot be reached" in message and words in message
+    assert url in message and str(target) in message and time.monotonic() - began < 3
 
 
 def test_default_patience_ends_within_ten_seconds() -> None:
@@ -396,14 +357,6 @@ def test_unknown_host(target: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert "name or service not known" in refused(WebFile("http://example.invalid/weights.pth", SHA256), target)
 
 
-def test_offline_asks_nobody(server: Loopback, target: Path) -> None:
-    server.serve("/weights.pth", CONTENT)
-    message = refused(wanted(server), target, offline=True)
-    assert "offline" in message and server.url in message and not server.seen
-    download(wanted(server), target)
-    assert download(wanted(server), target, offline=True) == target
-
-
 def test_proxy_of_the_environment_is_used(server: Loopback, target: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     server.serve("/weights.pth", CONTENT)
     monkeypatch.setenv("HTTP_PROXY", server.url)
@@ -417,9 +370,7 @@ def test_proxy_of_the_environment_is_used(server: Loopback, target: Path, monkey
         assert "the proxy 127.0.0.1" in refused(WebFile("http://example.invalid/w", SHA256), target.with_name("w"))
 
 
-# ---- refusals --------------------------------------------------------------------------------------------------------
-
-
+# ---- refusals -------------------------------------------------------------------------------------------------------
 @pytest.mark.parametrize(
     ("status", "words"),
     [(401, "log in"), (403, "terms of use"), (404, "not there any more"), (410, "any more"), (400, "refused")],
@@ -468,9 +419,7 @@ def test_long_wait_is_told_and_not_waited(server: Loopback, target: Path, header
     assert len(server.gets()) == 1
 
 
-# ---- wrong content ---------------------------------------------------------------------------------------------------
-
-
+# ---- wrong content --------------------------------------------------------------------------------------------------
 @pytest.mark.parametrize(
     "known_hash", [SHA256, "md5:" + hashlib.md5(CONTENT).hexdigest(), GIT, "sha256-prefix:" + SHA256[7:15]]
 )
@@ -500,15 +449,17 @@ def test_page_of_a_login_instead_of_the_file(server: Loopback, target: Path) -> 
     assert "wrong content" in refused(wanted(server, SHA256, None), target)
 
 
-# ---- disks -----------------------------------------------------------------------------------------------------------
+# ---- disks ----------------------------------------------------------------------------------------------------------
+def leave_room(monkeypatch: pytest.MonkeyPatch, free: int) -> None:
+    usage = namedtuple("usage", "total used free")
+    monkeypatch.setattr(shutil, "disk_usage", lambda place: usage(10**9, 10**9 - free, free))
 
 
 def test_too_little_room_is_told_before_anything_is_fetched(
     server: Loopback, target: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     server.serve("/weights.pth", CONTENT)
-    usage = namedtuple("usage", "total used free")
-    monkeypatch.setattr(shutil, "disk_usage", lambda place: usage(10**9, 10**9 - 200_000, 200_000))
+    leave_room(monkeypatch, 200_000)
     message = refused(wanted(server), target)
     assert "needs 300.0 KB" in message and "200.0 KB are free" in message and not server.seen
     assert "needs 300.0 KB" in refused(wanted(server, SHA256, None), target)
@@ -519,8 +470,7 @@ def test_what_is_here_already_needs_no_room(server: Loopback, target: Path, monk
     page = server.serve("/weights.pth", CONTENT, cuts=[150_000, 0, 0, 0])
     refused(wanted(server), target)
     page.cuts = []
-    usage = namedtuple("usage", "total used free")
-    monkeypatch.setattr(shutil, "disk_usage", lambda place: usage(10**9, 10**9 - 200_000, 200_000))
+    leave_room(monkeypatch, 200_000)
     download(wanted(server), target)
     assert target.read_bytes() == CONTENT
 
@@ -558,35 +508,16 @@ def test_file_size_limit_of_the_process(server: Loopback, target: Path) -> None:
     assert target.read_bytes() == CONTENT and server.gets()[-1].headers["Range"] == "bytes=100000-"
 
 
-def test_quota(server: Loopback, target: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    server.serve("/weights.pth", CONTENT)
-
-    def full(response: Any) -> Iterator[bytes]:
-        raise OSError(errno.EDQUOT, "Disk quota exceeded")
-        yield b""
-
-    monkeypatch.setattr(transfer, "_blocks", full)
-    assert "quota" in refused(wanted(server), target)
+@pytest.mark.parametrize(
+    ("number", "words"),
+    [(errno.ENOSPC, "full"), (errno.EDQUOT, "quota"), (errno.EFBIG, "larger"), (errno.EACCES, "permission")],
+)
+def test_disks_that_refuse(tmp_path: Path, number: int, words: str) -> None:
+    with pytest.raises(PaperlibError, match=f"{tmp_path} cannot be written: .*{words}"), speaking_of_disks(tmp_path):
+        raise OSError(number, os.strerror(number))
 
 
 def test_folder_that_is_a_file(server: Loopback, tmp_path: Path) -> None:
     server.serve("/weights.pth", CONTENT)
     (tmp_path / "data").write_text("in the way")
     assert "cannot be written" in refused(wanted(server), tmp_path / "data" / "weights.pth")
-
-
-# ---- helpers ---------------------------------------------------------------------------------------------------------
-
-
-def fetching(file: WebFile, target: Path) -> str:
-    return (
-        "from pathlib import Path\nfrom paperlib.supply.transfer import WebFile, download\n"
-        f"download(WebFile({file.url!r}, {file.known_hash!r}, {file.size!r}), Path({str(target)!r}))"
-    )
-
-
-def wait_until(condition: Callable[[], bool], seconds: float = 30) -> None:
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, "waited in vain"
-        time.sleep(0.01)

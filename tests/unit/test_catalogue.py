@@ -2,6 +2,7 @@
 
 import re
 from dataclasses import replace
+from fnmatch import fnmatch
 from pathlib import Path
 
 import pytest
@@ -16,7 +17,7 @@ from paperlib.paper import TABLE3
 from paperlib.show.data_text import data_md
 from paperlib.sources.source import KNOWN, official_files, require_weights
 from paperlib.supply import catalogue
-from paperlib.supply.catalogue import MAIN, HubFolder, Item
+from paperlib.supply.catalogue import MAIN, Item
 from paperlib.supply.fetch import instructions
 from paperlib.supply.hub import HubFile
 from paperlib.supply.transfer import WebFile
@@ -97,7 +98,7 @@ def test_each_item_says_all_that_it_has_to(one: Item) -> None:
     assert (one.file is not None) == (one.kind == "weights") and bool(one.parts) == (one.kind == "data set")
 
 
-def sources(one: Item) -> list[WebFile | HubFile | HubFolder]:
+def sources(one: Item) -> list[WebFile | HubFile]:
     return [source for source in (one.source, *(part.source for part in one.parts)) if source is not None]
 
 
@@ -108,7 +109,7 @@ def test_what_is_fetched_is_pinned_or_checked_or_said_to_be_trusted(one: Item) -
             assert source.known_hash
         elif source.revision != MAIN:
             assert re.fullmatch("[0-9a-f]{40}", source.revision)
-        elif not getattr(source, "known_hash", ""):
+        elif not source.known_hash:
             trusted = re.search(r"no commit is known here: (.*?)\. They are \*\*trusted", data_md(), re.DOTALL)
             assert trusted and f"`{one.name}`" in trusted[1]
     digits = re.search(r"-([0-9a-f]{8})\.", one.file.name) if one.file else None
@@ -117,15 +118,11 @@ def test_what_is_fetched_is_pinned_or_checked_or_said_to_be_trusted(one: Item) -
 
 
 def test_archives_that_are_downloaded_are_understood() -> None:
-    from fnmatch import fnmatch
-
-    for one in catalogue.DATA_SETS:
-        for part in one.parts:
-            if isinstance(part.source, HubFile | WebFile):
-                address = part.source.path if isinstance(part.source, HubFile) else part.source.url
-                name = address.rpartition("/")[2]
-                is_archive = name.endswith((".zip", ".tgz"))
-                assert any(fnmatch(name, pattern) for kind in part.archives for pattern in kind.names) == is_archive
+    for part in (part for one in catalogue.DATA_SETS for part in one.parts):
+        address = part.source.path if isinstance(part.source, HubFile) else part.source.url if part.source else ""
+        if name := address.rpartition("/")[2]:
+            is_archive = name.endswith((".zip", ".tgz"))
+            assert any(fnmatch(name, pattern) for pattern in part.archives) == is_archive == bool(part.archives)
 
 
 @pytest.mark.parametrize(
