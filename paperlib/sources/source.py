@@ -195,13 +195,16 @@ def require_weights(sources: Iterable[Source], root: Path) -> None:
     """Raises PaperlibError, once, when files of weights are missing: how many, which, where from."""
     missing = missing_files((file for source in sources for file in official_files(source)), root)
     if missing:
-        listed = "; ".join(f"{file.name} ({file.where})" for file in missing)
-        names = " ".join(file.short for file in missing)
         raise PaperlibError(
-            f"{len(missing)} file(s) of weights are missing in {root}: {listed}. "
-            f"`python -m paperlib data fetch {names}` gets them or says how; or give another folder with "
-            "--weights DIR"
+            f"{len(missing)} file(s) of weights are missing in {root}: {files_and_command(missing)}; or give another folder "
+            "with --weights DIR"
         )
+
+
+def files_and_command(missing: Sequence[OfficialFile]) -> str:
+    """Names of missing files with where they come from, and the command that gets them."""
+    listed = "; ".join(f"{file.name} ({file.where})" for file in missing)
+    return f"{listed}. `python -m paperlib data fetch {' '.join(file.short for file in missing)}` gets them or says how"
 
 
 def missing_files(files: Iterable[OfficialFile], root: Path) -> list[OfficialFile]:

@@ -30,7 +30,15 @@ from paperlib.experiments.training.plan import Training, trainings
 from paperlib.models.official import OfficialFile, official_path
 from paperlib.models.quality.methods import SIZE_MODES, describe
 from paperlib.models.quality.model import expected_files
-from paperlib.sources.source import KNOWN, Source, file_fingerprint, missing_files, of_user, official_files
+from paperlib.sources.source import (
+    KNOWN,
+    Source,
+    file_fingerprint,
+    files_and_command,
+    missing_files,
+    of_user,
+    official_files,
+)
 from paperlib.vocabulary import OBSERVERS
 
 if TYPE_CHECKING:
@@ -352,9 +360,7 @@ def scores_units(profile: "Profile", coded: Coded, line: Line) -> dict[int, list
 def _require_files(profile: "Profile", files: Iterable[OfficialFile]) -> None:
     missing = [] if profile.assumed else missing_files(files, Path(profile.weights_root))
     if missing:
-        listed = "; ".join(f"{file.name} ({file.where})" for file in missing)
-        names = " ".join(file.short for file in missing)
-        raise _Absent(f"weights are missing: {listed}; `python -m paperlib data fetch {names}` gets them or says how")
+        raise _Absent(f"weights are missing: {files_and_command(missing)}")
 
 
 def _trainings(profile: "Profile", method: str) -> list[Training]:

@@ -25,8 +25,8 @@ from paperlib.experiments.training.compute import train
 from paperlib.maps.hirescam import extract
 from paperlib.metrics.correlation import srocc
 from paperlib.metrics.saliency import evaluate
-from paperlib.models.baseline import Baseline, to_unit_range
-from paperlib.models.dual_task import ACTIVATIONS, DualTask
+from paperlib.models.baseline import ACTIVATIONS, Baseline, to_unit_range
+from paperlib.models.dual_task import DualTask
 from paperlib.sources.maps import sized
 from paperlib.sources.networks import WEIGHTS, load_trained
 

@@ -14,6 +14,7 @@ import pandas as pd
 from paperlib import paper
 from paperlib.experiments.artefacts import STANDINS, Column, TableData
 from paperlib.experiments.dual_task.plan import SUPERVISED, is_shown
+from paperlib.experiments.sets.plan import WORLDS
 from paperlib.experiments.statistics import Parts, by_seed, interval, summarise
 from paperlib.experiments.training.plan import networks
 from paperlib.metrics.equivalence import MARGIN, tost
@@ -41,7 +42,8 @@ VARIANTS = ("quality", "fitted")
 def table(rows: pd.DataFrame, profile: "Profile") -> TableData:
     """Table II from the rows of its units, with the paper's numbers beside ours, and the verdicts on SROCC as notes; its
     columns are scores on every quality set, then maps on every set with gaze."""
-    settings, is_simulation = profile.dual_task, profile.evidence == "simulation"
+    settings = profile.dual_task
+    is_simulation = {settings.training_set, *settings.quality_sets, *settings.gaze_sets} <= set(WORLDS)
     lines = _table_rows(profile)
     columns = tuple(
         Column(dataset, metric, direction, f"{metric} {'↑' if direction > 0 else '↓'}")
