@@ -22,7 +22,6 @@ from paperlib.models.backbones import create_backbone
 from paperlib.models.baseline import Baseline, to_unit_range
 from paperlib.models.official import OfficialFile
 from paperlib.models.quality import methods as iqa_methods
-from paperlib.models.quality import sizes
 from paperlib.models.quality.methods import Method, Traits
 from paperlib.rehearsal.sacid import write_sacid
 from paperlib.show import tables
@@ -282,7 +281,7 @@ def test_size_modes_reach_picture_reference_and_weights(data, place):
     for records in [records for records in sequences(data) if records[0].sequence in found.index]:
         made = [
             [
-                sizes.resized(one, profile.compression.size_mode)
+                iqa_methods.resized(one, profile.compression.size_mode)
                 for one in (
                     record.load_image(),
                     record.load_reference(),
