@@ -7,7 +7,7 @@ field names are unique over all parts of a profile, so that one flat name is eno
 from collections.abc import Callable
 from dataclasses import dataclass, field, fields, is_dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from paperlib import paths
 from paperlib.errors import PaperlibError
@@ -403,13 +403,13 @@ def _located(profile: Profile) -> Profile:
 
 
 def _with(profile: Profile, key: str, value: Any) -> Profile:
-    if key in {entry.name for entry in fields(profile)}:
-        return replace(profile, **{key: value})
+    """The profile with one of its values, or of the values of its parts, changed."""
     for entry in fields(profile):
         part = getattr(profile, entry.name)
         if is_dataclass(part) and key in {inner.name for inner in fields(part)}:
-            return replace(profile, **{entry.name: replace(part, **{key: value})})
-    raise KeyError(key)
+            key, value = entry.name, replace(cast("Any", part), **{key: value})
+    changed: dict[str, Any] = {key: value}
+    return replace(profile, **changed)
 
 
 def _checked(key: str, value: Any, present: Any) -> Any:

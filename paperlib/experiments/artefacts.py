@@ -1,5 +1,6 @@
 """What an experiment hands over to be shown: the data of a table, of a figure, and the outcome of a claim."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -50,8 +51,8 @@ class Figure1Data:
     Images and rows are stacked arrays, or lists of arrays where the images differ in size.
     """
 
-    images: np.ndarray
-    rows: dict[str, np.ndarray]
+    images: Sequence[np.ndarray]
+    rows: Mapping[str, Sequence[np.ndarray]]
     captions: tuple[str, ...]
 
 

@@ -93,11 +93,12 @@ class Material:
         """Key of `STARTS` -> maps (n, h, w) in [0, 1]."""
         rngs = np.random.default_rng(self.seed).spawn(2)
         density = self.world.density
+        n, height, width = density.shape
         maps = {
             "truth": density,
             "edges": edge_energy_maps(self.world.images),
             "shuffled": shuffled_maps(density, rngs[0]),
-            "noise": noise_maps(*density.shape, rngs[1]),
+            "noise": noise_maps(n, height, width, rngs[1]),
         }
         return {name: normalise(some) for name, some in maps.items()}
 
@@ -197,10 +198,12 @@ def _check(choice: PlayChoice) -> None:
 
 
 def _blurred(one: NDArray[np.float32], sigma: float) -> NDArray[np.float32]:
-    return cv2.GaussianBlur(one, (0, 0), sigma) if sigma else one
+    return np.asarray(cv2.GaussianBlur(one, (0, 0), sigma), np.float32) if sigma else one
 
 
 def _moved(one: NDArray[np.float32], right: int, down: int) -> NDArray[np.float32]:
     """The map moved by whole pixels, black where nothing comes from."""
     step = np.array([[1, 0, right], [0, 1, down]], np.float32)
-    return cv2.warpAffine(one, step, one.shape[::-1], flags=cv2.INTER_NEAREST) if right or down else one
+    if not (right or down):
+        return one
+    return np.asarray(cv2.warpAffine(one, step, one.shape[::-1], flags=cv2.INTER_NEAREST), np.float32)

@@ -327,7 +327,9 @@ def look_at_own(profile: "Profile") -> tuple[bool, list[str]]:
             "with pictures that `python -m paperlib code FOLDER` made"
         )
         return False, [f"profile 'own' needs your folder: give --data-root DIR, {advice}"]
-    lines, faults, usable = [], [], False
+    lines: list[str] = []
+    faults: list[str] = []
+    usable = False
     absent, root = without_data(profile), Path(profile.data_root)
     for notebook, is_there, opener, what in (
         ("03a", (root / "fixations.csv").is_file(), lambda: gaze_pictures(profile, "own"), "Table I"),

@@ -10,7 +10,7 @@ import tarfile
 import unicodedata
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
@@ -23,7 +23,7 @@ LARGEST_RATIO = 200  # unpacked to packed; pictures reach 1.1, text 20, zeros 10
 _SMALL = 1 << 24
 _LONGEST_HEADER = 1 << 16
 _BLOCK = 1 << 20
-_TAR_OPENERS = {".tar": open, ".tar.gz": gzip.open, ".tgz": gzip.open, ".tar.xz": lzma.open}
+_TAR_OPENERS: dict[str, Callable[..., Any]] = {".tar": open, ".tar.gz": gzip.open, ".tgz": gzip.open, ".tar.xz": lzma.open}
 _DAMAGE = (
     zipfile.BadZipFile,
     tarfile.TarError,
@@ -190,7 +190,10 @@ def _extract_tar(archive: Path, stream: Any, begun: Path, chosen: _Chosen) -> No
         if entry.issparse():
             raise _refused(archive, f"has a file with holes, {entry.name!r}")
         place = chosen.place_of(entry.name, entry.size)
-        return tarfile.data_filter(entry.replace(name=place, mode=None, mtime=None, deep=False), folder) if place else None
+        if not place:
+            return None
+        plain = entry.replace(name=place, mode=None, mtime=None, deep=False)  # type: ignore[arg-type]  # None: not set
+        return tarfile.data_filter(plain, folder)
 
     with tarfile.open(fileobj=stream, mode="r|", tarinfo=_StrictHeader) as opened:
         opened.extractall(begun, filter=choose)
@@ -204,7 +207,7 @@ class _StrictHeader(tarfile.TarInfo):
         try:
             header = super().frombuf(buf, encoding, errors)
         except tarfile.HeaderError as error:
-            if isinstance(error, tarfile.EOFHeaderError):
+            if isinstance(error, tarfile.EOFHeaderError):  # type: ignore[attr-defined]  # the stubs lack it
                 raise
             raise tarfile.ReadError(str(error)) from error
         if header.size < 0 or (not header.isreg() and header.size > _LONGEST_HEADER):

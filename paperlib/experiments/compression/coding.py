@@ -32,7 +32,8 @@ def code(params: dict[str, Any], inputs: Inputs, scratch: Path) -> Result:
     image, settings = shown.image, EncoderSettings(params["encoder_preset"])
     saliency = macroblock_mean(predicted_saliency(shown))
     arrays: dict[str, np.ndarray] = {}
-    pictures, rows = [], []
+    pictures: list[np.ndarray] = []
+    rows: list[dict[str, Any]] = []
     for bpp in params["bpps"]:
         plain = encode_at_rate(StillEncoder(image, settings=settings), bpp)
         qp = plain_qp(image, plain.search.crf, settings)

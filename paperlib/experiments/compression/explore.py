@@ -85,12 +85,12 @@ class View:
 def material(profile: "Profile") -> Material:
     """The coded photographs and the votes of the first repeat."""
     coded, settings = coded_here(profile), profile.compression
-    study = coded.polls[0].unit
-    results = compute([*(unit for _, unit in coded.coding), study], profile, "coding")
+    votes = [poll.unit for poll in coded.polls if poll.unit][:1]
+    results = compute([*(unit for _, unit in coded.coding), *votes], profile, "coding")
     return Material(
         photographs_named(coded.sequences),
         [results[unit.name] for _, unit in coded.coding],
-        results[study.name].arrays["scores"],
+        results[votes[0].name].arrays["scores"],
         settings.bpps,
         tuple(name for name, _ in settings.presets),
     )

@@ -120,6 +120,11 @@ class Coded:
         }
 
     @property
+    def n(self) -> int:
+        """Number of coded pictures."""
+        return len(self.sequences) * len(self.bpps)
+
+    @property
     def needs(self) -> list[Unit]:
         """Units without which the set cannot be opened, or is not known to be sound."""
         return [*([self.checked] if self.checked else []), *(unit for _, unit in self.coding)]
@@ -347,14 +352,14 @@ def scores_units(profile: "Profile", coded: Coded, line: Line) -> dict[int, list
         }  # fmt: skip
     if line.source is not None:
         _require_files(profile, official_files(line.source))
-        how = {"network": line.source.model, "layer": line.source.layer, "content": content_of(profile, line.source)}
-        return {0: _shards(profile, coded, line, [], **how)}
+        content = content_of(profile, line.source)
+        return {0: _shards(profile, coded, line, [], network=line.source.model, layer=line.source.layer, content=content)}
     files, root = describe(line.judge).files, Path(profile.weights_root)
     _require_files(profile, files)
     maps = [] if line.weights in (OWN, CENTER, SHUFFLED, UNIFORM, GAZE) else [maps_unit(profile, coded, line.weights)]
     prints = [] if profile.assumed else [file_fingerprint([official_path(file, root)]) for file in files]
-    how = {"maps": maps[0].name if maps else "", "content": " ".join(prints), "crops": settings.crops}
-    return {0: _shards(profile, coded, line, maps, **how)}
+    names = maps[0].name if maps else ""
+    return {0: _shards(profile, coded, line, maps, maps=names, content=" ".join(prints), crops=settings.crops)}
 
 
 def _require_files(profile: "Profile", files: Iterable[OfficialFile]) -> None:

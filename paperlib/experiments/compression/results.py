@@ -107,10 +107,7 @@ def _compared(values: pd.DataFrame, pairs: Sequence[tuple[str, str]]) -> pd.Data
     columns = ["images", "difference", "low", "high", "p", "p_holm", "survives"]
     differences = {f"{one} {other}": values.loc[one].to_numpy() - values.loc[other].to_numpy() for one, other in pairs}
     tests = compare_with(np.zeros(values.shape[1]), differences) if pairs else []
-    named = [
-        {"method": one, "reference": other} | {name: test[name] for name in columns}
-        for (one, other), test in zip(pairs, tests, strict=True)
-    ]
+    named = [{"method": one, "reference": other, **test} for (one, other), test in zip(pairs, tests, strict=True)]
     return pd.DataFrame(named, columns=["method", "reference", *columns])
 
 

@@ -100,25 +100,23 @@ class _Scorer:
 
     def scores(self, records: Sequence[Any]) -> list[float]:
         """Scores of one sequence's versions; equal pictures are scored once."""
-        reference = records[0].load_reference() if self.traits.needs_reference else None
-        weights = self._map(records) if self.traits.needs_saliency else None
-        beside = [self._resized(one) for one in (reference, weights)]
+        reference = self._resized(records[0].load_reference()) if self.traits.needs_reference else None
+        weights = self._resized(self._map(records)) if self.traits.needs_saliency else None
         known: dict[bytes, float] = {}
         found = []
         for record in records:
             picture = record.load_image()
-            key = hashlib.sha256(np.ascontiguousarray(picture)).digest()
+            key = hashlib.sha256(np.ascontiguousarray(picture).data).digest()
             if key not in known:
-                known[key] = self._score(self._resized(picture), *beside)
+                known[key] = self._score(self._resized(picture), reference, weights)
             found.append(known[key])
         return found
 
-    def _resized(self, image: NDArray[Any] | None) -> NDArray[Any] | None:
-        if image is None or self.params["scale"] == 1:
-            return None if image is None else resized(image, self.params["size_mode"])
-        return downscaled(image, self.params["scale"])
+    def _resized(self, image: NDArray[Any]) -> NDArray[Any]:
+        scale = self.params["scale"]
+        return resized(image, self.params["size_mode"]) if scale == 1 else downscaled(image, scale)
 
-    def _score(self, *pictures: NDArray[Any] | None) -> float:
+    def _score(self, *pictures: Any) -> float:
         try:
             return self.method.score(*pictures)
         except Exception as error:  # whatever a method does not manage is no fault of the others

@@ -46,7 +46,7 @@ def measure(params: dict[str, Any], inputs: Inputs, scratch: Path) -> Result:
     and `plain_fitted` (one pass, no principal component), where a score was asked for the maps. The arrays hold what single
     pictures have: `values` (k, n), and the `variants` (k,) and `metrics` (k,) of its rows.
     """
-    gaze, *shards = params["gaze"], *params["maps"]
+    gaze, shards = params["gaze"], list(params["maps"])
     records, method = opened(params, inputs).records, params["method"]
     folds = Folds.of(inputs[gaze].arrays["moments"], params["n_judged"], params["n_folds"])
     if method == CENTER_PRIOR:

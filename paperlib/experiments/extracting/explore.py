@@ -183,7 +183,7 @@ def smoothing_steps(shown: Examples, profile: "Profile") -> Figure1Data:
     """The network's maps of the example images on their way from one pass to the smoothed map."""
     settings = profile.extraction
     rotated = {"smoothing": "rotations", "n_passes": settings.n_passes, "max_angle": settings.max_angle}
-    steps = {
+    steps: dict[str, dict[str, Any]] = {
         "one pass, channel sum": {"smoothing": "none", "principal_component": False},
         "rotations, channel sum": rotated | {"principal_component": False},
         "one pass, first component": {"smoothing": "none"},

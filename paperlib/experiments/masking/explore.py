@@ -13,12 +13,13 @@ from paperlib.experiments.masking.compute import HALF_IMAGE_FILL, control_maps, 
 from paperlib.experiments.masking.plan import map_units, masked_pictures, tested_networks
 from paperlib.experiments.running import compute
 from paperlib.maps import masking
-from paperlib.maps.fills import FILLS, fill
+from paperlib.maps.fills import fill
 from paperlib.maps.half_image import Score, cell_masks, leave_one_out, on_pixels
 from paperlib.maps.masking import KERNEL_SIZE, SIGMA, blur, quantile_masks
 from paperlib.paper import look
+from paperlib.sources.controls import picture_rng
 from paperlib.sources.maps import device, picture, sized
-from paperlib.vocabulary import STRATEGIES
+from paperlib.vocabulary import FILLS, STRATEGIES
 
 if TYPE_CHECKING:
     from paperlib.profiles import Profile
@@ -191,7 +192,7 @@ def material(profile: "Profile") -> Material:
         for name, units in maps.items()
         if units
     }
-    by_maps = {
+    by_maps: dict[str, list[NDArray]] = {
         name: [sized(stored[name][f"maps.{index}"], image.shape[:2]) for index, image in enumerate(images)]
         for name in ("saliency", "gradcam")
         if name in stored
@@ -200,7 +201,7 @@ def material(profile: "Profile") -> Material:
         images=images,
         captions=[f"{number}: {getattr(record, 'caption', record.key)}" for number, record in enumerate(records, start=1)],
         mos=(opened.mos[: len(records)] / scale).tolist() if pictures.face == "opinions" else (),
-        maps=by_maps | _controls(images, profile.seeds[0]),
+        maps=by_maps | _controls(records, images, profile.seeds[0]),
         network=look(method).label,
         score=network_score(network, profile.masking.score_batch),
         device=device(),
@@ -209,9 +210,12 @@ def material(profile: "Profile") -> Material:
     )
 
 
-def _controls(images: Sequence[np.ndarray], seed: int) -> dict[str, list[np.ndarray]]:
-    rngs = [np.random.default_rng([seed, place]) for place in range(len(images))]
-    controls = [control_maps(1, *image.shape[:2], rng) for image, rng in zip(images, rngs, strict=True)]
+def _controls(records: Sequence[Any], images: Sequence[NDArray], seed: int) -> dict[str, list[NDArray]]:
+    """The control maps that Figure 2 masks these pictures by."""
+    controls = []
+    for record, image in zip(records, images, strict=True):
+        height, width = image.shape[:2]
+        controls.append(control_maps(1, height, width, picture_rng(seed, record)))
     return {name: [one[name][0] for one in controls] for name in controls[0]}
 
 

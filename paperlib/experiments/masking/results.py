@@ -60,7 +60,7 @@ def summaries(rows: pd.DataFrame) -> pd.DataFrame:
     chosen = rows[rows["metric"].isin(["area", "AOPC", "area_lead", "p"])]
     tidy = _with_variant_columns(chosen).rename(columns={"method": "map"})
     keys = ["network", "fill", "map"]
-    found = {}
+    found: dict[str, pd.Series] = {}
     for metric, columns in {"area": ("area", "low", "high"), "area_lead": ("lead", "lead_low", "lead_high")}.items():
         means = tidy[tidy["metric"] == metric].groupby(keys, sort=False)[["value", "low", "high"]].mean()
         found |= dict(zip(columns, (means[name] for name in means), strict=True))
