@@ -204,7 +204,7 @@ def require_weights(sources: Iterable[Source], root: Path) -> None:
 def files_and_command(missing: Sequence[OfficialFile]) -> str:
     """Names of missing files with where they come from, and the command that gets them."""
     listed = "; ".join(f"{file.name} ({file.where})" for file in missing)
-    return f"{listed}. `python -m paperlib data fetch {' '.join(file.short for file in missing)}` gets them or says how"
+    return f"{listed}; `python -m paperlib data fetch {' '.join(file.short for file in missing)}` gets them or says how"
 
 
 def missing_files(files: Iterable[OfficialFile], root: Path) -> list[OfficialFile]:

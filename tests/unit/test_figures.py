@@ -385,7 +385,7 @@ def test_the_world_sheet_runs_from_low_to_high_scores(records: ImageSet) -> None
 
 @pytest.mark.parametrize("count", [5, 7])
 def test_the_world_sheet_copes_with_few_records(records: ImageSet, count: int) -> None:
-    few = replace(records, images=records.images[:count])
+    few = replace(records, mos={name: scores[:count] for name, scores in records.mos.items()})
     visible = [ax for ax in figures.world_sheet(few).axes if ax.get_visible()]
     assert len(visible) == 2 * count
 
