@@ -129,7 +129,7 @@ def commit_of(source: HubFile) -> str:
 @contextmanager
 def _session(wanted: HubFile) -> Iterator[requests.Session]:
     """A session that carries the user's token, where there is one, to a host that can be reached."""
-    from huggingface_hub.utils import build_hf_headers  # type: ignore[attr-defined]  # public, but not in __all__
+    from huggingface_hub.utils import build_hf_headers  # type: ignore[attr-defined]  # documented but in no __all__
 
     transfer.reach(wanted.page, str(wanted))
     with transfer.new_session(build_hf_headers(library_name="paperlib")) as session:

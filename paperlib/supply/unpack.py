@@ -192,7 +192,7 @@ def _extract_tar(archive: Path, stream: Any, begun: Path, chosen: _Chosen) -> No
         place = chosen.place_of(entry.name, entry.size)
         if not place:
             return None
-        plain = entry.replace(name=place, mode=None, mtime=None, deep=False)  # type: ignore[arg-type]  # None: not set
+        plain = entry.replace(name=place, mode=None, mtime=None, deep=False)  # type: ignore[arg-type]  # the stubs lack None
         return tarfile.data_filter(plain, folder)
 
     with tarfile.open(fileobj=stream, mode="r|", tarinfo=_StrictHeader) as opened:
