@@ -182,21 +182,23 @@ def _extract_zip(archive: Path, begun: Path, chosen: _Chosen) -> None:
 
 
 def _extract_tar(archive: Path, stream: Any, begun: Path, chosen: _Chosen) -> None:
-    def choose(entry: tarfile.TarInfo, folder: str) -> tarfile.TarInfo | None:
-        if entry.isdir():
-            return None
-        if not entry.isreg():
-            raise _refused(archive, f"has a link or a device, {entry.name!r}")
-        if entry.issparse():
-            raise _refused(archive, f"has a file with holes, {entry.name!r}")
-        place = chosen.place_of(entry.name, entry.size)
-        if not place:
-            return None
-        plain = entry.replace(name=place, mode=None, mtime=None, deep=False)  # type: ignore[arg-type]  # the stubs lack None
-        return tarfile.data_filter(plain, folder)
-
+    """Contents alone are taken over, so that this does as much as tarfile's filter "data", which 3.11.2 has not."""
     with tarfile.open(fileobj=stream, mode="r|", tarinfo=_StrictHeader) as opened:
-        opened.extractall(begun, filter=choose)
+        for entry in opened:
+            if entry.isdir():
+                continue
+            if not entry.isreg():
+                raise _refused(archive, f"has a link or a device, {entry.name!r}")
+            if entry.issparse():
+                raise _refused(archive, f"has a file with holes, {entry.name!r}")
+            place, content = chosen.place_of(entry.name, entry.size), opened.extractfile(entry)
+            if place and content:
+                target = begun / place
+                target.parent.mkdir(parents=True, exist_ok=True)
+                with target.open("wb") as file:
+                    shutil.copyfileobj(content, file, _BLOCK)
+                if target.stat().st_size != entry.size:
+                    raise EOFError(f"{place} has {target.stat().st_size} of {entry.size} bytes")
 
 
 class _StrictHeader(tarfile.TarInfo):
