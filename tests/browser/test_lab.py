@@ -155,7 +155,7 @@ def test_a_notebook_runs_and_a_slider_moves_its_picture(lab: Lab, watch: Any, tm
         idle.wait_for(timeout=PATIENCE * 1000)
         before = file.stat().st_mtime_ns
         panel.locator("[data-jp-item-name=save]").click()
-        wait_for(lambda: file.stat().st_mtime_ns != before, lab.log)  # two at once end in a question
+        wait_for(lambda: file.stat().st_mtime_ns != before and is_whole(file), lab.log)  # two at once end in a question
         executed = all(cell.execution_count for cell in code_cells(file))
         if not executed:
             run_all()
@@ -191,6 +191,11 @@ def test_a_notebook_runs_and_a_slider_moves_its_picture(lab: Lab, watch: Any, tm
     assert watched.complaints == []
     base = lab.address.partition("/lab/")[0]
     assert [address for address in watched.requests if not address.startswith(base)] == []
+
+
+def is_whole(file: Path) -> bool:
+    """Whether it has been written to its end."""
+    return file.read_text("utf-8").rstrip().endswith("}")
 
 
 def code_cells(file: Path) -> list[nbformat.NotebookNode]:
