@@ -125,7 +125,7 @@ def _look_at_set(item: Item, profile: "Profile", needed: tuple[str, ...], thorou
     wanted, is_part = door.options(profile), profile.evidence == "stand-ins"
     root = folder if folder.is_dir() else Path(profile.data_root)
     try:
-        opened = door.open(root, **(wanted | door.lenient if is_part else wanted))
+        opened = door.open(root, **({"partial": is_part} | wanted))
         if thorough:
             door.check(opened, progress)
     except PaperlibError as error:
@@ -146,7 +146,7 @@ def _unfit(
         hint = f"{packed} is there, still packed: `python -m paperlib data fetch {item.name}` unpacks it"
         return found("missing", hint if packed else "")
     try:
-        part = door.open(root, **door.lenient)
+        part = door.open(root, partial=True)
     except PaperlibError:
         if not isinstance(error, UnusableFile) and _OTHER_EDITION.search(str(error)):
             return found("wrong edition", str(error))
@@ -194,16 +194,14 @@ class _Door:
 
     Attributes:
         pictures: of the whole set.
-        open: the loader, strict unless told otherwise.
+        open: the loader, strict unless told that the set is `partial`.
         check: reads every picture once.
-        lenient: options that have it open what is there.
         options: those that a profile asks for.
     """
 
     pictures: int
     open: Callable[..., Any]
     check: Callable[..., Any]
-    lenient: dict[str, Any]
     options: Callable[["Profile"], dict[str, Any]] = lambda profile: {}
 
 
@@ -212,15 +210,11 @@ def _edition(profile: "Profile") -> dict[str, Any]:
 
 
 _DOORS = {
-    "salicon": _Door(
-        salicon.PICTURES["val"], partial(registry.open_gaze, "salicon"), gaze.check, {"partial": True}, _edition
-    ),
-    "cat2000": _Door(cat2000.PICTURES, partial(registry.open_gaze, "cat2000"), gaze.check, {"partial": True}),
-    "koniq10k": _Door(
-        koniq.PUBLISHED.pictures, partial(registry.open_opinions, "koniq10k"), opinions.check, {"partial": True}
-    ),
-    "clive": _Door(clive.PUBLISHED.pictures, partial(registry.open_opinions, "clive"), opinions.check, {"partial": True}),
-    "sacid": _Door(sacid.PUBLISHED.pictures, sacid.open_sacid, sacid.check, {"partial": True}),
+    "salicon": _Door(salicon.PICTURES["val"], partial(registry.open_gaze, "salicon"), gaze.check, _edition),
+    "cat2000": _Door(cat2000.PICTURES, partial(registry.open_gaze, "cat2000"), gaze.check),
+    "koniq10k": _Door(koniq.PUBLISHED.pictures, partial(registry.open_opinions, "koniq10k"), opinions.check),
+    "clive": _Door(clive.PUBLISHED.pictures, partial(registry.open_opinions, "clive"), opinions.check),
+    "sacid": _Door(sacid.PUBLISHED.pictures, sacid.open_sacid, sacid.check),
 }
 
 

@@ -85,12 +85,12 @@ class View:
 def material(profile: "Profile") -> Material:
     """The coded photographs and the votes of the first repeat."""
     coded, settings = coded_here(profile), profile.compression
-    votes = [poll.unit for poll in coded.polls if poll.unit][:1]
-    results = compute([*(unit for _, unit in coded.coding), *votes], profile, "coding")
+    votes, *_ = (poll.unit for poll in coded.polls if poll.unit)
+    results = compute([*(unit for _, unit in coded.coding), votes], profile, "coding")
     return Material(
         photographs_named(coded.sequences),
         [results[unit.name] for _, unit in coded.coding],
-        results[votes[0].name].arrays["scores"],
+        results[votes.name].arrays["scores"],
         settings.bpps,
         tuple(name for name, _ in settings.presets),
     )
