@@ -319,10 +319,10 @@ def _run(options: argparse.Namespace) -> Outcome:
 
 
 def _with_data(profile: "Profile") -> list[str]:
-    """The notebooks that the user's own data can fill, in a profile about them. Empty: all."""
+    """The notebooks that the data at hand can fill, where a profile may leave some out. Empty: all."""
     from paperlib.experiments.available import with_data
 
-    return with_data(profile) if profile.name == "own" else []
+    return with_data(profile) if profile.optional else []
 
 
 def _require_sections(profile: "Profile", notebooks: Sequence[Path]) -> None:

@@ -187,6 +187,10 @@ class DualTaskSettings:
         crop_height, crop_width: of the random window; 0 for the whole picture.
         weighting, activation, channels: as in `paperlib.models.dual_task.DualTask`.
         training_gpus: graphics processors that a training takes on a cluster.
+        training_parts, quality_part: of opinion sets with parts, what is trained on and what scores are tested on. There is
+            no early stopping, so that validation pictures are free to be trained on, or to choose settings by.
+        frozen_until: dotted name of the last of the backbones' modules that are not trained, whose features are stored once
+            for all trainings (`paperlib.models.stages`); empty to train all.
     """
 
     training_set: str = "koniq10k"
@@ -211,6 +215,9 @@ class DualTaskSettings:
     activation: str = "sigmoid"
     channels: str = "sum"
     training_gpus: float = 0.0
+    training_parts: tuple[str, ...] = ("training", "validation")
+    quality_part: str = "test"
+    frozen_until: str = ""
 
 
 @dataclass(frozen=True)
@@ -222,15 +229,19 @@ class Profile:
     mean opinion scores come from: `"saliency"` (people look at the subject) or `"uniform"` (the control).
 
     `data_root`, `weights_root` and `models` (the user's networks, see
-    `paperlib.sources.source.of_user`) are empty where the profile brings its own data.
+    `paperlib.sources.source.of_user`) are empty where the profile brings its own data. `home` is the folder below
+    `store_root` in which data lie where nobody says otherwise; empty where that must be said.
     `assumed` holds numbers of pictures as (set, part, number) that plans take for granted instead of opening the sets.
-    `sections` are the notebooks that it can fill so far. `evidence` is what the numbers rest on: a `"simulation"`,
+    `sections` are the notebooks that it can fill so far; those of `optional` are left out, with a sentence, where their data
+    are missing. `evidence` is what the numbers rest on: a `"simulation"`,
     `"stand-ins"` for data and weights, or `"data"`.
     """
 
     name: str
     sections: tuple[str, ...] = ("03a", "03b", "03c", "03d")
+    optional: tuple[str, ...] = ()
     evidence: str = "data"
+    home: str = ""
     data_root: str = ""
     weights_root: str = ""
     models: tuple[str, ...] = ()
@@ -263,6 +274,9 @@ _WORLD_METHODS = (
     "baseline", "saliency_net", "noise_map", "center_only", "edge_energy", "pretrained_activation", "random_head",
     *_WORLD_SLOW, "uniform_observers",
 )  # fmt: skip
+
+_LITE = "tf_efficientnet_lite0"
+"""ImageNet's weights of this backbone come with the environment."""
 
 _CONTROLS = ("pretrained_activation", "random_head", "center_only", "edge_energy", "noise_map")
 
@@ -314,12 +328,70 @@ PROFILES = {
         Profile(
             "rehearsal",
             evidence="stand-ins",
+            home="standins",
             seeds=(0,),
             training=replace(_TRAINING, batch_size=2),
-            dual_task=DualTaskSettings("koniq10k", steps=2),
-            photographs=PhotographSettings(("salicon", "cat2000"), _IQA + _SALIENCY + _CONTROLS, n_folds=2, shard=3),
+            extraction=ExtractionSettings(n_passes=2),
+            dual_task=DualTaskSettings(
+                "koniq10k", steps=2, training_height=192, training_width=256, crop_height=192, crop_width=192
+            ),
+            photographs=PhotographSettings(
+                ("salicon", "cat2000"), _IQA + _SALIENCY + _CONTROLS, n_folds=2, shard=3, input_height=192, input_width=256
+            ),
             masking=MaskingSettings(("koniq10k",), (), (0.5,), (6,), ("black", "mean"), n_masked=0, n_halves=0),
             compression=CompressionSettings(compression_set="sacid", sequence_shard=1, crops=1, weighting_model="msinet"),
+        ),
+        Profile(
+            "open",
+            optional=("03d",),
+            home="data",
+            training=TrainingSettings(head_lr=1e-3, backbone_lr_factor=0.3),
+            extraction=ExtractionSettings(n_passes=4),
+            dual_task=DualTaskSettings(
+                "biq2021",
+                quality_sets=("biq2021",),
+                gaze_sets=("osie", "eyecrowd"),
+                backbones=(_LITE,),
+                targets=("fastgaze", "center_only"),
+                departures=("frozen_backbone",),
+                steps=624,
+                warm_up=30,
+                training_height=256,
+                training_width=256,
+                crop_height=0,
+                crop_width=0,
+                frozen_until="blocks.5",
+            ),
+            photographs=PhotographSettings(
+                ("osie", "eyecrowd"),
+                ("baseline", "fastgaze", "pretrained_norm", *_CONTROLS, "frozen_backbone"),
+                ("frozen_backbone",),
+                "trained",
+                shard=100,
+                input_height=256,
+                input_width=256,
+            ),
+            masking=MaskingSettings(("biq2021",), ("baseline",), (0.3, 0.5, 0.7), (4, 6, 8), ("black", "mean"), n_halves=0),
+            compression=CompressionSettings(
+                scored_methods=(
+                    "ms_ssim",
+                    "psnr",
+                    "ssim",
+                    "vif",
+                    "ew_ssim",
+                    "ew_psnr",
+                    "gmsd",
+                    "vsi",
+                    "nlpd",
+                    "baseline",
+                    "baseline_sal_loss",
+                    "baseline_gradcam_loss",
+                    "piqe",
+                ),
+                network_scale=0.25,
+                sequence_shard=4,
+                weighting_model="fastgaze",
+            ),
         ),
         Profile(
             "paper",
@@ -343,6 +415,7 @@ PROFILES = {
         Profile(
             "own",
             ("03a", "03b", "03d"),
+            optional=("03a", "03b", "03d"),
             seeds=(0,),
             photographs=PhotographSettings(
                 ("own",), ("center_only", "edge_energy", "noise_map"), shard=50, input_height=0, input_width=0
@@ -392,10 +465,11 @@ def _located(profile: Profile) -> Profile:
     """The profile with the folders and models that the settings name, where it needs some and has none."""
     if profile.evidence == "simulation":
         return profile
-    home = str(profile.store_root / "standins") if profile.evidence == "stand-ins" else ""
-    settings = current()
-    data_root = profile.data_root or home or str(settings.data_root or "")
-    told = None if home else settings.weights_root
+    home = str(profile.store_root / profile.home) if profile.home else ""
+    is_written_here, settings = profile.evidence == "stand-ins", current()
+    told_root = "" if is_written_here else str(settings.data_root or "")
+    data_root = profile.data_root or told_root or home
+    told = None if is_written_here else settings.weights_root
     weights_root = profile.weights_root or str(told or Path(data_root, "weights"))
     models = profile.models or settings.models
     folders = profile.model_folders or tuple(map(str, settings.model_path))

@@ -55,13 +55,13 @@ class PairBatch:
 
     Attributes:
         keys: of the pictures.
-        images: (n, h, w, 3) uint8 RGB.
+        images: (n, h, w, 3) uint8 RGB, or stored features (n, c, h, w) float16 instead.
         saliency: (n, h, w) uint8; None where there is no proxy saliency.
         mos: (n,) float32 mean opinion scores from 0 to 1.
     """
 
     keys: tuple[str, ...]
-    images: NDArray[np.uint8]
+    images: NDArray
     saliency: NDArray[np.uint8] | None
     mos: NDArray[np.float32]
 
@@ -97,9 +97,11 @@ class TrainingPairs:
         workers: threads that fill the cache.
         progress: wraps the records meanwhile.
         center_mos: take the mean from the scores.
+        features: gives what a network that is not trained makes of picture `index` and of its mirror image, (2, c, h, w)
+            float16, which is taken instead of the picture.
 
     Raises:
-        ValueError: a window that is larger than `size`.
+        ValueError: a window that is larger than `size`, or any window of stored features.
         PaperlibError: pictures or maps that cannot be used; all are counted, the first are named.
     """
 
@@ -115,16 +117,19 @@ class TrainingPairs:
         workers: int = 0,
         progress: Progress | None = None,
         center_mos: bool = False,
+        features: Callable[[int], NDArray] | None = None,
     ):
+        if crop and features:
+            raise ValueError(f"features are stored of whole pictures, expected no window, got {crop}")
         if crop and any(window > whole for window, whole in zip(crop, size, strict=True)):
             raise ValueError(f"a window of {crop} does not fit into pictures of {size}")
-        self.opinions, self.size, self.crop, self.seed = opinions, size, crop, seed
+        self.opinions, self.size, self.crop, self.seed, self.features = opinions, size, crop, seed, features
         low, high = SCALE
         self.mos = ((opinions.mos - low) / (high - low)).astype(np.float32)
         if center_mos:
             self.mos -= self.mos.mean()
         shape, name = (len(opinions), *size), f"{opinions.fingerprint}-{size[0]}x{size[1]}"
-        kinds = [_Kind("pictures", self._picture, (*shape, 3), f"pictures-{name}.npy")]
+        kinds = [] if features else [_Kind("pictures", self._picture, (*shape, 3), f"pictures-{name}.npy")]
         if maps is not None:
             kinds.append(_Kind("maps", partial(self._map, maps.load), shape, f"maps-{name}-{maps.fingerprint}.npy"))
         self._sources: list[Callable[[int], NDArray[np.uint8]]] = [kind.load for kind in kinds]
@@ -135,10 +140,15 @@ class TrainingPairs:
     def __len__(self) -> int:
         return len(self.opinions)
 
-    def pair(self, epoch: int, index: int) -> list[NDArray[np.uint8]]:
-        """Picture (h, w, 3) and, where there are maps, map (h, w) of record `index` as epoch `epoch` sees them."""
+    def pair(self, epoch: int, index: int) -> list[NDArray]:
+        """Picture (h, w, 3), or its features (c, h, w), and where there are maps, map (h, w) of record `index` as epoch
+        `epoch` sees them."""
         rng = np.random.default_rng([_AUGMENTATION, self.seed, epoch, index])
-        return augmented([load(index) for load in self._sources], self.crop, rng)
+        planes = [load(index) for load in self._sources]
+        if self.features is None:
+            return augmented(planes, self.crop, rng)
+        mirrored = int(rng.random() < 0.5)
+        return [self.features(index)[mirrored], *(cv2.flip(plane, 1) if mirrored else plane for plane in planes)]
 
     def batch(self, epoch: int, indices: Sequence[int] | NDArray[np.int64]) -> PairBatch:
         """The pairs of records `indices` as epoch `epoch` sees them."""
@@ -162,7 +172,7 @@ class TrainingPairs:
         return _in_turn(lambda place: self.batch(*place), plan, workers)
 
     def _picture(self, index: int) -> NDArray[np.uint8]:
-        return _resized(self.opinions.records[index].load_image(), self.size)
+        return resized(self.opinions.records[index].load_image(), self.size)
 
     def _map(self, load: Callable[[int], NDArray], index: int) -> NDArray[np.uint8]:
         values = np.asarray(load(index))
@@ -173,7 +183,7 @@ class TrainingPairs:
             if not (values.min() >= 0 and values.max() <= 1):
                 raise PaperlibError(f"the proxy map of {key} has values outside [0, 1]; give such, or uint8")
             values = np.rint(255 * values).astype(np.uint8)
-        return _resized(values, self.size)
+        return resized(values, self.size)
 
     def _on_disk(self, file: Path, kind: "_Kind", workers: int, progress: Progress | None) -> NDArray[np.uint8]:
         """The array in `file`, written first where it is missing or cut; one process writes, others wait."""
@@ -272,7 +282,8 @@ def _mapped(file: Path, shape: tuple[int, ...]) -> NDArray[np.uint8] | None:
     return None
 
 
-def _resized(plane: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uint8]:
+def resized(plane: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uint8]:
+    """A picture (h, w, 3) or map (h, w) at `size` (height, width): averaged where it shrinks, else interpolated."""
     if plane.shape[:2] == tuple(size):
         return plane
     shrinks = size[0] < plane.shape[0] and size[1] < plane.shape[1]

@@ -1,4 +1,4 @@
-"""Which sections of the paper a folder of the user's own data can fill."""
+"""Which sections of the paper the data at hand can fill."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 from paperlib.datasets.sacid import COMPRESSED
 from paperlib.engine.progress import say
 from paperlib.errors import PaperlibError
+from paperlib.experiments.sets.plan import home
 
 if TYPE_CHECKING:
     from paperlib.profiles import Profile
@@ -14,15 +15,24 @@ _OWN = "own"
 
 
 def without_data(profile: "Profile") -> dict[str, str]:
-    """Notebooks of the profile's sections whose data are not in the folder, and a sentence on each: what is expected.
+    """Notebooks of the profile's `optional` sections whose data are not in the folder, and a sentence on each: what is
+    expected.
 
-    Empty for profiles without data of the user's own, and where no folder is named or there is none of that name: that is
-    told by those who open it.
+    Empty where no folder is named or there is none of that name: that is told by those who open it.
     """
     root = Path(profile.data_root)
     if not profile.data_root or not root.is_dir():
         return {}
-    home = next((root / name for name in (_OWN, _OWN.upper()) if (root / name).is_dir()), root)
+    name = profile.compression.compression_set
+    if "03d" in profile.optional and name != _OWN and not _is_coded(home(root, name)):
+        return {
+            "03d": f"Table III is left out: it needs {name}, which {root} has not; "
+            f"`python -m paperlib data fetch {name} --profile {profile.name}` gets it or says how"
+        }
+    return _without_own_data(profile, home(root, _OWN))
+
+
+def _without_own_data(profile: "Profile", home: Path) -> dict[str, str]:
     pictures = (home / "images").is_dir()
     expected = {
         "03a": (

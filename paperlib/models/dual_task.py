@@ -87,12 +87,14 @@ class DualTask(nn.Module):
         Raises:
             ValueError: `saliency` is missing; images of another shape or type.
         """
-        features = self.network.features(to_unit_range(images))
-        with torch.autocast(features.device.type, enabled=False):
-            return self.loss_of_features(features.to(torch.promote_types(features.dtype, torch.float32)), mos, saliency)
+        return self.loss_of_features(self.network.features(to_unit_range(images)), mos, saliency)
 
     def loss_of_features(self, features: Tensor, mos: Tensor, saliency: Tensor | None = None) -> Tensor:
         """As `forward`, from the last features (n, c, h, w)."""
+        with torch.autocast(features.device.type, enabled=False):
+            return self._loss(features.to(torch.promote_types(features.dtype, torch.float32)), mos, saliency)
+
+    def _loss(self, features: Tensor, mos: Tensor, saliency: Tensor | None) -> Tensor:
         if self.variant == "saliency":
             return self._saliency_loss(self.network.decode(features, self.activation), saliency)
         scores = self.network.score_features(features)
@@ -123,23 +125,27 @@ class DualTask(nn.Module):
             return gradcam_map(features, scores, self.channels)
         return self.network.decode(features, self.activation)
 
-    def batch_loss(self, batch: "PairBatch") -> Tensor:
-        """Loss of a batch of `paperlib.datasets.training_pairs`, brought to the network's device."""
+    def batch_loss(self, batch: "PairBatch", rest: nn.Module | None = None) -> Tensor:
+        """Loss of a batch of `paperlib.datasets.training_pairs`, brought to the network's device; `rest` makes the last
+        features of a batch that holds stored ones (see `paperlib.models.stages.cut`)."""
         device = self.network.mean.device
         images, mos = (torch.from_numpy(array).to(device) for array in (batch.images, batch.mos))
         saliency = None if batch.saliency is None else torch.from_numpy(batch.saliency).to(device)
-        return self(images, mos, saliency)
+        return self(images, mos, saliency) if rest is None else self.loss_of_features(rest(images.float()), mos, saliency)
 
     def groups(self, head_lr: float, backbone_lr: float) -> list[dict]:
-        """Parameter groups for an optimiser: head (with decoder), backbone, and learned weights without decay."""
+        """Parameter groups for an optimiser: head (with decoder), backbone, and learned weights without decay; parameters
+        that need no gradient are left out."""
         network = self.network
         head = [*network.head.parameters(), *(network.decoder.parameters() if network.decoder else ())]
+        trained = [parameter for parameter in network.backbone.parameters() if parameter.requires_grad]
+        learned = list(self.weighting.parameters())
         groups: list[dict] = [
             {"params": head, "lr": head_lr},
-            {"params": list(network.backbone.parameters()), "lr": backbone_lr},
+            {"params": trained, "lr": backbone_lr},
+            {"params": learned, "lr": head_lr, "weight_decay": 0.0},
         ]
-        learned = list(self.weighting.parameters())
-        return [*groups, {"params": learned, "lr": head_lr, "weight_decay": 0.0}] if learned else groups
+        return [group for group in groups if group["params"]]
 
 
 class FixedWeighting(nn.Module):

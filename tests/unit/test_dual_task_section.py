@@ -6,6 +6,7 @@ from collections import Counter
 from dataclasses import replace
 from importlib import import_module
 
+import cv2
 import numpy as np
 import pandas as pd
 import pytest
@@ -29,6 +30,7 @@ from paperlib.metrics.correlation import srocc
 from paperlib.metrics.equivalence import tost
 from paperlib.models.backbones import create_backbone, imagenet_file
 from paperlib.models.baseline import Baseline, to_unit_range
+from paperlib.models.stages import cut
 from paperlib.rehearsal.koniq_clive import write_clive, write_koniq
 from paperlib.rehearsal.salicon_cat2000 import write_salicon
 from paperlib.rehearsal.write import save_network
@@ -148,7 +150,7 @@ def test_training_pictures_get_their_own_maps(data, results):
     whole = open_opinions("koniq10k", data / "koniq10k", partial=True)
     (one,) = [one for one in plan.trainings(profile) if one.name == f"{BACKBONE}/gradcam_loss/edge_energy/seed0"]
     stored = compute([unit for unit in one.unit.needs if unit.experiment == "maps"], profile, "maps")
-    for part in plan.PARTS:
+    for part in profile.dual_task.training_parts:
         levels = {
             key: value
             for name, result in stored.items()
@@ -158,6 +160,41 @@ def test_training_pictures_get_their_own_maps(data, results):
         for index, record in enumerate(whole.part(part).records):
             own = to_levels(edge_energy_maps(record.load_image()[None])[0])
             assert np.abs(levels[f"maps.{index}"].astype(int) - own).max() <= 1, record.key
+
+
+def test_stored_features_give_the_loss_of_the_pictures_and_only_the_rest_is_trained(data):
+    """`test_resnet` cut behind layer2: features of the frozen part, read back, against the whole network on the pictures."""
+    settings = replace(SETTINGS, frozen_until="layer2", crop_height=0, crop_width=0, targets=("edge_energy",))
+    profile = profile_of(data, settings)
+    (one,) = [one for one in plan.trainings(profile) if one.name == f"{BACKBONE}/gradcam_loss/edge_energy/seed0"]
+    inputs = compute([*one.unit.needs, one.unit], profile, "trained")
+    trained = inputs[one.unit.name].arrays
+    pictures = open_opinions("koniq10k", data / "koniq10k", partial=True).part("training")
+    network = Baseline(create_backbone(BACKBONE, imagenet=data / "weights" / imagenet_file(BACKBONE))).eval()
+    first, rest = cut(network.backbone, "layer2")
+    shards = [one for name, one in inputs.items() if name.startswith(f"features/{BACKBONE}/koniq10k/training/")]
+    stored = {name: value for shard in shards for name, value in shard.arrays.items()}
+    pixels = np.stack(
+        [cv2.resize(record.load_image(), (64, 48), interpolation=cv2.INTER_AREA) for record in pictures.records]
+    )
+    images = to_unit_range(pixels)
+    with torch.no_grad():
+        expected = torch.stack([network.features(images), network.features(images.flip(3))], 1)
+        got = rest(torch.from_numpy(np.concatenate([stored[f"features.{n}"] for n in range(len(pixels))])).float())
+    torch.testing.assert_close(got.reshape(expected.shape), expected, rtol=2e-3, atol=2e-3 * float(expected.abs().max()))
+    frozen = {f"weights.backbone.network.{name}" for name in trained_names(network.backbone.network, first)}
+    start = {f"weights.{name}": value.numpy() for name, value in network.state_dict().items()}
+    changed = {
+        name for name, value in trained.items() if name.startswith("weights.") and not np.array_equal(value, start[name])
+    }
+    assert frozen and not frozen & changed
+    assert any(name.startswith("weights.backbone.network.layer4") for name in changed)
+
+
+def trained_names(network: torch.nn.Module, part: torch.nn.Module) -> list[str]:
+    """Names of the state of `network` that belongs to `part`, running statistics included."""
+    held = {value.data_ptr() for value in part.state_dict().values()}
+    return [name for name, value in network.state_dict().items() if value.data_ptr() in held]
 
 
 def test_variants_start_alike_and_end_apart(results):

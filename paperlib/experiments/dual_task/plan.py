@@ -56,8 +56,9 @@ def sets_to_test_on(
     Raises:
         PaperlibError: as `opinion_pictures` and `gaze_pictures` of `paperlib.experiments.sets.plan`.
     """
+    part = profile.dual_task.quality_part
     scored = {
-        name: {seed: opinion_pictures(profile, name, "test", seed=seed) for seed in repeats(profile, name)}
+        name: {seed: opinion_pictures(profile, name, part, seed=seed) for seed in repeats(profile, name)}
         for name in quality_sets
     }
     gazed = {name: {seed: gaze_pictures(profile, name, seed) for seed in repeats(profile, name)} for name in gaze_sets}

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from paperlib.datasets.gaze import fixation_map
 from paperlib.engine.progress import progress
 from paperlib.engine.units import Inputs, Result
-from paperlib.experiments.maps.compute import StoredLevels
+from paperlib.experiments.maps.compute import StoredShards
 from paperlib.experiments.sets.opening import opened
 from paperlib.maps.center_prior import GaussianPrior
 from paperlib.maps.transform import MapTransform, TransformStatistics, to_levels
@@ -52,7 +52,7 @@ def measure(params: dict[str, Any], inputs: Inputs, scratch: Path) -> Result:
     if method == CENTER_PRIOR:
         values = _values(records, folds, lambda index, prior: to_levels(prior(*records[index].size)))
     else:
-        levels = StoredLevels(inputs, shards, params["shard"])
+        levels = StoredShards(inputs, shards, params["shard"])
         shift = len(records) // 2 if method == SHUFFLED else 0
 
         def stored(kind: str) -> LevelsOf:
@@ -183,7 +183,8 @@ def _fits(records: Sequence[Any], folds: Folds, levels: LevelsOf) -> tuple[list[
 def differences(params: dict[str, Any], inputs: Inputs, scratch: Path) -> Result:
     """Intervals and paired tests over the pictures of a set, from the results of `measure` of all methods.
 
-    The pictures of all repeats are taken together. Rows, all with the seed -1:
+    Values of pictures that the repeats share are averaged over the repeats; pictures that each repeat has of its own are
+    taken together. Rows, all with the seed -1:
 
     - variant `interval/<variant>`: mean over pictures with a 95 % bootstrap interval;
     - variant `difference/<variant>`: mean difference from the centre prior's maps with its interval, positive where the
@@ -205,7 +206,8 @@ def differences(params: dict[str, Any], inputs: Inputs, scratch: Path) -> Result
 
 
 def _pooled(params: Mapping[str, Any], inputs: Inputs) -> dict[tuple[str, str], dict[str, NDArray[np.float64]]]:
-    """(variant, metric) -> method -> values of the pictures of all repeats, NaN in a repeat that the method lacks."""
+    """(variant, metric) -> method -> values of the pictures of all repeats, NaN in a repeat that the method lacks; of shared
+    pictures their means over the repeats."""
     found: dict[tuple[str, str], dict[str, dict[int, NDArray[np.float64]]]] = {}
     sizes: dict[int, int] = {}
     for name, method, seed in params["measured"]:
@@ -213,6 +215,11 @@ def _pooled(params: Mapping[str, Any], inputs: Inputs) -> dict[tuple[str, str], 
         for variant, metric, one in zip(arrays["variants"], arrays["metrics"], arrays["values"], strict=True):
             found.setdefault((str(variant), str(metric)), {}).setdefault(method, {})[seed] = one
             sizes[seed] = len(one)
+    if params["shared"]:
+        return {
+            key: {method: np.mean(list(by_seed.values()), axis=0) for method, by_seed in methods.items()}
+            for key, methods in found.items()
+        }
     return {
         key: {
             method: np.concatenate([by_seed.get(seed, np.full(size, np.nan)) for seed, size in sizes.items()])

@@ -35,8 +35,10 @@ def units(profile: "Profile") -> list[Unit]:
             require_weights_of(profile, sources)
     for name, several in opened.items():
         measured = [unit for pictures in several for unit in measured_units(profile, pictures).values()]
+        measured += [unit for pictures in several for unit in repeated_units(profile, pictures)]
         found += [gaze_unit(pictures) for pictures in several]
-        found += [*measured, differences_unit(name, measured, profile.extraction.n_resamples)]
+        shared = not any(pictures.generated for pictures in several)
+        found += [*measured, differences_unit(name, measured, profile.extraction.n_resamples, shared)]
     return found
 
 
@@ -67,6 +69,16 @@ def measured_units(profile: "Profile", pictures: Pictures) -> dict[str, Unit]:
         lent = maps_units(profile, pictures, [gaze_unit(pictures)], first, known[first])
         measured[SHUFFLED] = _measured(profile, pictures, SHUFFLED, SHUFFLED, lent, pictures.seed)
     return measured
+
+
+def repeated_units(profile: "Profile", pictures: Pictures) -> list[Unit]:
+    """Measure the maps of networks that are trained here in the other repeats, on a set that all repeats share."""
+    if pictures.generated or profile.photographs.networks != "trained":
+        return []
+    repeated = [
+        one for one in trainings(profile) if one.seed != pictures.seed and one.network.method in profile.photographs.methods
+    ]
+    return [measured_unit(profile, pictures, one.network.method, made(one)) for one in repeated]
 
 
 def measured_unit(profile: "Profile", pictures: Pictures, method: str, made: Made | None = None) -> Unit:
@@ -101,8 +113,9 @@ def _measured(profile: "Profile", pictures: Pictures, method: str, label: str, m
     )
 
 
-def differences_unit(name: str, measured: Iterable[Unit], n_resamples: int) -> Unit:
-    """Intervals and paired tests over the pictures of set `name`, from the units that measured it."""
+def differences_unit(name: str, measured: Iterable[Unit], n_resamples: int, shared: bool) -> Unit:
+    """Intervals and paired tests over the pictures of set `name`, from the units that measured it; `shared` tells whether
+    the repeats look at the same pictures."""
     needs = list(measured)
     return Unit.of(
         EXPERIMENT,
@@ -111,6 +124,7 @@ def differences_unit(name: str, measured: Iterable[Unit], n_resamples: int) -> U
         needs=needs,
         dataset=name,
         n_resamples=n_resamples,
+        shared=shared,
         measured=[(unit.name, *_told(unit)) for unit in needs],
     )
 

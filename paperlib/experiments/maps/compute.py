@@ -44,17 +44,18 @@ def together(size: tuple[int, int]) -> int:
     return max(CHUNK, CHUNK * LARGE // (height * width))
 
 
-class StoredLevels:
-    """Grey levels of the shards of one method by image, with the last shards in memory.
+class StoredShards:
+    """What units stored of the images of a set, shard by shard, with the last shards in memory.
 
     Args:
-        inputs: holds the results of the units of maps.
+        inputs: holds the results of these units.
         shards: their names, in order.
         shard: pictures of each but the last.
+        held: how many shards are kept in memory; None for all.
     """
 
-    def __init__(self, inputs: Inputs, shards: Sequence[str], shard: int):
-        self.arrays = lru_cache(maxsize=2)(lambda place: inputs[shards[place]].arrays)
+    def __init__(self, inputs: Inputs, shards: Sequence[str], shard: int, held: int | None = 2):
+        self.arrays = lru_cache(maxsize=held)(lambda place: inputs[shards[place]].arrays)
         self.shard = shard
 
     @property
@@ -62,6 +63,6 @@ class StoredLevels:
         """Whether there are maps of one pass beside the others."""
         return any(key.startswith("plain.") for key in self.arrays(0))
 
-    def __call__(self, kind: str, index: int) -> NDArray[np.uint8]:
-        """(h, w) uint8 of `"maps"` or `"plain"` for image `index` of the set."""
+    def __call__(self, kind: str, index: int) -> NDArray:
+        """For image `index` of the set: (h, w) uint8 of `"maps"` or `"plain"`; (2, c, h, w) float16 of `"features"`."""
         return self.arrays(index // self.shard)[f"{kind}.{index}"]

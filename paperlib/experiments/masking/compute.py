@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from paperlib.engine.progress import progress
 from paperlib.engine.units import Inputs, Result, function
 from paperlib.errors import PaperlibError
-from paperlib.experiments.maps.compute import StoredLevels, together
+from paperlib.experiments.maps.compute import StoredShards, together
 from paperlib.experiments.sets.opening import opened
 from paperlib.maps.controls import blob_maps, center_only
 from paperlib.maps.half_image import Score, cell_masks, exhaustive_halves, leave_one_out, masked_cells, pool_to_grid
@@ -250,7 +250,7 @@ class _Shard:
     def __init__(self, params: Mapping[str, Any], inputs: Inputs):
         self.params, self.inputs = params, inputs
         self.levels = {
-            name: StoredLevels(inputs, shards, params["shard"])
+            name: StoredShards(inputs, shards, params["shard"])
             for name, shards in (("gradcam", params["gradcam"]), ("saliency", params["saliency"]))
             if shards
         }

@@ -15,11 +15,13 @@ from paperlib.datasets.training_pairs import PairBatch, ProxyMaps, TrainingPairs
 from paperlib.engine.finetuning import FinetuneSettings, finetune
 from paperlib.engine.progress import progress
 from paperlib.engine.units import Inputs, Result
-from paperlib.experiments.maps.compute import StoredLevels
+from paperlib.experiments.maps.compute import StoredShards
 from paperlib.experiments.sets.opening import opened
-from paperlib.models.backbones import MICROWORLD, create_backbone
+from paperlib.experiments.training.features import pretrained_backbone
+from paperlib.models.backbones import create_backbone
 from paperlib.models.baseline import Baseline
 from paperlib.models.dual_task import WITH_DECODER, DualTask
+from paperlib.models.stages import cut
 from paperlib.sources.maps import device
 
 _LOADERS = 4
@@ -43,7 +45,7 @@ def train(
     """Arrays `weights.<name>` of the network and `losses` (steps,); rows of the last loss, and of the share of time that was
     spent waiting for data. `before_step` is called with the number of each step and the task as it is before it."""
     pictures = training_set(params, inputs)
-    maps = _proxy_maps(params, inputs, pictures) if params["target"] else None
+    maps = ProxyMaps(_stored(params, inputs, pictures, "proxies", "maps"), params["maps"]) if params["target"] else None
     crop = (params["crop_height"], params["crop_width"])
     size = (params["training_height"], params["training_width"])
     loaders = min(_LOADERS, (os.cpu_count() or 1) - 1)
@@ -57,19 +59,23 @@ def train(
         workers=loaders,
         progress=progress,
         center_mos=params["center_mos"],
+        features=_stored(params, inputs, pictures, "stored", "features", None) if params["frozen_until"] else None,
     )
     task = _task(params).to(device())
-    groups = task.groups(params["head_lr"], params["backbone_lr"])
+    rest = None
+    if params["frozen_until"]:
+        first, rest = cut(task.network.backbone, params["frozen_until"])
+        first.requires_grad_(False)
     if not params["train_backbone"]:
         task.network.backbone.requires_grad_(False)
-        groups = [group for group in groups if all(parameter.requires_grad for parameter in group["params"])]
+    groups = task.groups(params["head_lr"], params["backbone_lr"])
     names = ("steps", "accumulate", "warm_up", "weight_decay", "clip_norm", "ema_decay", "deterministic")
     settings = FinetuneSettings(precision=params["training_precision"], **{name: params[name] for name in names})
     decided = {name: value for name, value in params.items() if name not in ("root", "weights_root", "weights", "cache")}
     training = finetune(
         task,
         groups,
-        task.batch_loss if params["train_backbone"] else partial(_loss_above, task),
+        partial(_loss, task, rest, params["train_backbone"]),
         lambda first: pairs.batches(params["batch_size"], first, loaders),
         settings,
         seed=params["seed"],
@@ -87,10 +93,10 @@ def train(
     return Result(rows=rows, arrays=weights | {"losses": training.losses})
 
 
-def _loss_above(task: DualTask, batch: PairBatch) -> torch.Tensor:
-    """Loss with a backbone that is not trained: it keeps the statistics of its batch normalisations, too."""
-    task.network.backbone.eval()
-    return task.batch_loss(batch)
+def _loss(task: DualTask, rest: torch.nn.Module | None, train_backbone: bool, batch: PairBatch) -> torch.Tensor:
+    """Loss of a batch; a backbone that is not trained keeps the statistics of its batch normalisations, too."""
+    task.network.backbone.train(train_backbone)
+    return task.batch_loss(batch, rest)
 
 
 def losses(params: dict[str, Any], inputs: Inputs, scratch: Path) -> Result:
@@ -99,27 +105,27 @@ def losses(params: dict[str, Any], inputs: Inputs, scratch: Path) -> Result:
     return Result(rows=trained.rows, arrays={"losses": trained.arrays["losses"]})
 
 
-def _proxy_maps(params: Mapping[str, Any], inputs: Inputs, pictures: Any) -> ProxyMaps:
-    """The stored maps of the parts as one list, in the order of `training_set`."""
-    levels = [StoredLevels(inputs, shards, params["shard"]) for shards in params["proxies"]]
+def _stored(
+    params: Mapping[str, Any], inputs: Inputs, pictures: Any, units: str, kind: str, held: int | None = 2
+) -> Callable[[int], NDArray]:
+    """The stored maps, or features, of the parts as one list, in the order of `training_set`; the parameter `units` names
+    the units of each part."""
+    stored = [StoredShards(inputs, shards, params["shard"], held) for shards in params[units]]
     lengths = [pictures.splits[part] for part in params["parts"]] or [len(pictures)]
     starts = np.cumsum([0, *lengths[:-1]])
 
-    def load(index: int) -> NDArray[np.uint8]:
+    def load(index: int) -> NDArray:
         place = int(np.searchsorted(starts, index, side="right")) - 1
-        return levels[place]("maps", index - int(starts[place]))
+        return stored[place](kind, index - int(starts[place]))
 
-    return ProxyMaps(load, params["maps"])
+    return load
 
 
 def _task(params: Mapping[str, Any]) -> DualTask:
     """Network and loss of a variant; the head starts at random by the seed, alike in all variants."""
-    name = params["backbone"]
-    start: dict[str, Any] = {}
-    if params["pretrained"]:
-        start = {"pretrained": True} if name == MICROWORLD else {"imagenet": Path(params["weights"])}
     with torch.random.fork_rng([]):
         torch.manual_seed(params["seed"])
-        network = Baseline(create_backbone(name, **start), decoder=params["variant"] in WITH_DECODER)
+        backbone = pretrained_backbone(params) if params["pretrained"] else create_backbone(params["backbone"])
+        network = Baseline(backbone, decoder=params["variant"] in WITH_DECODER)
     names = ("saliency_loss", "weighting", "saliency_weight", "activation", "channels")
     return DualTask(network, params["variant"], **{name: params[name] for name in names if name in params})

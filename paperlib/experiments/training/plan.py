@@ -18,7 +18,15 @@ from paperlib import paper
 from paperlib.datasets.files import listing
 from paperlib.engine.units import Unit
 from paperlib.errors import PaperlibError
-from paperlib.experiments.maps.plan import Made, content_of, maps_units, network_places, require_weights_of, shard_length
+from paperlib.experiments.maps.plan import (
+    Made,
+    content_of,
+    maps_units,
+    network_places,
+    network_resources,
+    require_weights_of,
+    shard_length,
+)
 from paperlib.experiments.sets.plan import WORLDS, Pictures, opinion_pictures, repeats
 from paperlib.models.dual_task import WITH_DECODER
 from paperlib.sources.source import KNOWN, Source
@@ -27,9 +35,6 @@ if TYPE_CHECKING:
     from paperlib.profiles import Profile
 
 EXPERIMENT = "dual_task"
-PARTS = ("training", "validation")
-"""Of an opinion set: what is trained on. There is no early stopping, so validation pictures are free for it."""
-
 METHODS = {"baseline": "baseline", "sal_loss": "baseline_sal_loss", "gradcam_loss": "baseline_gradcam_loss"}
 """Variant -> key of `paperlib.paper.METHODS`; with another backbone than the first `<key>_<backbone>`, if there is one."""
 
@@ -186,18 +191,20 @@ def imagenet(backbone: str) -> Source:
 
 @dataclass(frozen=True)
 class _Data:
-    """What the trainings of a repeat learn from: the pictures, and by target the units of their maps, part by part."""
+    """What the trainings of a repeat learn from: the pictures, and part by part the units of their maps, by target, and of
+    their features, by backbone, where its first modules are not trained."""
 
     pictures: Pictures
     parts: tuple[str, ...]
     checked: list[Unit]
     proxies: dict[str, list[list[Unit]]]
+    features: dict[str, list[list[Unit]]]
 
 
 def _data(profile: "Profile", seed: int, targets: Sequence[str]) -> _Data:
     name, batch_size = profile.dual_task.training_set, profile.training.batch_size
     pictures = opinion_pictures(profile, name, "train" if name in WORLDS else "", seed=seed)
-    parts: tuple[str, ...] = () if pictures.generated else PARTS
+    parts: tuple[str, ...] = () if pictures.generated else profile.dual_task.training_parts
     checked = [] if pictures.generated else [check_unit(profile, pictures)]
     sources = [opinion_pictures(profile, name, part) for part in parts] or [pictures]
     if (n := sum(one.n for one in sources)) < batch_size and not profile.assumed:
@@ -210,12 +217,42 @@ def _data(profile: "Profile", seed: int, targets: Sequence[str]) -> _Data:
         ]
         for target in targets
     }
-    return _Data(pictures, parts, checked, proxies)
+    features = {
+        backbone: [features_units(profile, one, checked, backbone) for one in sources]
+        if profile.dual_task.frozen_until
+        else []
+        for backbone in profile.dual_task.backbones
+    }
+    return _Data(pictures, parts, checked, proxies, features)
+
+
+def features_units(profile: "Profile", pictures: Pictures, after: Sequence[Unit], backbone: str) -> list[Unit]:
+    """What the part of a backbone that is not trained makes of pictures, one unit per shard."""
+    settings, shard = profile.dual_task, shard_length(profile, pictures)
+    return [
+        pictures.unit(
+            EXPERIMENT,
+            f"features/{backbone}/{pictures.label}/{pictures.part or 'all'}/{first}",
+            "paperlib.experiments.training.features:store_features",
+            needs=after,
+            places=network_places(profile, imagenet(backbone)),
+            cost=100.0,
+            resources=network_resources(imagenet(backbone)),
+            first=first,
+            last=min(first + shard, pictures.n),
+            backbone=backbone,
+            content=content_of(profile, imagenet(backbone)),
+            frozen_until=settings.frozen_until,
+            training_height=settings.training_height,
+            training_width=settings.training_width,
+        )
+        for first in range(0, pictures.n, shard)
+    ]
 
 
 def check_unit(profile: "Profile", pictures: Pictures) -> Unit:
     """Reads every picture once, and looks for those that are trained on and tested on."""
-    tests = [opinion_pictures(profile, name, "test") for name in profile.dual_task.quality_sets]
+    tests = [opinion_pictures(profile, name, profile.dual_task.quality_part) for name in profile.dual_task.quality_sets]
     return pictures.unit(
         EXPERIMENT,
         f"leaks/{pictures.name}",
@@ -224,7 +261,7 @@ def check_unit(profile: "Profile", pictures: Pictures) -> Unit:
         places={f"root_{number}": test.root for number, test in enumerate(tests)},
         calls=[test.opener for test in tests],
         cost=60.0,
-        parts=PARTS,
+        parts=profile.dual_task.training_parts,
         tests=[tuple(test.params.items()) for test in tests],
     )
 
@@ -235,7 +272,9 @@ def _training(profile: "Profile", network: Network, seed: int, data: _Data) -> T
         options = dict(pictures.options) | {"observers": network.observers}
         pictures = replace(pictures, options=tuple(options.items()))
     proxies = data.proxies.get(network.target, [])
+    features = data.features[network.backbone] if network.pretrained else []
     shards = [unit for units in proxies for unit in units]
+    stored = [unit for units in features for unit in units]
     maps = hashlib.sha256(" ".join(unit.key for unit in shards).encode()).hexdigest()[:16]
     unread = ("saliency_weight",) if settings["weighting"] == "uncertainty" else ()
     read = [name for name in SALIENCY_SETTINGS[network.variant] if name not in unread]
@@ -245,15 +284,17 @@ def _training(profile: "Profile", network: Network, seed: int, data: _Data) -> T
         EXPERIMENT,
         f"train/{network.name}/seed{seed}",
         f"{_COMPUTE}:train",
-        needs=[*data.checked, *shards],
+        needs=[*data.checked, *shards, *stored],
         places=network_places(profile, imagenet(network.backbone))
         | {"cache": "" if pictures.generated else profile.store_root / "scores" / "pairs", "maps": maps},
         cost=25.0 if pictures.generated else 10_000.0,
         resources={"gpus": settings["training_gpus"]} if settings["training_gpus"] else {},
         seed=seed,
-        shard=shard_length(profile, pictures) if proxies else 0,
+        shard=shard_length(profile, pictures) if proxies or features else 0,
         parts=data.parts,
         proxies=[tuple(unit.name for unit in units) for units in proxies],
+        stored=[tuple(unit.name for unit in units) for units in features],
+        frozen_until=settings["frozen_until"] if features else "",
         method=network.method,
         target=network.target,
         backbone_lr=backbone_lr,
