@@ -232,6 +232,7 @@ class Profile:
     `paperlib.sources.source.of_user`) are empty where the profile brings its own data. `home` is the folder below
     `store_root` in which data lie where nobody says otherwise; empty where that must be said.
     `assumed` holds numbers of pictures as (set, part, number) that plans take for granted instead of opening the sets.
+    `extent` is how much of BIQ2021, OSIE and EyeCrowd is opened, one of `paperlib.datasets.listed_files.EXTENTS`.
     `sections` are the notebooks that it can fill so far; those of `optional` are left out, with a sentence, where their data
     are missing. `evidence` is what the numbers rest on: a `"simulation"`,
     `"stand-ins"` for data and weights, or `"data"`.
@@ -247,6 +248,7 @@ class Profile:
     models: tuple[str, ...] = ()
     model_folders: tuple[str, ...] = ()
     assumed: tuple[tuple[str, str, int], ...] = ()
+    extent: str = "sample"
     seeds: tuple[int, ...] = (0, 1, 2)
     n_control_seeds: int = 1
     observers: str = "saliency"

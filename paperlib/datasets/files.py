@@ -194,6 +194,11 @@ def existing_folder(root: str | Path, what: str) -> Path:
     return path
 
 
+def folder_with(root: Path, *marks: str) -> Path | None:
+    """The first of `root` and the folders right inside it that holds all relative paths `marks`; None where none does."""
+    return next((home for home in (root, *list_folders(root)) if all((home / mark).exists() for mark in marks)), None)
+
+
 def packed_hint(*folders: Path) -> str:
     """A half sentence on archives that still lie packed in the folders, or nothing."""
     archives = [path.name for folder in folders for path in list_files(folder, ARCHIVE_SUFFIXES)]

@@ -196,7 +196,7 @@ def place_pictures(
         (faults if missing and not partial else notes).append(
             f"{len(spare)} pictures are not in the table: {listing(spare)}"
         )
-    records, problems = _read_headers(placed, files, what, size)
+    records, problems = opinion_records(placed, files, what, size)
     if problems.found:
         faults.append(f"{len(problems.found)} of {len(placed)} pictures cannot be used: {listing(problems.found)}")
     if faults:
@@ -217,9 +217,17 @@ def _choose(opinions: Sequence[Opinion], files: dict[str, Path]) -> list[tuple[O
     return chosen
 
 
-def _read_headers(
-    placed: dict[str, Opinion], files: dict[str, Path], what: str, size: tuple[int, int] | None
+def opinion_records(
+    placed: Mapping[str, Opinion], files: Mapping[str, Path], what: str, size: tuple[int, int] | None = None
 ) -> tuple[tuple[OpinionRecord, ...], Problems]:
+    """Records of pictures whose headers can be read, sorted by key, and what is wrong with the others.
+
+    Args:
+        placed: name of a file -> its opinion.
+        files: name of a file -> its place.
+        what: the data set, for messages.
+        size: (height, width) that all pictures must have; None where sizes differ.
+    """
     problems = Problems(f"{what} pictures")
     records = []
     for name in sorted(placed):

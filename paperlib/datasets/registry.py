@@ -12,15 +12,21 @@ OPENERS = {
     "gaze": {
         "salicon": "paperlib.datasets.salicon:open_salicon",
         "cat2000": "paperlib.datasets.cat2000:open_cat2000",
+        "osie": "paperlib.datasets.osie:open_osie",
+        "eyecrowd": "paperlib.datasets.eyecrowd:open_eyecrowd",
         "own": "paperlib.datasets.own:open_own",
     },
     "opinions": {
         "koniq10k": "paperlib.datasets.koniq:open_koniq",
         "clive": "paperlib.datasets.clive:open_clive",
+        "biq2021": "paperlib.datasets.biq2021:open_biq2021",
         "own": "paperlib.datasets.own_opinions:open_own_opinions",
     },
 }
 """What records tell besides the picture -> key of a set -> `"module:function"` that opens it."""
+
+SAMPLED = ("biq2021", "osie", "eyecrowd")
+"""Sets whose loader has the option `extent`: `paperlib.datasets.listed_files.EXTENTS`."""
 
 
 def opener_of(name: str, face: str) -> str:

@@ -148,7 +148,7 @@ def test_truncation_is_an_error_whatever_other_packages_switched(tmp_path: Path,
 
 # ---- sets -----------------------------------------------------------------------------------------------------------
 def test_unknown_set_lists_the_known_ones(tmp_path: Path) -> None:
-    with pytest.raises(PaperlibError, match="salicon, cat2000, own"):
+    with pytest.raises(PaperlibError, match="salicon, cat2000, osie, eyecrowd, own"):
         open_gaze("mit300", tmp_path)
 
 

@@ -80,7 +80,7 @@ def test_bytes_on_disk(koniq: OpinionSet) -> None:
 
 
 def test_there_is_one_door() -> None:
-    with pytest.raises(PaperlibError, match="no data set of opinions 'spaq'; choose one of koniq10k, clive, own"):
+    with pytest.raises(PaperlibError, match="no data set of opinions 'spaq'; choose one of koniq10k, clive, biq2021, own"):
         open_opinions("spaq", ".")
 
 

@@ -148,6 +148,8 @@ def gaze_pictures(profile: "Profile", name: str, seed: int | None = None) -> Pic
     options: dict[str, Any] = {key: value for key, value in blur.items() if value}
     if name == "salicon" and settings.edition:
         options["edition"] = settings.edition
+    if name in registry.SAMPLED:
+        options["extent"] = profile.extent
     return _in_files(profile, "gaze", name, options, "", settings.n_images)
 
 
@@ -171,7 +173,9 @@ def opinion_pictures(
         world = _world(profile, name, part, seed, observers)
         n = min(n_images or world.n_judged, world.n_judged)
         return replace(world, face="opinions", part=TEST, n_images=n, n=n, n_judged=n)
-    options = {"partial": True} if profile.evidence == "stand-ins" else {}
+    options: dict[str, Any] = {"partial": True} if profile.evidence == "stand-ins" else {}
+    if name in registry.SAMPLED:
+        options = {"extent": profile.extent}
     return _in_files(profile, "opinions", name, options, part, n_images)
 
 
