@@ -25,6 +25,7 @@ Usage: ./run_all.sh [VERB] [OPTIONS]
   ./run_all.sh claims          the claims of the paper, checked    (--json)
   ./run_all.sh sensitivity     what hangs on the saliency loss and its weight
   ./run_all.sh sacid           what SACID's scores say about bit-rate and preset alone
+  ./run_all.sh look PICTURE    a score for your picture, its saliency map and its GradCAM, offline
   ./run_all.sh code IMAGE      your picture, coded with saliency   (--saliency MAP --bpp X)
   ./run_all.sh votes FILE      scores from your own pairwise votes
   ./run_all.sh example DIR     a folder of data as your own could be, and what to do with it
@@ -34,7 +35,7 @@ Usage: ./run_all.sh [VERB] [OPTIONS]
   ./run_all.sh bench           speed against peers                 (--json)
 
 Options of a run:
-  --profile NAME        how large a run, on which data: demo (default), rehearsal, paper, own
+  --profile NAME        how large a run, on which data: demo (default), open, paper, own, rehearsal
   --data-root FOLDER    your data, for the profiles paper and own
   --only NOTEBOOK       one notebook, for example 03a
   --set NAME=VALUE      a notebook parameter

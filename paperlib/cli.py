@@ -156,6 +156,10 @@ def _parser() -> argparse.ArgumentParser:
     )
     code.add_argument("--out", type=Path, metavar="DIR", help="folder for the files (default: coded/ in the results)")
     code.add_argument("--json", action="store_true", help="print the record that is written beside the picture")
+    look = verb("look", _look, "score a picture of your own, and show its saliency map and its GradCAM, offline")
+    look.add_argument("image", type=Path, metavar="PICTURE", help="picture of any common type and size")
+    look.add_argument("--out", type=Path, metavar="DIR", help="folder for the figure (default: looked/ in the results)")
+    look.add_argument("--json", action="store_true", help="picture, figure, score and notes")
     votes = verb("votes", _votes, "print scores from your own pairwise votes")
     votes.add_argument("file", type=Path, metavar="FILE", help="columns image, left, right, choice, assessor")
     votes.add_argument(
@@ -196,6 +200,7 @@ def _parser() -> argparse.ArgumentParser:
     lab.add_argument("--no-browser", action="store_true", help="print the address instead of opening a browser")
     verb("promote", _promote, "for maintainers: put the outputs of the last demo run into notebooks/")
     verb("readme", _readme, "for maintainers: rewrite the generated parts of README.md, and DATA.md")
+    verb("ship", _ship, "for maintainers: put the networks of a trained profile into the package", "open")
     pretrain = verb("pretrain", _pretrain, "for maintainers: remake the tiny backbone that ships with the demo")
     for name, kind in (("images", _count), ("epochs", _count), ("seed", int), ("out", Path)):
         pretrain.add_argument(f"--{name}", type=kind, default=argparse.SUPPRESS)
@@ -468,6 +473,24 @@ def _code_folder(options: argparse.Namespace, given: Mapping[str, float]) -> Out
     return _told(options, study.record, study_text(study))
 
 
+def _look(options: argparse.Namespace) -> Outcome:
+    from paperlib.study.look import look_at_file
+
+    told = look_at_file(options.image, (options.out or paths.results_root() / "looked").resolve())
+    lines = [
+        f"{told['picture']}: score {told['score']:.2f} (about 0 to 1, higher is better)",
+        *told["notes"],
+        told["figure"],
+    ]
+    return _told(options, told, "\n".join(lines))
+
+
+def _ship(options: argparse.Namespace) -> Outcome:
+    from paperlib.tasks.ship import ship
+
+    return _listed(ship(_profile(options)))
+
+
 def _votes(options: argparse.Namespace) -> Outcome:
     from paperlib.datasets.votes_table import read_votes
     from paperlib.show.study_text import votes_text
@@ -649,11 +672,12 @@ def _seeds(options: argparse.Namespace) -> dict[str, int]:
 
 
 def _figures_folder(profile: "Profile", custom: bool = False) -> Path:
-    """figures/ belongs to the plain demo profile; every other run writes beside its own results."""
+    """figures/ belongs to plain profiles that keep theirs there; every other run writes beside its own results."""
     if custom:
         return profile.store_root / "custom" / "figures"
-    plain_demo = profile.name == "demo" or current().figures_root
-    return paths.figures_root() if plain_demo else profile.store_root / "figures"
+    if profile.kept is not None:
+        return paths.figures_root() / profile.kept
+    return paths.figures_root() if current().figures_root else profile.store_root / "figures"
 
 
 def _require_writable(folder: Path) -> None:

@@ -230,7 +230,8 @@ class Profile:
 
     `data_root`, `weights_root` and `models` (the user's networks, see
     `paperlib.sources.source.of_user`) are empty where the profile brings its own data. `home` is the folder below
-    `store_root` in which data lie where nobody says otherwise; empty where that must be said.
+    `store_root` in which data lie where nobody says otherwise; empty where that must be said. `kept` is the folder below
+    figures/ whose tables and figures are the plain profile's; None where every run writes beside its own results.
     `assumed` holds numbers of pictures as (set, part, number) that plans take for granted instead of opening the sets.
     `extent` is how much of BIQ2021, OSIE and EyeCrowd is opened, one of `paperlib.datasets.listed_files.EXTENTS`.
     `sections` are the notebooks that it can fill so far; those of `optional` are left out, with a sentence, where their data
@@ -243,6 +244,7 @@ class Profile:
     optional: tuple[str, ...] = ()
     evidence: str = "data"
     home: str = ""
+    kept: str | None = None
     data_root: str = ""
     weights_root: str = ""
     models: tuple[str, ...] = ()
@@ -288,6 +290,7 @@ PROFILES = {
         Profile(
             "demo",
             evidence="simulation",
+            kept="",
             photographs=PhotographSettings(
                 ("world",), _WORLD_METHODS, _WORLD_SLOW, "trained", input_height=0, input_width=0
             ),
@@ -347,6 +350,7 @@ PROFILES = {
             "open",
             optional=("03d",),
             home="data",
+            kept="open",
             training=TrainingSettings(head_lr=1e-3, backbone_lr_factor=0.3),
             extraction=ExtractionSettings(n_passes=4),
             dual_task=DualTaskSettings(

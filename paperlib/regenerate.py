@@ -133,6 +133,8 @@ def figure(number: int, profile: Profile) -> Figure1Data | Figure2Data:
     if number == 1:
         from paperlib.experiments.extracting import explore
 
+        if profile.evidence == "data" and profile.kept is not None:
+            return explore.photographs()
         make_ready(profile)
         return explore.figure(explore.examples(profile))
     if number == 2:

@@ -170,7 +170,7 @@ def read_image(path: Path) -> tuple[NDArray[np.uint8], list[str]]:
         pixels, rotated = read_rgb(path), has_rotation(path)
     except UnusableFile as error:
         raise PaperlibError(f"the picture {path} cannot be used: {error.reason}; give another file") from error
-    return pixels, ["the picture carries an EXIF rotation, which is ignored: it is coded as stored"] * rotated
+    return pixels, ["the picture carries an EXIF rotation, which is ignored: it is taken as stored"] * rotated
 
 
 def read_map(saliency: str, size: tuple[int, ...]) -> tuple[NDArray[np.floating], dict[str, Any] | str, list[str]]:

@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 from torch import nn
 
+from paperlib.datasets.photographs import PHOTOGRAPHS, open_photographs
 from paperlib.engine.units import Result, function
 from paperlib.errors import PaperlibError
 from paperlib.experiments.artefacts import Figure1Data
@@ -21,6 +22,7 @@ from paperlib.maps.hirescam import OTHER_METHODS, extract
 from paperlib.metrics.saliency import evaluate
 from paperlib.paper import look
 from paperlib.sources.maps import picture, sized
+from paperlib.sources.shipped import GRADCAM, SALIENCY, look_into
 
 if TYPE_CHECKING:
     from paperlib.profiles import Profile
@@ -170,6 +172,14 @@ def figure(shown: Examples) -> Figure1Data:
     rows = {"Gaze density": shown.density} | shown.maps
     stretched = {name: [_stretched(one) for one in maps] for name, maps in rows.items()}
     return Figure1Data(shown.images, stretched, shown.captions)
+
+
+def photographs() -> Figure1Data:
+    """Figure 1 on photographs that ship inside dependencies, which may be passed on: by the networks that ship."""
+    shown = open_photographs(PHOTOGRAPHS[:FIGURE_IMAGES])
+    looked = [look_into(one.image) for one in shown]
+    rows = {SALIENCY: [_stretched(one.saliency) for one in looked], GRADCAM: [one.gradcam for one in looked]}
+    return Figure1Data([one.image for one in shown], rows, tuple(one.name for one in shown))
 
 
 def _stretched(saliency: np.ndarray) -> np.ndarray:
