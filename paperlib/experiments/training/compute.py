@@ -17,10 +17,11 @@ from paperlib.engine.progress import progress
 from paperlib.engine.units import Inputs, Result
 from paperlib.experiments.maps.compute import StoredLevels
 from paperlib.experiments.sets.opening import opened
-from paperlib.models.backbones import MICROWORLD, create_backbone
+from paperlib.models.backbones import create_backbone
 from paperlib.models.baseline import Baseline
 from paperlib.models.dual_task import WITH_DECODER, DualTask
 from paperlib.sources.maps import device
+from paperlib.sources.networks import pretrained_backbone
 
 _LOADERS = 4
 
@@ -115,11 +116,9 @@ def _proxy_maps(params: Mapping[str, Any], inputs: Inputs, pictures: Any) -> Pro
 def _task(params: Mapping[str, Any]) -> DualTask:
     """Network and loss of a variant; the head starts at random by the seed, alike in all variants."""
     name = params["backbone"]
-    start: dict[str, Any] = {}
-    if params["pretrained"]:
-        start = {"pretrained": True} if name == MICROWORLD else {"imagenet": Path(params["weights"])}
     with torch.random.fork_rng([]):
         torch.manual_seed(params["seed"])
-        network = Baseline(create_backbone(name, **start), decoder=params["variant"] in WITH_DECODER)
+        backbone = pretrained_backbone(name, params["weights"]) if params["pretrained"] else create_backbone(name)
+        network = Baseline(backbone, decoder=params["variant"] in WITH_DECODER)
     names = ("saliency_loss", "weighting", "saliency_weight", "activation", "channels")
     return DualTask(network, params["variant"], **{name: params[name] for name in names if name in params})
