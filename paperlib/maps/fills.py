@@ -24,7 +24,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from paperlib.models.baseline import IMAGENET_MEAN
+from paperlib.models.backbones import IMAGENET_MEAN
 from paperlib.vocabulary import FILLS
 
 PAPER_FILLS = ("black", "mean")

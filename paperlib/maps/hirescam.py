@@ -52,7 +52,13 @@ def activation(features: Tensor, gradients: Tensor) -> Tensor:
     return features.clamp_min(0)
 
 
-METHODS = {"hirescam": hirescam, "gradcam": gradcam, "activation": activation}
+def norm(features: Tensor, gradients: Tensor) -> Tensor:
+    """The Euclidean norm of the features over channels, (n, 1, h, w): no score is asked. A control."""
+    _check_pair(features, gradients)
+    return torch.linalg.vector_norm(features, dim=1, keepdim=True)
+
+
+METHODS = {"hirescam": hirescam, "gradcam": gradcam, "activation": activation, "norm": norm}
 """Methods of our own."""
 
 OTHER_METHODS = {
@@ -195,7 +201,7 @@ def extract(
             as found.
         images: (n, h, w, 3) uint8.
         layer: the module whose output carries the map; what the network names as its last features when None.
-        method: `"hirescam"`, `"gradcam"`, `"activation"` (no score at all), or a name in `OTHER_METHODS`.
+        method: `"hirescam"`, `"gradcam"`, `"activation"` or `"norm"` (no score at all), or a name in `OTHER_METHODS`.
         smoothing, n_passes, max_angle: see `paperlib.maps.smoothing.passes`.
         principal_component: keep the first principal component instead of the channel sum; the default of our own
             methods. The others reduce channels in their own ways.

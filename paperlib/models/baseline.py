@@ -8,8 +8,6 @@ from torch import Tensor, nn
 
 from paperlib.models.backbones import Backbone
 
-IMAGENET_MEAN = (0.485, 0.456, 0.406)
-IMAGENET_SD = (0.229, 0.224, 0.225)
 PAPER_HEAD = (1024, 128)
 
 ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {"sigmoid": torch.sigmoid, "relu": torch.relu}
@@ -32,7 +30,7 @@ class Baseline(nn.Module):
     """Score of an image: backbone -> global average pooling -> MLP (section III-A; head sizes from the authors' code).
 
     Args:
-        backbone: from `create_backbone`.
+        backbone: from `create_backbone`; images are normalised as it says.
         hidden: widths of the hidden layers; the authors use 1024 and 128.
         dropout: after the first hidden layer.
         decoder: add the 1x1 convolution of Baseline-Sal-Loss (section III-C).
@@ -53,8 +51,8 @@ class Baseline(nn.Module):
             width = size
         self.head = nn.Sequential(*layers, nn.Linear(width, 1))
         self.decoder = nn.Conv2d(backbone.channels, 1, 1) if decoder else None
-        self.register_buffer("mean", torch.tensor(IMAGENET_MEAN).view(1, 3, 1, 1), persistent=False)
-        self.register_buffer("sd", torch.tensor(IMAGENET_SD).view(1, 3, 1, 1), persistent=False)
+        self.register_buffer("mean", torch.tensor(backbone.mean).view(1, 3, 1, 1), persistent=False)
+        self.register_buffer("sd", torch.tensor(backbone.sd).view(1, 3, 1, 1), persistent=False)
 
     @property
     def last_features(self) -> nn.Module:

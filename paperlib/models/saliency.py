@@ -1,11 +1,12 @@
 """The supervised saliency networks behind one face: a picture in, a map of the same size out.
 
 Preparation of the picture and restoration of the map are those of each network's authors; what they are stands in
-`paperlib.models.transalnet` and `paperlib.models.msinet`.
+`paperlib.models.transalnet`, `paperlib.models.msinet` and `paperlib.models.fastgaze`.
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from paperlib.errors import PaperlibError
-from paperlib.models import msinet, transalnet
+from paperlib.models import fastgaze, msinet, transalnet
 from paperlib.models.resizing import check_rgb
 
 Prepare = Callable[[NDArray[np.uint8]], NDArray[np.float32]]
@@ -24,6 +25,7 @@ TRANSALNETS: dict[str, transalnet.Variant] = {"transalnet_res": "res", "transaln
 OFFICIAL_FILES = {
     **{name: transalnet.OFFICIAL_FILES[variant] for name, variant in TRANSALNETS.items()},
     "msinet": msinet.OFFICIAL_FILE,
+    "fastgaze": fastgaze.OFFICIAL_FILE,
 }
 
 
@@ -48,7 +50,7 @@ class SaliencyNetwork:
         Args:
             image: (h, w, 3) uint8 RGB, any size.
             quantise: reduce the map to 8 bits where the authors do: TranSalNet cuts before resizing, MSI-Net rounds at
-                the end. False keeps single precision.
+                the end, and so does FastGaze here. False keeps single precision.
 
         Returns:
             (h, w) float32 in [0, 1].
@@ -66,7 +68,7 @@ def load_saliency_network(name: str, file: Path, device: str | torch.device = "c
     """A saliency network with the weights of an official file, in eval mode.
 
     Args:
-        name: "transalnet_res", "transalnet_dense" or "msinet".
+        name: a key of `OFFICIAL_FILES`.
         file: its official one, under any name.
         device: where to compute.
 
@@ -76,22 +78,33 @@ def load_saliency_network(name: str, file: Path, device: str | torch.device = "c
     """
     if name not in OFFICIAL_FILES:
         raise ValueError(f"saliency networks are {', '.join(OFFICIAL_FILES)}; got {name!r}")
-    network = msinet.load_msinet(file) if name == "msinet" else transalnet.load_transalnet(file)
-    if isinstance(network, transalnet.TranSalNet) and network.variant != TRANSALNETS[name]:
+    return SaliencyNetwork(LOADERS[name](file).to(device), *RECIPES[name])
+
+
+def _load_transalnet(name: str, file: Path) -> nn.Module:
+    network = transalnet.load_transalnet(file)
+    if network.variant != TRANSALNETS[name]:
         raise PaperlibError(
             f"{file.name}: expected the weights of {name}, got those of transalnet_{network.variant}; "
             f"give {OFFICIAL_FILES[name]}"
         )
-    return SaliencyNetwork(network.to(device), *RECIPES[name])
+    return network
 
 
 def _prepare_transalnet(image: NDArray[np.uint8]) -> NDArray[np.float32]:
     return np.divide(transalnet.prepare(image), np.float32(255), dtype=np.float32)
 
 
+LOADERS: dict[str, Callable[[Path], nn.Module]] = {
+    **{name: partial(_load_transalnet, name) for name in TRANSALNETS},
+    "msinet": msinet.load_msinet,
+    "fastgaze": fastgaze.load_fastgaze,
+}
+
 RECIPES: dict[str, tuple[Prepare, Restore]] = {
     "transalnet_res": (_prepare_transalnet, transalnet.restore),
     "transalnet_dense": (_prepare_transalnet, transalnet.restore),
     "msinet": (msinet.prepare, msinet.restore),
+    "fastgaze": (fastgaze.prepare, fastgaze.restore),
 }
 """What comes before and after a network, see `SaliencyNetwork`."""

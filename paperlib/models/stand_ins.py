@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from paperlib.errors import PaperlibError
-from paperlib.models import msinet, saliency, sgdnet, transalnet
+from paperlib.models import fastgaze, msinet, saliency, sgdnet, transalnet
 from paperlib.models.official import TIMM, OfficialFile
 from paperlib.models.quality.methods import FORMULAS, SGDNETS, metric_of
 from paperlib.models.quality.networks import ALEXNET, CLIPIQA, CNNIQA_LIVE, FILES, PROMPTS, RESNET50, VGG16, VIT, cnniqa
@@ -51,11 +51,13 @@ def random_files(name: str, folder: Path, seed: int) -> list[Path]:
     """
     if name in saliency.OFFICIAL_FILES:
         file = folder / saliency.OFFICIAL_FILES[name]
-        if name == "msinet":
-            write_constants(random_msinet(seed), file)
-        else:
+        if name in saliency.TRANSALNETS:
             with atomic_write(file) as stream:
                 torch.save(random_transalnet(saliency.TRANSALNETS[name], seed), stream)
+        elif name == "msinet":
+            write_constants(random_msinet(seed), file)
+        else:
+            fastgaze.write_fastgaze(random_fastgaze(seed), file)
         return [file]
     if name in SGDNETS:
         file = folder / sgdnet.OFFICIAL_FILES[SGDNETS[name]]
@@ -84,6 +86,15 @@ def random_transalnet(variant: transalnet.Variant, seed: int) -> dict[str, Tenso
         shapes = transalnet.TranSalNet(variant).state_dict()
     rng = np.random.default_rng(seed)
     return {key: _random_tensor(key, value, rng) for key, value in shapes.items()}
+
+
+def random_fastgaze(seed: int) -> dict[str, Tensor]:
+    """Random weights under the names of `fastgaze.fastgaze`."""
+    with torch.device("meta"):
+        shapes = fastgaze.fastgaze().state_dict()
+    rng = np.random.default_rng(seed)
+    state = {key: _random_tensor(key, value, rng) for key, value in shapes.items()}
+    return state | {"0.weight": state["0.weight"] / 64}  # the input is about +-128
 
 
 def _random_tensor(key: str, like: Tensor, rng: np.random.Generator) -> Tensor:

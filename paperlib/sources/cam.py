@@ -22,9 +22,17 @@ def make(params: Mapping[str, Any], keys: Sequence[str], inputs: Mapping[str, An
 
 
 def make_activations(params: Mapping[str, Any], keys: Sequence[str], inputs: Mapping[str, Any]) -> Maker:
-    """Maker of maps of a network's features alone, without any score."""
-    activation = {"method": "activation", "smoothing": "none", "principal_component": False}
-    return _maker(params, inputs, {"maps": activation})
+    """Maker of maps of a network's features alone, without any score: the sum of their positive part over channels."""
+    return _of_features("activation", params, inputs)
+
+
+def make_norms(params: Mapping[str, Any], keys: Sequence[str], inputs: Mapping[str, Any]) -> Maker:
+    """As `make_activations`, of their Euclidean norm over channels."""
+    return _of_features("norm", params, inputs)
+
+
+def _of_features(method: str, params: Mapping[str, Any], inputs: Mapping[str, Any]) -> Maker:
+    return _maker(params, inputs, {"maps": {"method": method, "smoothing": "none", "principal_component": False}})
 
 
 def _maker(params: Mapping[str, Any], inputs: Mapping[str, Any], ways: Mapping[str, Mapping[str, Any]]) -> Maker:

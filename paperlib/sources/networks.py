@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from paperlib.datasets.pictures import Picture
-from paperlib.models.backbones import MICROWORLD, create_backbone, load_weights
+from paperlib.models.backbones import Backbone, create_backbone, load_weights
 from paperlib.models.baseline import Baseline, to_unit_range
 from paperlib.models.folding import prepare
 from paperlib.models.layers import find_layer
@@ -40,9 +40,10 @@ def optimised(network: nn.Module, params: Mapping[str, Any]) -> nn.Module:
 
 
 def open_network(params: Mapping[str, Any], inputs: Mapping[str, Any]) -> tuple[nn.Module, nn.Module]:
-    """Opener of kinds `baseline`, `random_head` and `activation`.
+    """Opener of kinds `baseline`, `random_head`, `activation` and `norm`.
 
-    `weights` is the file: of the Baseline, or of the backbone's ImageNet weights under a head that learnt nothing.
+    `weights` is the file: of the Baseline, or of the backbone's ImageNet weights under a head that learnt nothing (empty:
+    its bundled ones).
     """
     return _with_layer(_loaded(params), params, params["layer"])
 
@@ -68,6 +69,12 @@ def make_decoded(params: Mapping[str, Any], keys: Sequence[str], inputs: Mapping
     return decode
 
 
+def pretrained_backbone(name: str, weights: str) -> Backbone:
+    """A backbone as it is before quality training: with the weights of the file `weights`, or its bundled ones where that
+    is empty (see `paperlib.models.backbones`)."""
+    return create_backbone(name, pretrained=True, imagenet=Path(weights) if weights else None)
+
+
 def load_trained(params: Mapping[str, Any], arrays: Mapping[str, NDArray]) -> Baseline:
     """The network of a training's result, on the CPU, in evaluation mode.
 
@@ -91,12 +98,10 @@ def _with_layer(network: Baseline, params: Mapping[str, Any], layer: str = "") -
 
 
 def _loaded(params: Mapping[str, Any]) -> Baseline:
-    backbone, weights = params["model"], Path(params["weights"])
+    backbone = params["model"]
     if params["kind"] == "baseline":
         network = Baseline(create_backbone(backbone))
-        load_weights(network, weights)
+        load_weights(network, Path(params["weights"]))
         return network.eval()
     torch.manual_seed(params["seed"])
-    if backbone == MICROWORLD:
-        return Baseline(create_backbone(backbone, pretrained=True)).eval()
-    return Baseline(create_backbone(backbone, imagenet=weights)).eval()
+    return Baseline(pretrained_backbone(backbone, params["weights"])).eval()

@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 
 from paperlib.errors import PaperlibError
-from paperlib.models.backbones import MICROWORLD, TINY_WEIGHTS, imagenet_file
+from paperlib.models.backbones import bundled_weights, imagenet_file
 from paperlib.models.official import OfficialFile, find_official, of_timm, official_path
 from paperlib.models.quality.model import expected_files
 from paperlib.models.saliency import OFFICIAL_FILES
@@ -70,7 +70,12 @@ class Source:
     @property
     def sees_features(self) -> bool:
         """Whether its maps are made of an IQA network's features, so that size and precision of that network matter."""
-        return self.asks_score or self.kind == "activation"
+        return self.asks_score or self.shows_pretraining
+
+    @property
+    def shows_pretraining(self) -> bool:
+        """Whether it is a backbone as it is before quality training."""
+        return self.kind in ("activation", "norm", "random_head")
 
     @property
     def runs_network(self) -> bool:
@@ -91,13 +96,14 @@ class Kind:
     opener: str = ""
 
 
-_CAM, _ACTIVATIONS = "paperlib.sources.cam:make", "paperlib.sources.cam:make_activations"
+_CAM = "paperlib.sources.cam:make"
 _BASELINE = "paperlib.sources.networks:open_network"
 
 KINDS = {
     "baseline": Kind(_CAM, _BASELINE),
     "random_head": Kind(_CAM, _BASELINE),
-    "activation": Kind(_ACTIVATIONS, _BASELINE),
+    "activation": Kind("paperlib.sources.cam:make_activations", _BASELINE),
+    "norm": Kind("paperlib.sources.cam:make_norms", _BASELINE),
     "quality": Kind(_CAM, "paperlib.sources.quality:open_network"),
     "trained": Kind(_CAM, "paperlib.sources.networks:open_trained"),
     "decoder": Kind("paperlib.sources.networks:make_decoded"),
@@ -108,7 +114,7 @@ KINDS = {
     "center_only": Kind("paperlib.sources.controls:make_center"),
     "edges": Kind("paperlib.sources.controls:make_edges"),
 }
-"""Of sources: `baseline`, a Baseline in a file; `random_head` and `activation`, a backbone before quality training;
+"""Of sources: `baseline`, a Baseline in a file; `random_head`, `activation` and `norm`, a backbone before quality training;
 `quality`, an IQA network of pyiqa or of the user; `trained` and `decoder`, score and decoder of a network that a needed unit
 trained; `network`, a saliency network; `folder`, the user's maps; `gaze`, the set's own density; and three controls."""
 
@@ -121,7 +127,9 @@ KNOWN = {
     "msinet": Source("network", "msinet"),
     "transalnet": Source("network", "transalnet_dense"),
     "transalnet_res": Source("network", "transalnet_res"),
+    "fastgaze": Source("network", "fastgaze"),
     "pretrained_activation": Source("activation", "efficientnet_b0"),
+    "pretrained_norm": Source("norm", "efficientnet_b0"),
     "random_head": Source("random_head", "efficientnet_b0"),
     "center_only": Source("center_only"),
     "edge_energy": Source("edges"),
@@ -174,11 +182,11 @@ def of_user(models: Sequence[str], folders: Sequence[str] = ()) -> dict[str, Sou
 
 def official_files(source: Source) -> tuple[OfficialFile, ...]:
     """The files of weights that `source` needs; none where the user gives a file, or nothing is loaded from files."""
-    if source.weights or source.model == MICROWORLD:
+    if source.weights or _bundled(source):
         return ()
     if source.kind == "baseline":
         return (OfficialFile(baseline_file(source.model), "", "trained for Table II, written by the verb export"),)
-    if source.kind in ("activation", "random_head"):
+    if source.shows_pretraining:
         return (of_timm(imagenet_file(source.model).removesuffix(".safetensors")),)
     if source.kind == "network":
         where = "the authors of the network, see paperlib.models.saliency"
@@ -216,8 +224,8 @@ def weights_fingerprint(source: Source, root: Path, folders: Sequence[str] = ())
     """Hash of the files that `source` needs, the source of the user's own code among them: of their sizes, and of samples
     spread over their contents."""
     files = [Path(source.weights)] if source.weights else [official_path(file, root) for file in official_files(source)]
+    files += [file for file in [_bundled(source)] if file]
     files += _source_files(source, folders)
-    files += [TINY_WEIGHTS] if source.model == MICROWORLD and source.kind in ("activation", "random_head") else []
     return file_fingerprint(files) if files else "none"
 
 
@@ -232,6 +240,11 @@ def file_fingerprint(files: Iterable[Path]) -> str:
                 stream.seek(position)
                 digest.update(stream.read(SAMPLE_BYTES))
     return digest.hexdigest()[:16]
+
+
+def _bundled(source: Source) -> Path | None:
+    """The file of weights that needs no fetching, where `source` begins with it."""
+    return bundled_weights(source.model) if source.shows_pretraining and not source.weights else None
 
 
 def _source_files(source: Source, folders: Sequence[str]) -> list[Path]:

@@ -320,6 +320,7 @@ _SHA256 = {
     "tres_koniq": "f050292679758cc69e8ef0be7f1fd00729bfbadd6e29d88a3f1f09129efe1bfe",
     "DISTS_weights": "f5e65c96230b7f6ca995691647d482237e4cab8a50c5c4a5784f219ef0748218",
     "LPIPS_v0.1_alex": "df73285e35b22355a2df87cdb6b70b343713b667eddbda73e1977e0c860835c0",
+    "fastgaze": "b76cefc218ec8969cc62b26ad0f41111800421287e7f2725d808da1d90afbdf7",
     "RN50": "afeb0e10f9e5a86da6080e35cf09123aca3b358a0c3e3b6c78a7b63bc04b6762",
 }
 """Whole hashes, where they are published or were computed from a copy; others stand in part in the file's own name."""
@@ -351,6 +352,7 @@ _SIZES = {
     "cfanet_nr_koniq_res50": 181 * _MB,
     "ckpt_koniq10k": 543 * _MB,
     "efficientnet_b0.ra_in1k": 21_400_000,
+    "fastgaze": 489_616,
     "msinet": 100 * _MB,
     "musiq_koniq_ckpt": 109 * _MB,
     "resnet50.a1_in1k": 102 * _MB,
@@ -374,6 +376,7 @@ _TERMS = {
     "clip": ("MIT", "MIT (OpenAI's CLIP; see its model card for what it is meant for)."),
     "timm": ("Apache-2.0", f"Apache-2.0 by its model card; {_IMAGENET}"),
     "cnniqa": ("none stated", "None stated in its repository."),
+    "fastgaze": ("Apache-2.0", "Apache-2.0 (its repository)."),
     "sgdnet": (
         "none stated",
         "None stated in its repository: ask the authors before you use it for more than checking results.",
@@ -467,7 +470,7 @@ def _item(file: "OfficialFile") -> Item:
             f"Put {file.name} into {{weights}}, under exactly this name.",
         )
         return Item(title=title, address=page, steps=steps, **common)
-    if not file.cache:
+    if name.startswith("baseline_"):
         steps = (
             "Train it with Table II (`./run_all.sh --profile paper --only 03c`).",
             "Write it with `python -m paperlib export --profile paper --data-root DIR`.",
@@ -502,6 +505,10 @@ def _published(file: "OfficialFile") -> tuple[str, str, Source | None, str]:
         source = HubFile(repo, "model.safetensors", "model", _TIMM_COMMITS.get(file.short, MAIN))
         address = f"https://huggingface.co/{repo}"
         return "ImageNet weights of timm", address, source, "the cache of Hugging Face ($HF_HOME)"
+    if file.short == "fastgaze":
+        title, repo = "FastGaze of Twitter, trained on eye tracking", "twitter-research/image-crop-analysis"
+        url = f"https://raw.githubusercontent.com/{repo}/d66ad3bb3881fdbd12a27e04c3e57cc8fd772dd1/bin/{file.name}"
+        return title, f"https://github.com/{repo}", WebFile(url, known), ""
     title = "CNNIQA of Li, trained on LIVE: a small network to try things with"
     return title, "https://github.com/lidq92/CNNIQA", None, ""
 

@@ -108,8 +108,8 @@ class Kind:
         """What a reader calls it."""
         if self.what == "measuring":
             return self.what
-        activations = "activations" if self.source.kind == "activation" else ""
-        name = " ".join(filter(None, (self.variant, self.source.model or self.source.kind, activations)))
+        features = {"activation": "activations", "norm": "norms"}.get(self.source.kind, "")
+        name = " ".join(filter(None, (self.variant, self.source.model or self.source.kind, features)))
         return f"{self.what}: {name}"
 
 

@@ -8,7 +8,7 @@ from torch import nn
 
 from paperlib.datasets.training_pairs import PairBatch
 from paperlib.experiments.training.plan import SALIENCY_SETTINGS
-from paperlib.models.backbones import MICROWORLD, create_backbone
+from paperlib.models.backbones import IMAGENET_MEAN, IMAGENET_SD, MICROWORLD, create_backbone
 from paperlib.models.baseline import ACTIVATIONS, Baseline, gradcam_map, to_unit_range
 from paperlib.models.dual_task import WITH_DECODER, DualTask, UncertaintyWeighting
 from paperlib.models.saliency_losses import SALIENCY_LOSSES
@@ -17,7 +17,7 @@ from paperlib.models.saliency_losses import SALIENCY_LOSSES
 class TinyBackbone(nn.Module):
     """Two convolutions, smooth enough for finite differences."""
 
-    channels = 5
+    channels, mean, sd = 5, IMAGENET_MEAN, IMAGENET_SD
 
     def __init__(self) -> None:
         super().__init__()

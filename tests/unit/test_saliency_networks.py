@@ -43,7 +43,7 @@ def test_wrong_calls_say_what_was_expected() -> None:
         transalnet_network(torch.zeros(1, 3, 384, 288))
     with pytest.raises(ValueError, match=r"\(n, 3, h, w\) with h and w of at least 8"):
         msinet_network(torch.zeros(1, 1, 64, 64))
-    with pytest.raises(ValueError, match="transalnet_res, transalnet_dense, msinet; got 'unisal'"):
+    with pytest.raises(ValueError, match="transalnet_res, transalnet_dense, msinet, fastgaze; got 'unisal'"):
         load_saliency_network("unisal", Path("x"))
 
 
@@ -90,7 +90,7 @@ def test_pools_of_stride_1_look_down_and_right() -> None:
 
 
 # ---- files ----------------------------------------------------------------------------------------------------------
-@pytest.fixture(scope="module", params=["transalnet_res", "transalnet_dense", "msinet"])
+@pytest.fixture(scope="module", params=["transalnet_res", "transalnet_dense", "msinet", "fastgaze"])
 def rehearsed(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> SaliencyNetwork:
     """Each network from a random checkpoint in the official format."""
     (file,) = random_files(request.param, tmp_path_factory.mktemp("rehearsal") / "weights", seed=1)

@@ -15,12 +15,13 @@ from paperlib.experiments.statistics import Parts, by_seed, summarise
 if TYPE_CHECKING:
     from paperlib.profiles import Profile
 
-SUPERVISED = ("saliency_net", "transalnet", "msinet", "transalnet_res")
+SUPERVISED = ("saliency_net", "transalnet", "msinet", "transalnet_res", "fastgaze")
 """Networks trained on gaze, the one that a claim compares with first."""
 
 ORDER = (
     "center_prior", "baseline", "saliency_net", "noise_map", "shuffled_map", "center_only", "edge_energy",
-    "pretrained_activation", "random_head", "frozen_backbone", "unpretrained", "baseline_centered", "uniform_observers",
+    "pretrained_activation", "pretrained_norm", "random_head", "frozen_backbone", "unpretrained", "baseline_centered",
+    "uniform_observers",
 )  # fmt: skip
 """Of the rows that the paper's table has not; others follow."""
 

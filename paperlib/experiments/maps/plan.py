@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from paperlib.profiles import Profile
 
 
-BEFORE_TRAINING = ("pretrained_activation", "random_head")
+BEFORE_TRAINING = ("pretrained_activation", "pretrained_norm", "random_head")
 """Rows that show the first backbone before quality training."""
 
 

@@ -17,12 +17,12 @@ from paperlib.engine.progress import progress
 from paperlib.engine.units import Inputs, Result
 from paperlib.experiments.maps.compute import StoredShards
 from paperlib.experiments.sets.opening import opened
-from paperlib.experiments.training.features import pretrained_backbone
 from paperlib.models.backbones import create_backbone
 from paperlib.models.baseline import Baseline
 from paperlib.models.dual_task import WITH_DECODER, DualTask
 from paperlib.models.stages import cut
 from paperlib.sources.maps import device
+from paperlib.sources.networks import pretrained_backbone
 
 _LOADERS = 4
 
@@ -123,9 +123,10 @@ def _stored(
 
 def _task(params: Mapping[str, Any]) -> DualTask:
     """Network and loss of a variant; the head starts at random by the seed, alike in all variants."""
+    name = params["backbone"]
     with torch.random.fork_rng([]):
         torch.manual_seed(params["seed"])
-        backbone = pretrained_backbone(params) if params["pretrained"] else create_backbone(params["backbone"])
+        backbone = pretrained_backbone(name, params["weights"]) if params["pretrained"] else create_backbone(name)
         network = Baseline(backbone, decoder=params["variant"] in WITH_DECODER)
     names = ("saliency_loss", "weighting", "saliency_weight", "activation", "channels")
     return DualTask(network, params["variant"], **{name: params[name] for name in names if name in params})

@@ -1,6 +1,5 @@
 """Stores what the part of a backbone that is not trained makes of every picture, once for all trainings."""
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,27 +11,20 @@ from paperlib.datasets.training_pairs import resized
 from paperlib.engine.progress import progress
 from paperlib.engine.units import Inputs, Result
 from paperlib.experiments.sets.opening import opened
-from paperlib.models.backbones import MICROWORLD, Backbone, create_backbone
 from paperlib.models.baseline import Baseline, to_unit_range
 from paperlib.models.folding import prepare
 from paperlib.models.stages import cut
 from paperlib.sources.maps import device
+from paperlib.sources.networks import pretrained_backbone
 
 _TOGETHER = 8
-
-
-def pretrained_backbone(params: Mapping[str, Any]) -> Backbone:
-    """The backbone as a training begins with it: `backbone` is its name, `weights` the file of its ImageNet weights."""
-    name = params["backbone"]
-    start: dict[str, Any] = {"pretrained": True} if name == MICROWORLD else {"imagenet": Path(params["weights"])}
-    return create_backbone(name, **start)
 
 
 def store_features(params: dict[str, Any], inputs: Inputs, scratch: Path) -> Result:
     """Arrays `features.<index>` (2, c, h, w) float16: of a picture and of its mirror image, both brought to the size of
     training, by the modules up to `frozen_until`."""
     records = opened(params, inputs).records[params["first"] : params["last"]]
-    network = Baseline(pretrained_backbone(params)).eval()
+    network = Baseline(pretrained_backbone(params["backbone"], params["weights"])).eval()
     size = params["training_height"], params["training_width"]
     first, _ = cut(network.backbone, params["frozen_until"])
     first = prepare(first, torch.zeros(1, 3, *size)).to(device())
