@@ -157,7 +157,7 @@ def frame(parts: ClaimParts) -> pd.DataFrame:
         for part in some
     ]
     columns = ["role", "control", "lacks", "quantity", "value", "low", "high", "n", "over", "needed", "outcome"]
-    return pd.DataFrame(rows, columns=columns)
+    return pd.DataFrame(rows, columns=columns).astype(dict.fromkeys(["value", "low", "high", "needed"], float) | {"n": int})
 
 
 def results(parts: Mapping[str, ClaimParts], profile: "Profile") -> list[ClaimResult]:
