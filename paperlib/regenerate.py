@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from paperlib.engine.units import Unit
     from paperlib.experiments.artefacts import ClaimResult, Figure1Data, Figure2Data, TableData
-    from paperlib.experiments.statistics import Parts
+    from paperlib.experiments.claims import ClaimParts
     from paperlib.profiles import Profile
 
 
@@ -142,11 +142,11 @@ def figure(number: int, profile: Profile) -> Figure1Data | Figure2Data:
     raise PaperlibError(f"there is no figure {number}; choose one of: {', '.join(map(str, FIGURES))}")
 
 
-def claim_parts(profile: Profile, ids: Iterable[str] | None = None) -> dict[str, Parts]:
-    """The quantities behind claims `ids` (all four when None), over seeds. Only their sections are computed."""
+def claim_parts(profile: Profile, ids: Iterable[str] | None = None) -> dict[str, ClaimParts]:
+    """What claims `ids` (all four when None) rest on, with their controls. Only their sections are computed."""
     by_claim = {section.claim: section for section in SECTIONS.values()}
     wanted = {id: by_claim[id] for id in (by_claim if ids is None else ids)}
-    return {id: one.of("results", "claim_parts")(rows(one.package, profile)) for id, one in wanted.items()}
+    return {id: one.of("results", "claim_parts")(rows(one.package, profile), profile) for id, one in wanted.items()}
 
 
 def claims(profile: Profile, ids: Iterable[str] | None = None) -> list[ClaimResult]:

@@ -1,7 +1,7 @@
 """What an experiment hands over to be shown: the data of a table, of a figure, and the outcome of a claim."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
@@ -67,7 +67,12 @@ class Figure2Data:
 
 @dataclass(frozen=True)
 class ClaimResult:
-    """The outcome of one claim here: `verdict` is "holds", "does not hold" or "not testable"."""
+    """The outcome of one claim here.
+
+    `value` is the mean of the quantity `detail`, `low` and `high` are the ends of its 95 % interval over `n` of what `over`
+    says. `outcome` is "holds", "not decided" (the mean exceeds what is needed, the interval does not), "does not hold" or
+    "not testable"; `verdict` names the controls as well. `parts` are all quantities (`paperlib.experiments.claims.frame`).
+    """
 
     id: str
     text: str
@@ -75,7 +80,9 @@ class ClaimResult:
     low: float
     high: float
     n: int
+    over: str
+    outcome: str
     verdict: str
     profile: str
-    detail: str = ""
-    parts: dict[str, float] = field(default_factory=dict)
+    detail: str
+    parts: pd.DataFrame

@@ -1,111 +1,184 @@
-"""The paper's claims, tested here: a number per repeat, its interval over repeats, and a verdict."""
+"""The paper's claims, tested here: effects with intervals, controls judged by the same criterion, and a verdict."""
 
 import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import pandas as pd
 
 from paperlib import paper
 from paperlib.experiments.artefacts import ClaimResult
-from paperlib.experiments.statistics import Parts, interval
+from paperlib.experiments.statistics import MEASURED, interval
 
 if TYPE_CHECKING:
     from paperlib.profiles import Profile
 
-HOLDS, FAILS, UNTESTED = "holds", "does not hold", "not testable"
-SROCC_MARGIN = 0.02
-CC_GAIN = 0.1
+HOLDS, UNDECIDED, FAILS, UNTESTED = "holds", "not decided", "does not hold", "not testable"
+
+PICTURE, ATTENTION = "the picture", "attention in the opinions"
+LACKS: Mapping[str, str] = {
+    "pretrained_activation": "quality training",
+    "pretrained_norm": "quality training",
+    "random_head": "quality training",
+    "frozen_backbone": "quality training of the features",
+    "unpretrained": "pretraining",
+    "uniform_observers": ATTENTION,
+    "shuffled_map": "the right picture",
+    "center_only": PICTURE,
+    "noise_map": PICTURE,
+    "edge_energy": "a network",
+}
+"""What a control goes without, by its method."""
+
+_TIE = 1e-12
+"""Differences below are rounding."""
 
 
-def _slack(id: str, parts: Parts) -> dict[str, float]:
-    """By how much the mean of each part exceeds what the claim needs. Controls take no part in it."""
-    means = {label: float(series.mean()) for label, series in parts.items() if not label.startswith("control")}
-    needed = {label: (CC_GAIN if label.startswith("CC") else -SROCC_MARGIN) if id == "C3" else 0.0 for label in means}
-    return {label: value - needed[label] for label, value in means.items()}
+@dataclass(frozen=True)
+class Part:
+    """One quantity of a claim, which wants it above `needed`.
+
+    `values` are those of the repeats, or of the pictures; `low` and `high` are the ends of the 95 % interval of their mean,
+    NaN where there is none, over `n` of what `over` says.
+    """
+
+    label: str
+    values: pd.Series
+    low: float
+    high: float
+    n: int
+    over: str
+    needed: float = 0.0
+
+    @classmethod
+    def of(cls, label: str, measured: pd.DataFrame, needed: float = 0.0, over: str = "repeats") -> "Part":
+        """Several values get a t interval, a single one keeps its own over pictures.
+
+        Args:
+            label: what it is.
+            measured: `paperlib.experiments.statistics.MEASURED`; those without a value do not count.
+            needed: what the mean must exceed.
+            over: what the rows are, `"repeats"` or `"pictures"`.
+        """
+        known = measured.reindex(columns=MEASURED).dropna(subset="value")
+        if len(known) == 1 and known["low"].notna().all():
+            _, low, high, n = (float(number) for number in known.iloc[0])
+            return cls(label, known["value"], low, high, int(n), "pictures", needed)
+        _, low, high = interval(list(known["value"])) if len(known) else (math.nan,) * 3
+        return cls(label, known["value"], low, high, len(known), over, needed)
+
+    @property
+    def value(self) -> float:
+        """The mean; NaN without any value."""
+        return float(self.values.mean())
+
+    @property
+    def outcome(self) -> str:
+        """Whether mean and interval exceed what is needed."""
+        if math.isnan(self.value):
+            return UNTESTED
+        if self.value <= self.needed + _TIE:
+            return FAILS
+        return HOLDS if self.low > self.needed + _TIE else UNDECIDED
 
 
-def verdict(id: str, parts: Parts) -> str:
-    """Whether the means of all parts satisfy the claim."""
-    slack = _slack(id, parts)
-    if not slack or any(math.isnan(value) for value in slack.values()):
-        return UNTESTED
-    return FAILS if any(value <= 0 for value in slack.values()) else HOLDS
+@dataclass(frozen=True)
+class Control:
+    """What goes without something (`lacks`) that the reading of a claim takes for its cause; its parts are the claim's."""
+
+    label: str
+    lacks: str
+    parts: tuple[Part, ...]
+
+    @property
+    def outcome(self) -> str:
+        """As `judge`."""
+        return judge(self.parts)
 
 
-def headline(id: str, parts: Parts) -> str:
-    """The part that a claim's single number shows: the first that fails, else the first."""
-    slack = _slack(id, parts)
-    return next((label for label, value in slack.items() if value <= 0), next(iter(slack)))
+@dataclass(frozen=True)
+class ClaimParts:
+    """All that a claim rests on: the parts that must hold, controls, and parts that stand `beside` and decide nothing."""
+
+    subject: tuple[Part, ...]
+    controls: tuple[Control, ...] = ()
+    beside: tuple[Part, ...] = ()
 
 
-def against_needs(id: str, parts: Parts) -> pd.DataFrame:
-    """Per part of a claim `mean`, `sd` and `n` over repeats, and `needed`, what the mean must exceed (NaN for controls)."""
-    frame = spread({id: parts}).set_index("quantity")[["mean", "sd", "n"]]
-    slack = pd.Series(_slack(id, parts), dtype=float)
-    return frame.assign(needed=frame["mean"] - slack.reindex(frame.index))
+def judge(parts: Iterable[Part]) -> str:
+    """The worst outcome of the parts: all of them must hold. Nothing is testable where there are none."""
+    found = {part.outcome for part in parts}
+    return next((outcome for outcome in (UNTESTED, FAILS, UNDECIDED, HOLDS) if outcome in found), UNTESTED)
 
 
-NOTABLE = 0.02
-"""A control shows the effect of a claim when its mean lies above."""
+def verdict(parts: ClaimParts) -> str:
+    """The outcome of a claim, and which controls meet its criterion as well."""
+    outcome = judge(parts.subject)
+    found = {word: [one for one in parts.controls if one.outcome == word] for word in (HOLDS, UNDECIDED, FAILS)}
+    shown, unsure = found[HOLDS], found[UNDECIDED]
+    if outcome != HOLDS:
+        also = [f"{_named(shown)} hold{'' if len(shown) > 1 else 's'}"] if shown and outcome != UNTESTED else []
+        return "; ".join([outcome, *also])
+    also = [f"so {'do' if len(shown) > 1 else 'does'} {_named(shown)}"] if shown else []
+    also += [f"not decided for {_named(unsure)}"] if unsure else []
+    return "; ".join([outcome, *(also or ["no control does" if found[FAILS] else "no control was measured"])])
 
 
-def controls_in_words(parts: dict[str, Parts]) -> list[str]:
-    """One sentence per claim that has controls: which of them show the claim's effect as well, and which do not."""
-    sentences = []
-    for id, quantities in parts.items():
-        means = {
-            label.removeprefix("control, "): series.mean()
-            for label, series in quantities.items()
-            if label.startswith("control")
-        }
-        shown = [label for label, mean in means.items() if mean > NOTABLE]
-        others = [label for label in means if label not in shown]
-        if means:
-            sentences.append(
-                f"{id}. Shown by these controls as well: {'; '.join(shown) or 'none'}. "
-                f"Not shown by: {'; '.join(others) or 'none'}."
-            )
-    return sentences
+def _named(controls: Iterable[Control]) -> str:
+    """ "the controls without X (A, B), without Y (C)"."""
+    by_lack: dict[str, list[str]] = {}
+    for one in controls:
+        by_lack.setdefault(one.lacks, []).append(one.label)
+    several = sum(map(len, by_lack.values())) > 1
+    lacking = (f"without {lacks} ({'; '.join(labels)})" for lacks, labels in by_lack.items())
+    return f"the control{'s' if several else ''} {', '.join(lacking)}"
 
 
-def results(parts: dict[str, Parts], profile: "Profile") -> list[ClaimResult]:
-    """One result per claim; its value is the headline part's mean over repeats with a 95 % t interval."""
-    out = []
-    for id, quantities in parts.items():
-        label = headline(id, quantities)
-        repeats = list(quantities[label])
-        value, low, high = interval(repeats) if repeats else (math.nan, math.nan, math.nan)
-        outcome = UNTESTED if profile.evidence == "stand-ins" else verdict(id, quantities)
-        out.append(
-            ClaimResult(
-                id,
-                paper.CLAIMS[id].text,
-                value,
-                low,
-                high,
-                len(repeats),
-                outcome,
-                profile.name,
-                label,
-                {name: float(series.mean()) for name, series in quantities.items()},
-            )
-        )
-    return out
+def headline(parts: Iterable[Part]) -> Part | None:
+    """The part that a claim's single number shows: the first that has the claim's outcome; None where there are no parts."""
+    known = list(parts)
+    return next((part for part in known if part.outcome == judge(known)), None)
 
 
-def spread(parts: dict[str, Parts]) -> pd.DataFrame:
-    """Mean, standard deviation and number of repeats of every part: what README shows."""
-    return pd.DataFrame(
-        [
-            {
-                "claim": id,
-                "quantity": label,
-                "mean": series.mean(),
-                "sd": series.std(),
-                "n": len(series),
-                "verdict": "" if label.startswith("control") else verdict(id, quantities),
-            }
-            for id, quantities in parts.items()
-            for label, series in quantities.items()
-        ]
+def frame(parts: ClaimParts) -> pd.DataFrame:
+    """All quantities of a claim, those of the controls below.
+
+    Returns:
+        Columns `role` (`"claim"`, `"control"` or `"beside"`), `control` and `lacks` (empty but for controls), `quantity`,
+        `value` (mean), `low` and `high` (its 95 % interval, NaN where there is none), `n`, `over` (`"repeats"` or
+        `"pictures"`), `needed` (what mean and interval must exceed) and `outcome`.
+    """
+    groups = [("claim", "", "", parts.subject)]
+    groups += [("control", one.label, one.lacks, one.parts) for one in parts.controls]
+    rows = [
+        (*names, part.label, part.value, part.low, part.high, part.n, part.over, part.needed, part.outcome)
+        for *names, some in (*groups, ("beside", "", "", parts.beside))
+        for part in some
+    ]
+    columns = ["role", "control", "lacks", "quantity", "value", "low", "high", "n", "over", "needed", "outcome"]
+    return pd.DataFrame(rows, columns=columns).astype(dict.fromkeys(["value", "low", "high", "needed"], float) | {"n": int})
+
+
+def results(parts: Mapping[str, ClaimParts], profile: "Profile") -> list[ClaimResult]:
+    """One result per claim, its numbers those of the headline part; stand-ins test nothing."""
+    return [_result(id, one, profile) for id, one in parts.items()]
+
+
+def _result(id: str, parts: ClaimParts, profile: "Profile") -> ClaimResult:
+    tested = profile.evidence != "stand-ins"
+    shown = headline(parts.subject) or Part.of("", pd.DataFrame(columns=["value"]))
+    return ClaimResult(
+        id=id,
+        text=paper.CLAIMS[id].text,
+        value=shown.value,
+        low=shown.low,
+        high=shown.high,
+        n=shown.n,
+        over=shown.over,
+        outcome=judge(parts.subject) if tested else UNTESTED,
+        verdict=verdict(parts) if tested else UNTESTED,
+        profile=profile.name,
+        detail=shown.label,
+        parts=frame(parts) if tested else frame(parts).assign(outcome=UNTESTED),
     )

@@ -1,4 +1,4 @@
-"""From tidy rows of single repeats to means, standard deviations and intervals over them, and to the parts of a claim."""
+"""From tidy rows of single repeats to means, standard deviations and intervals over them, and to differences by repeat."""
 
 import math
 from collections.abc import Sequence
@@ -7,8 +7,9 @@ import pandas as pd
 
 CONFIDENCE = 0.95
 
-Parts = dict[str, pd.Series]
-"""Named quantities of a claim, each a series over seeds."""
+MEASURED = ["value", "low", "high", "n"]
+"""Columns of a quantity by repeat: its value, the ends of its 95 % interval over pictures where it has one, and how many
+pictures these are."""
 
 
 def summarise(rows: pd.DataFrame, keys: Sequence[str]) -> pd.DataFrame:
@@ -30,8 +31,16 @@ def interval(values: Sequence[float]) -> tuple[float, float, float]:
     return mean, mean - half, mean + half
 
 
-def by_seed(rows: pd.DataFrame, method: str, metric: str, variant: str = "fitted", dataset: str = "world") -> pd.Series:
-    """The value of one method, metric, variant and data set by repeat."""
+def by_seed(rows: pd.DataFrame, method: str, metric: str, variant: str = "fitted", dataset: str = "world") -> pd.DataFrame:
+    """`MEASURED` of one method, metric, variant and data set, by repeat."""
     wanted = {"method": method, "metric": metric, "variant": variant, "dataset": dataset}
     chosen = rows[(rows[list(wanted)] == pd.Series(wanted)).all(axis=1)]
-    return chosen.set_index("seed")["value"]
+    return chosen.set_index("seed").reindex(columns=MEASURED)
+
+
+def less(one: pd.DataFrame, other: pd.DataFrame) -> pd.DataFrame:
+    """One quantity minus another in the repeats that both have. Its ends lie as far apart as both intervals allow: as if
+    nothing were known of how the two go together, so rather too far."""
+    found = {"value": one["value"] - other["value"], "low": one["low"] - other["high"], "high": one["high"] - other["low"]}
+    n = pd.concat([one["n"], other["n"]], axis=1).min(axis=1)
+    return pd.DataFrame(found).assign(n=n).dropna(subset="value")

@@ -16,12 +16,12 @@ import pandas as pd
 from PIL import Image
 
 from paperlib import regenerate
-from paperlib.experiments.artefacts import ClaimResult, Figure1Data, Figure2Data
+from paperlib.experiments.artefacts import Figure1Data, Figure2Data
 from paperlib.paper import DATASETS, look
 from paperlib.paths import atomic_write
 from paperlib.profiles import Profile
 from paperlib.show import figures, style, tables
-from paperlib.show.summary import Artefact, Run, number
+from paperlib.show.summary import CRITERION, Artefact, Run, count, effect, number
 from paperlib.show.tables import template
 
 TABLES = (1, 2, 3)
@@ -217,7 +217,9 @@ def write_report(run: Run, folder: Path) -> Path:
     page = folder / "index.html"
     text = template("report").render(
         run=run,
-        claims=[(claim, _claim_interval(claim)) for claim in run.claims],
+        effect=effect,
+        count=count,
+        criterion=CRITERION,
         tables=[artefact for artefact in run.artefacts if not artefact.alt],
         figures=[artefact for artefact in run.artefacts if artefact.alt],
         grounds=_GROUNDS.get(run.evidence, _GROUNDS["data"]).items(),
@@ -232,13 +234,6 @@ def write_report(run: Run, folder: Path) -> Path:
     with atomic_write(page, "w") as file:
         file.write(text)
     return page
-
-
-def _claim_interval(claim: ClaimResult) -> str:
-    """The interval in words, or why there is none."""
-    if math.isfinite(claim.low) and math.isfinite(claim.high):
-        return f"{number(claim.low)} to {number(claim.high)}"
-    return f"none: n {claim.n}" if math.isfinite(claim.value) else "none: no value"
 
 
 def _shown(value: Any) -> str:

@@ -1,4 +1,4 @@
-"""What one run made, told in plain text and JSON; claims over several seeds; the parts of README that code writes."""
+"""What one run made, told in plain text and JSON; claims as files; the parts of README that code writes."""
 
 from __future__ import annotations
 
@@ -26,8 +26,14 @@ if TYPE_CHECKING:
     from paperlib.show.notebooks import NotebookRun
 
 _MARKER = re.compile(r"<!-- generated:(?P<name>[\w-]+) -->\n(?P<body>.*?)<!-- /generated:(?P=name) -->", re.DOTALL)
-_CONTROL = "control"
-_UNIFORM = "control, uniform observers"
+_INDENT = " " * 6
+CRITERION = (
+    "A quantity holds when its mean and its whole 95 % interval lie above what is needed, a claim or a control when all of "
+    "its quantities do. Where a control holds as well, the claim is no evidence for its reading."
+)
+"""How claims are judged, for readers of their tables."""
+_CLAIMS_COLUMNS = {"Real, small": "open/claims.csv", "Simulation": "claims.csv"}
+"""Columns of README's first table, and the files that fill them."""
 
 WARNINGS = {
     "simulation": (
@@ -134,13 +140,25 @@ def text_summary(run: Run, report: Path | None) -> str:
 
 
 def claims_text(claims: Sequence[ClaimResult]) -> str:
-    """One line of verdict and numbers per claim, and one with what was measured."""
+    """Per claim its effect with interval and n, what that is, and the verdict, which names the controls."""
     lines = []
     for claim in claims:
-        interval = f"[{number(claim.low)}, {number(claim.high)}]"
-        lines.append(f"  {claim.id}  {claim.verdict:14}{number(claim.value)} {interval} n={claim.n}")
-        lines.append(f"      {claim.detail or claim.text}")
+        lines.append(f"  {claim.id}  {effect(claim)} {count(claim)}  {claim.detail or claim.text}")
+        lines.append(textwrap.fill(claim.verdict, 100, initial_indent=_INDENT, subsequent_indent=_INDENT))
     return "\n".join(lines)
+
+
+def effect(one: Any) -> str:
+    """Value and 95 % interval of a claim, or of a row of its parts, or that there is none."""
+    if math.isnan(one.value):
+        return "no value"
+    known = math.isfinite(one.low) and math.isfinite(one.high)
+    return f"{number(one.value)} [{number(one.low)}, {number(one.high)}]" if known else f"{number(one.value)}, no interval"
+
+
+def count(one: Any) -> str:
+    """What an effect is over, such as "3 repeats"."""
+    return f"{one.n} {one.over.removesuffix('s') if one.n == 1 else one.over}"
 
 
 def bench_text(rows: Sequence[Mapping[str, Any]]) -> str:
@@ -165,35 +183,13 @@ def to_json(value: Any, indent: int | None = 2) -> str:
     return json.dumps(_plain(value), indent=indent, ensure_ascii=False, allow_nan=False) + "\n"
 
 
-def claims_over_seeds(parts: Mapping[str, dict[str, pd.Series]]) -> pd.DataFrame:
-    """Mean and spread over seeds of every quantity behind every claim.
-
-    Args:
-        parts: per claim, named series over seeds (`paperlib.regenerate.claim_parts`).
-
-    Returns:
-        One row per claim and quantity: `claim`, `quantity`, `mean`, `sd` (sample standard deviation, NaN for one seed),
-        `n` (seeds), `verdict` of the means (empty for controls), and `holds_in`, the number of seeds in which the claim
-        holds by itself.
-    """
-    from paperlib.experiments.claims import HOLDS, spread, verdict
-
-    table = spread(dict(parts))
-    return table.assign(
-        holds_in=table["claim"].map(
-            {
-                claim: sum(verdict(claim, _of_seed(own, seed)) == HOLDS for seed in next(iter(own.values())).index)
-                for claim, own in parts.items()
-            }
-        )
-    )
-
-
-def save_claims(table: pd.DataFrame, folder: Path) -> tuple[Path, Path]:
-    """Write `claims.csv` and `claims.md` into `folder`; see `claims_over_seeds` for the columns."""
+def save_claims(claims: Sequence[ClaimResult], folder: Path) -> tuple[Path, Path]:
+    """Write `claims.csv` and `claims.md` into `folder`: per claim its verdict, and all quantities as
+    `paperlib.experiments.claims.frame` has them."""
+    tables = [one.parts.assign(claim=one.id, verdict=one.verdict) for one in claims]
+    table = pd.concat(tables)[["claim", "verdict", *claims[0].parts.columns]]
     csv = table.to_csv(index=False, float_format="%.6f", lineterminator="\n")
-    texts = {"claims.csv": csv, "claims.md": _claims_md(table)}
-    for name, text in texts.items():
+    for name, text in {"claims.csv": csv, "claims.md": _claims_md(claims)}.items():
         with atomic_write(folder / name, "w") as file:
             file.write(text)
     return folder / "claims.csv", folder / "claims.md"
@@ -205,8 +201,10 @@ def readme_blocks(figures: Path) -> dict[str, str]:
     A part whose file is missing is left out.
     """
     blocks = {path.stem: path.read_text("utf-8") for path in sorted(figures.glob("table[1-3].md"))}
-    if (figures / "claims.csv").is_file():
-        blocks["claims"] = _readme_claims(pd.read_csv(figures / "claims.csv"))
+    columns = {title: figures / name for title, name in _CLAIMS_COLUMNS.items()}
+    saved = {title: _saved_claims(file) for title, file in columns.items() if file.is_file()}
+    if saved:
+        blocks["claims"] = _readme_claims(saved)
     if (figures / "cost.json").is_file():
         from paperlib.show.cost import readme_cost
 
@@ -218,7 +216,8 @@ def rewrite_readme(text: str, figures: Path) -> str:
     """`text` with what stands between `<!-- generated:NAME -->` and `<!-- /generated:NAME -->` made anew.
 
     Raises:
-        PaperlibError: an opening marker without its closing one, or a name for which `figures` holds no file.
+        PaperlibError: an opening marker without its closing one, a name for which `figures` holds no file, or a file of
+            claims in another form.
     """
     blocks = readme_blocks(figures)
     opened = re.findall(r"<!-- generated:([\w-]+) -->", text)
@@ -271,54 +270,45 @@ def _plain(value: Any) -> Any:
     return value
 
 
-def _claims_md(table: pd.DataFrame) -> str:
-    seeds = table["n"].max()
-    lines = [f"Mean ± sample standard deviation over {seeds} seeds; a claim holds in a seed by that seed alone.", ""]
-    lines += ["| Claim | Quantity | Mean ± sd | Verdict | Holds in |", "|:--|:--|--:|:--|:--|"]
-    for identity, rows in table.groupby("claim", sort=False):
-        for place, row in enumerate(rows.itertuples(index=False)):
-            outcome = f"{row.verdict} | {_holds(rows)}" if place == 0 else " | "
-            lines.append(f"| {identity if place == 0 else ''} | {row.quantity} | {_mean_sd(row)} | {outcome} |")
+def _claims_md(claims: Sequence[ClaimResult]) -> str:
+    lines = [
+        "A part holds when its mean and the whole 95 % interval lie above what is needed; a claim, and a control, when all"
+    ]
+    lines += ["of its parts do. What stands beside a claim decides nothing."]
+    for claim in claims:
+        lines += ["", f"**{claim.id}** {claim.verdict}", ""]
+        lines += ["| | Quantity | Mean and interval | n | Needed | |", "|:--|:--|--:|:--|--:|:--|"]
+        for row in claim.parts.itertuples(index=False):
+            who = f"control without {row.lacks}: {row.control}" if row.control else row.role
+            cells = [who, row.quantity, effect(row), count(row), number(row.needed), row.outcome]
+            lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines) + "\n"
 
 
-def _readme_claims(table: pd.DataFrame) -> str:
-    """Claim, notebook, paper, demo: one row per claim, the uniform observers in their own column."""
-    lines = [
-        "| Claim | Notebook | Paper | Demo, mean ± sd | Control: uniform observers | Holds in |",
-        "|:--|:--|:--|:--|:--|:--|",
-    ]
-    for identity, rows in table.groupby("claim", sort=False):
-        claim = CLAIMS[identity]
-        control = rows["quantity"].str.startswith(_CONTROL)
-        cells = [
-            f"**{identity}** {claim.ours}",
-            f"[{claim.notebook.split('_')[0]}](notebooks/{claim.notebook})",
-            _paper_side(identity),
-            _quantities(rows[~control]),
-            _quantities(rows[rows["quantity"].str.startswith(_UNIFORM)]),
-            _holds(rows),
-        ]
+def _saved_claims(file: Path) -> pd.DataFrame:
+    table = pd.read_csv(file)
+    if not {"claim", "role", "verdict"} <= set(table.columns):
+        raise PaperlibError(
+            f"{file} is no table of claims as they are saved now; make it anew: python -m paperlib claims --save"
+        )
+    return table
+
+
+def _readme_claims(saved: Mapping[str, pd.DataFrame]) -> str:
+    """Claim, what the paper has, and verdict and effects of each table of `save_claims`, by the heading of its column."""
+    lines = ["| " + " | ".join(["Claim", "Paper", *saved]) + " |", "|:--|:--|" + ":--|" * len(saved)]
+    for claim in CLAIMS.values():
+        cells = [f"**[{claim.id}](notebooks/{claim.notebook})** {claim.ours}", _paper_side(claim.id)]
+        cells += [_ours_side(table[(table["claim"] == claim.id) & (table["role"] == "claim")]) for table in saved.values()]
         lines.append("| " + " | ".join(cells) + " |")
     return "\n".join(lines)
 
 
-def _of_seed(parts: Mapping[str, pd.Series], seed: int) -> dict[str, pd.Series]:
-    """What one seed says; controls, which decide nothing and may have fewer seeds, are left out."""
-    return {name: series.loc[[seed]] for name, series in parts.items() if not name.startswith(_CONTROL)}
-
-
-def _quantities(rows: pd.DataFrame) -> str:
-    parts = [f"{row.quantity.removeprefix(_UNIFORM).lstrip(', ')} {_mean_sd(row)}" for row in rows.itertuples(index=False)]
-    return "<br>".join(parts) or "–"
-
-
-def _holds(rows: pd.DataFrame) -> str:
-    return f"{rows['holds_in'].iloc[0]} of {rows['n'].iloc[0]} seeds"
-
-
-def _mean_sd(row: Any) -> str:
-    return number(row.mean) if math.isnan(row.sd) else f"{number(row.mean)} ± {number(row.sd)}"
+def _ours_side(rows: pd.DataFrame) -> str:
+    if rows.empty:
+        return "–"
+    effects = [f"{row.quantity} {effect(row)}, {count(row)}" for row in rows.itertuples(index=False)]
+    return "<br>".join([f"**{rows['verdict'].iloc[0]}**", *effects])
 
 
 _PAPER_CELLS = {

@@ -20,8 +20,8 @@ from tests.unit.cli_samples import write_notebook
 STUB = """
 import errno, os, sys, time
 from paperlib import cli, paths, regenerate
-from paperlib.experiments.artefacts import ClaimResult
-claim = ClaimResult("C1", "words " * 20, 1.0, 0.0, 2.0, 3, "holds", "demo")
+from paperlib.experiments import claims
+(claim,) = claims.results({{"C1": claims.ClaimParts(())}}, __import__("paperlib.profiles").profiles.load())
 regenerate.claims = lambda profile, ids=None: [claim] * 2000
 {extra}
 sys.exit(cli.main(sys.argv[1:]))

@@ -14,6 +14,7 @@ from nbformat.v4 import new_code_cell, new_notebook
 
 from paperlib import profiles, regenerate
 from paperlib.experiments.artefacts import ClaimResult, Column, Figure1Data, Figure2Data, TableData
+from paperlib.experiments.claims import ClaimParts, Control, Part, results
 from paperlib.profiles import Profile
 from paperlib.show import report
 from paperlib.show.notebooks import NotebookRun
@@ -53,23 +54,16 @@ def figure(number: int, profile: Profile) -> Figure1Data | Figure2Data:
     return Figure2Data(pd.DataFrame(rows, columns=names), unmasked)
 
 
-def claim_parts(profile: Profile) -> dict[str, dict[str, pd.Series]]:
-    """Quantities that are the seeds themselves, so that means can be checked by hand."""
-    seeds = pd.Series([float(seed) for seed in profile.seeds], index=pd.Index(profile.seeds, name="seed"))
-    return {
-        "C1": {"CC: Baseline − centre prior": seeds, "control, uniform observers, CC: Baseline − centre prior": -seeds},
-        "C4": {"FracCP: EW-PSNR − PSNR": seeds + 1, "control, shuffled map, FracCP: EW-PSNR − PSNR": seeds[:1] * 0},
-    }
-
-
 def claims(profile: Profile, ids: Iterable[str] | None = None) -> list[ClaimResult]:
-    """C1 as the mean of the seeds; C2 has no value at all."""
-    value = sum(profile.seeds) / len(profile.seeds)
-    numbers = (value, value - 1, value + 1, len(profile.seeds))
-    words = ("holds", profile.name, "What was measured.")
-    first = ClaimResult("C1", "Words of the <paper>.", *numbers, *words, {"gradcam": value + 1})
-    second = ClaimResult("C2", "More words.", math.nan, math.nan, math.nan, 0, "not testable", profile.name)
-    return [claim for claim in (first, second) if ids is None or claim.id in ids]
+    """C1 is the seeds and ten, a control of it the same below 0; C2 has no value at all."""
+    seeds = pd.DataFrame({"value": [seed + 10.0 for seed in profile.seeds]}, index=pd.Index(profile.seeds, name="seed"))
+    found = {
+        "C1": ClaimParts(
+            (Part.of("CC: <ours> − prior", seeds),), (Control("noise", "a network", (Part.of("CC", -seeds),)),)
+        ),
+        "C2": ClaimParts(()),
+    }
+    return results({id: one for id, one in found.items() if ids is None or id in ids}, profile)
 
 
 def write_notebook(folder: Path, name: str, *cells: NotebookNode | str) -> Path:

@@ -17,7 +17,7 @@ import pytest
 from matplotlib.figure import Figure
 from nbformat.v4 import new_code_cell
 
-from paperlib import cli, paths, profiles, regenerate
+from paperlib import cli, paper, paths, profiles, regenerate
 from paperlib.errors import PaperlibError
 from paperlib.settings import current
 from paperlib.show import figures, notebooks, tables
@@ -36,7 +36,7 @@ def prepared() -> list[profiles.Profile]:
 @pytest.fixture(autouse=True)
 def fake_world(monkeypatch: Patch, tmp_path: Path, prepared: list) -> None:
     """Made-up results at once, in folders of the test."""
-    for name in ("table", "figure", "claims", "claim_parts"):
+    for name in ("table", "figure", "claims"):
         monkeypatch.setattr(regenerate, name, getattr(cli_samples, name), raising=False)
     monkeypatch.setattr(regenerate, "prepare", prepared.append, raising=False)
     monkeypatch.setenv("PAPERLIB_RESULTS", str(tmp_path / "results"))
@@ -204,35 +204,42 @@ def test_figure_json_is_the_data_and_writes_nothing(tmp_path: Path, capsys: Capt
 
 
 def test_claims_as_json_and_as_text(capsys: Capture) -> None:
+    """Seeds 0 to 4 and ten as values: mean 12, t interval 12 ± 2.776 sqrt(2.5 / 5)."""
     assert cli.main(["claims", "--json", "--seeds", "5"]) == 0
     first, second = json.loads(capsys.readouterr().out)
+    ours, control = first.pop("parts")
+    assert (first.pop("low"), first.pop("high")) == pytest.approx((10.0368, 13.9632), abs=1e-4)
     assert first == {
         "id": "C1",
-        "text": "Words of the <paper>.",
-        "value": 2.0,
-        "low": 1.0,
-        "high": 3.0,
+        "text": paper.CLAIMS["C1"].text,
+        "value": 12.0,
         "n": 5,
-        "verdict": "holds",
+        "over": "repeats",
+        "outcome": "holds",
+        "verdict": "holds; no control does",
         "profile": "demo",
-        "detail": "What was measured.",
-        "parts": {"gradcam": 3.0},
+        "detail": "CC: <ours> − prior",
     }
+    assert (ours["role"], ours["value"], ours["outcome"]) == ("claim", 12.0, "holds")
+    assert (control["control"], control["lacks"], control["outcome"]) == ("noise", "a network", "does not hold")
     assert (second["value"], second["low"], second["high"], second["verdict"]) == (None, None, None, "not testable")
     assert cli.main(["claims"]) == 0
-    assert "C1  holds         1.000 [0.000, 2.000] n=3" in capsys.readouterr().out
+    assert (
+        "  C1  11.000 [8.516, 13.484] 3 repeats  CC: <ours> − prior\n      holds; no control does\n"
+        in capsys.readouterr().out
+    )
 
 
-def test_claims_save_gives_mean_and_sd_over_seeds(tmp_path: Path, capsys: Capture) -> None:
-    """Seeds 0 to 4 as values: mean 2, sample standard deviation sqrt(2.5), above 0 in four of five."""
+def test_claims_save_gives_verdicts_effects_and_controls(tmp_path: Path, capsys: Capture) -> None:
     assert cli.main(["claims", "--seeds", "5", "--save", "--json"]) == 0
     json.loads(capsys.readouterr().out)
-    table = pd.read_csv(tmp_path / "figures" / "claims.csv").set_index("claim")
-    row = table.loc["C1"].iloc[0]
-    assert (row["mean"], row["sd"], row["n"], row["holds_in"]) == pytest.approx((2.0, 2.5**0.5, 5, 4), abs=1e-6)
-    assert table.loc["C4"]["holds_in"].to_list() == [5, 5]
+    table = pd.read_csv(tmp_path / "figures" / "claims.csv")
+    assert table["value"].to_list() == [12, -12] and set(table["verdict"]) == {"holds; no control does"}
+    assert (table["claim"] == "C1").all() and table["n"].to_list() == [5, 5]
     text = (tmp_path / "figures" / "claims.md").read_text("utf-8")
-    assert "| C1 | CC: Baseline − centre prior | 2.000 ± 1.581 | holds | 4 of 5 seeds |" in text
+    assert "**C1** holds; no control does" in text and "**C2** not testable" in text
+    assert "| claim | CC: <ours> − prior | 12.000 [10.037, 13.963] | 5 repeats | 0.000 | holds |" in text
+    assert "| control without a network: noise | CC | −12.000 [−13.963, −10.037] | 5 repeats |" in text
 
 
 def test_run_does_everything(fake_notebooks: dict, prepared: list, tmp_path: Path, capsys: Capture) -> None:
@@ -249,7 +256,16 @@ def test_run_does_everything(fake_notebooks: dict, prepared: list, tmp_path: Pat
     assert {path.name for path in (tmp_path / "figures").iterdir()} == names
     out = capsys.readouterr().out
     page = tmp_path / "results" / "demo" / "report" / "index.html"
-    for expected in ("Simulation:", "table3", "fig2", "C1  holds", "C2  not testable", "03c_dual", "total", str(page)):
+    for expected in (
+        "Simulation:",
+        "table3",
+        "fig2",
+        "holds; no control does",
+        "not testable",
+        "03c_dual",
+        "total",
+        str(page),
+    ):
         assert expected in out
     first = {path.name: path.read_bytes() for path in (tmp_path / "figures").iterdir()}
     assert cli.main(["run"]) == 0

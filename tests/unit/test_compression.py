@@ -173,25 +173,33 @@ def test_a_row_per_method_metric_and_photograph(agreed):
     assert ("bitrate_only", "FracCP") not in chosen.index and ("bitrate_only", "SROCC") in chosen.index
 
 
-def test_ranks_and_weightings_are_those_of_the_profiles_observers(agreed):
+def test_ranks_and_weightings_are_those_of_the_profiles_observers(agreed, profile):
     ranks = results.ranks(agreed).set_index("method")
     assert ranks.loc["psnr", "rank"] == len(ranks) and ranks["rank"].min() == 1 and set(ranks["images"]) == {6}
     assert not {"bitrate_only", "preset_order", "ew_psnr_gaze", "baseline"} & set(ranks.index)
     found = results.weightings(agreed).set_index(["method", "reference"])
     assert {("ew_psnr", "psnr"), ("ew_ssim", "ew_ssim_shuffled"), ("ew_ssim", "ew_ssim_gaze")} <= set(found.index)
-    value = results.claim_parts(agreed)["FracCP: EW-PSNR − PSNR"].mean()
+    value = results.claim_parts(agreed, profile).subject[0].value
     assert found.loc[("ew_psnr", "psnr"), "difference"] == pytest.approx(value)
 
 
-def test_claim_parts_are_differences_per_seed(agreed):
-    parts = results.claim_parts(agreed)
-    gain = parts["FracCP: EW-PSNR − PSNR"]
+def test_claim_parts_are_differences_per_seed_and_controls_the_same_differences(agreed, profile):
+    parts = results.claim_parts(agreed, profile)
+    assert [part.label for part in parts.subject] == ["FracCP: EW-PSNR − PSNR", "FracCP: EW-SSIM − SSIM"]
+    gain = parts.subject[0].values
     means = agreed[agreed["metric"] == "FracCP"].groupby(["dataset", "seed", "method"])["value"].mean()
     assert list(gain.index) == [0, 1]
     assert gain[1] == pytest.approx(means["photographs", 1, "ew_psnr"] - means["photographs", 1, "psnr"])
-    control = parts["control, uniform observers, FracCP: EW-PSNR − PSNR"]
-    assert control[0] == pytest.approx(means["photographs_uniform", 0, "ew_psnr"] - 1)
-    assert len(parts) == 8 and sum(not label.startswith("control") for label in parts) == 2
+    controls = {one.label: one for one in parts.controls}
+    assert list(controls) == [
+        "centre-prior weights",
+        "another photograph's weights",
+        "Fixed preset order",
+        "uniform observers",
+    ], "true gaze is no control"
+    assert controls["uniform observers"].parts[0].values[0] == pytest.approx(means["photographs_uniform", 0, "ew_psnr"] - 1)
+    order = means["photographs", 1, "preset_order"] - means["photographs", 1, "ssim"]
+    assert controls["Fixed preset order"].parts[1].values[1] == pytest.approx(order)
 
 
 def test_table_has_every_row_of_the_paper(agreed, profile):

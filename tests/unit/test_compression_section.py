@@ -233,9 +233,12 @@ def test_comparisons_ranks_and_the_claim_speak_of_common_photographs(rows):
     ]
     ranked = results.ranks(rows)
     assert set(ranked["method"]) == {*PLAIN, "sharpness", "damage"} and set(ranked["images"]) == {4}
-    parts = results.claim_parts(rows)
-    assert parts["FracCP: EW-PSNR − PSNR"].mean() == pytest.approx((values.loc["ew_psnr"] - values.loc["psnr"]).mean())
-    assert len(parts["control, shuffled map, FracCP: EW-SSIM − SSIM"]) == 4 and len(parts) == 6
+    parts = results.claim_parts(rows, profiles.load("own"))
+    assert parts.subject[0].value == pytest.approx((values.loc["ew_psnr"] - values.loc["psnr"]).mean())
+    assert parts.subject[0].over == "pictures"
+    labels = ["centre-prior weights", "another photograph's weights", "even weights", "Fixed preset order"]
+    assert [one.label for one in parts.controls] == labels
+    assert parts.controls[1].parts[1].n == 4 and parts.controls[2].parts[0].outcome == "does not hold"
 
 
 def test_rows_without_any_method_give_empty_tests(data):

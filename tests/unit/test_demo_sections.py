@@ -1,4 +1,4 @@
-"""Sections III-A to III-C on a tiny profile, end to end through the store; and the judging of claims by hand."""
+"""Sections III-A to III-C on a tiny profile, end to end through the store."""
 
 import math
 
@@ -9,7 +9,6 @@ from scipy import stats
 
 from paperlib import paper, profiles, regenerate
 from paperlib.errors import PaperlibError
-from paperlib.experiments import claims as judging
 from paperlib.experiments.extracting import explore
 from paperlib.experiments.extracting import results as extraction
 from paperlib.experiments.masking import results as masking
@@ -203,54 +202,6 @@ def test_unknown_artefacts_are_refused(profile):
     for call in (regenerate.table, regenerate.figure):
         with pytest.raises(PaperlibError, match="there is no"):
             call(7, profile)
-
-
-# ------------------------------------------------------------------------------------------------------------ claims
-
-
-def series(*values):
-    return pd.Series(values, index=range(len(values)), dtype=float)
-
-
-def test_a_claim_holds_when_every_part_is_positive_and_controls_do_not_vote():
-    parts = {"a": series(0.2, 0.3), "b": series(0.1, -0.05), "control, c": series(-1, -1)}
-    assert judging.verdict("C1", parts) == judging.HOLDS
-    assert judging.headline("C1", parts) == "a"
-    failing = parts | {"b": series(0.1, -0.2)}
-    assert judging.verdict("C1", failing) == judging.FAILS
-    assert judging.headline("C1", failing) == "b"
-    assert judging.verdict("C1", parts | {"b": series(math.nan)}) == judging.UNTESTED
-
-
-def test_c3_has_a_margin_for_srocc_and_a_threshold_for_cc():
-    good = {"SROCC: x": series(-0.01, -0.02), "CC: x": series(0.12, 0.11)}
-    assert judging.verdict("C3", good) == judging.HOLDS
-    assert judging.verdict("C3", good | {"SROCC: x": series(-0.03)}) == judging.FAILS
-    assert judging.verdict("C3", good | {"CC: x": series(0.09)}) == judging.FAILS
-    assert judging.headline("C3", good) == "SROCC: x"
-    assert judging.headline("C3", good | {"CC: x": series(0.09)}) == "CC: x"
-
-
-def test_c1_parts_by_hand():
-    def row(method, metric, number, variant="fitted"):
-        return {"method": method, "metric": metric, "variant": variant, "dataset": "world", "seed": 0, "value": number}
-
-    rows = pd.DataFrame(
-        [
-            row("baseline", "CC", 0.7),
-            row("baseline", "KLD", 0.4),
-            row("center_prior", "CC", 0.5),
-            row("center_prior", "KLD", 0.6),
-            row("saliency_net", "CC", 0.9),
-            row("saliency_net", "KLD", 0.1),
-            row("baseline", "CC", 0.55, "plain"),
-            row("center_prior", "CC", 0.5, "raw"),
-            row("uniform_observers", "CC", 0.45),
-            row("noise_map", "CC", 0.5),
-        ]
-    )
-    got = [round(float(part.iloc[0]), 6) for part in extraction.claim_parts(rows).values()]
-    assert got == [0.2, 0.2, 0.2, 0.3, 0.05, -0.05, 0.0]
 
 
 def test_interval_is_the_t_interval():

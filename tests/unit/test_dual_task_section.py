@@ -407,13 +407,18 @@ def test_without_a_training_the_export_is_one_sentence(results, data, tmp_path, 
 def test_the_common_door_leads_here_and_claim_3_is_judged(rows, data):
     table = regenerate.table(2, profile_of(data))
     assert table.cells["value"].equals(told.table(rows, profile_of(data)).cells["value"])
-    parts = told.claim_parts(rows)
+    parts = told.claim_parts(rows, profile_of(data))
     expected = [
         rows.query("method == @method and dataset == 'koniq10k' and metric == 'SROCC' and seed == 1")["value"].item()
         for method in ("baseline_sal_loss", "baseline")
     ]
-    assert parts["SROCC: Sal-Loss − Baseline"].loc[1] == pytest.approx(expected[0] - expected[1])
-    assert all(len(series) == 2 for series in parts.values())
+    first = parts.subject[0]
+    assert first.label == "SROCC: Sal-Loss − Baseline" and first.needed == -0.02
+    assert first.values.loc[1] == pytest.approx(expected[0] - expected[1])
+    assert {part.n for part in (*parts.subject, *parts.beside)} == {2}
+    (control,) = parts.controls
+    assert (control.label, control.lacks) == ("Centre only as target", "the picture")
+    assert [part.needed for part in control.parts] == [-0.02, 0.1] * (len(control.parts) // 2)
 
 
 def test_the_decoder_adds_a_weight_per_channel_and_a_bias_and_the_gradcam_loss_nothing(data):

@@ -151,13 +151,28 @@ def test_own_pictures_with_gaze_alone_are_ranked_by_the_network_itself(tmp_path)
     write_own(tmp_path, 5, 0)
     found = regenerate.rows("masking", own(tmp_path, fills=["mean"]))
     assert found.loc[found["method"] == "none", "value"].iloc[0] == pytest.approx(1)
-    assert "LeRF − MoRF, GradCAM" in results.claim_parts(found)
+    assert "LeRF − MoRF, area, GradCAM" in [part.label for part in results.claim_parts(found, profiles.load("own")).subject]
 
 
-def test_claims_look_at_the_first_network(rows):
-    parts = results.claim_parts(rows)
-    expected = results.gaps(rows).query("map == 'saliency' and fill == 'black'")["gap"].iloc[0]
-    assert parts["LeRF − MoRF, saliency"].iloc[0] == pytest.approx(expected)
+def test_claims_look_at_the_first_network_and_its_interval_over_pictures(rows):
+    parts = results.claim_parts(rows, profiles.load("own"))
+    area, worst = (next(part for part in parts.subject if part.label == f"LeRF − MoRF, {what}, saliency") for what in WHAT)
+    found = rows[(rows["metric"] == "area") & (rows["method"] == "saliency")]
+    found = found[found["variant"].str.contains("/black/|/mean/")]
+    assert (area.value, area.low, area.high) == pytest.approx(tuple(found[["value", "low", "high"]].mean()))
+    assert (area.n, area.over) == (found["n"].iloc[0], "pictures")
+    assert worst.value == pytest.approx(
+        results.gap_per_fraction(rows).query("map == 'saliency' and fill != 'blur'")["gap"].min()
+    )
+    assert worst.low < worst.value < worst.high
+    assert [(one.label, one.lacks) for one in parts.controls] == [
+        ("HalfImage", "gaze"),
+        ("centre map", "the picture"),
+        ("random map", "the picture"),
+    ]
+
+
+WHAT = ("area", "worst fraction")
 
 
 def test_what_is_missing_is_one_sentence(folder, tmp_path, monkeypatch):

@@ -1,47 +1,8 @@
 """Sentences and columns that notebooks compute, so that their text follows the values: by hand on a few numbers."""
 
-import math
-
 import pandas as pd
 
-from paperlib.experiments import claims as judging
 from paperlib.experiments.extracting import results as extraction
-
-
-def series(*values):
-    return pd.Series(values, dtype=float)
-
-
-def test_the_needed_value_stands_beside_the_mean():
-    parts = {"SROCC: x": series(-0.01, -0.03), "CC: x": series(0.1, 0.3), "control, x": series(0.5)}
-    found = judging.against_needs("C3", parts)
-    assert list(found.columns) == ["mean", "sd", "n", "needed"]
-    assert found.loc["CC: x", "mean"] == 0.2
-    assert math.isclose(found.loc["CC: x", "needed"], judging.CC_GAIN)
-    assert math.isclose(found.loc["SROCC: x", "needed"], -judging.SROCC_MARGIN)
-    assert math.isnan(found.loc["control, x", "needed"])
-
-
-def test_other_claims_need_more_than_nothing():
-    found = judging.against_needs("C1", {"CC: a − b": series(0.25, 0.75), "KLD: a − b": series(-0.5)})
-    assert found["needed"].tolist() == [0, 0]
-
-
-def test_controls_are_sorted_by_what_they_show():
-    parts = {
-        "C1": {
-            "claimed": series(1),
-            "control, strong": series(0.1, 0.3),
-            "control, weak": series(0.03, -0.03),
-            "control, against": series(-1),
-        },
-        "C2": {"claimed": series(1), "control, all": series(1)},
-        "C3": {"claimed": series(1)},
-    }
-    assert judging.controls_in_words(parts) == [
-        "C1. Shown by these controls as well: strong. Not shown by: weak; against.",
-        "C2. Shown by these controls as well: all. Not shown by: none.",
-    ]
 
 
 def rows(*entries):

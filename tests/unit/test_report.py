@@ -1,4 +1,4 @@
-"""The report page, the text summary, claims over seeds, and the generated parts of README."""
+"""The report page, the text summary, claims as files, and the generated parts of README."""
 
 import base64
 import csv
@@ -12,7 +12,6 @@ import cli_samples
 import numpy as np
 import pandas as pd
 import pytest
-from cli_samples import claim_parts
 from PIL import Image
 
 from paperlib import paths, profiles
@@ -175,7 +174,8 @@ def test_the_page_tells_what_is_simulated_what_holds_and_what_failed(page: Page)
     words = " ".join(" ".join(page.words).split())
     assert WARNINGS["simulation"] in words
     assert words.index("Simulation:") < words.index("Claims of the paper")
-    assert "Words of the <paper>." in words
+    assert "CC: <ours> − prior: 11.000 [8.516, 13.484], 3 repeats, holds" in words
+    assert "control without a network (noise), CC: −11.000 [−13.484, −8.516], 3 repeats, does not hold" in words
     assert "✓ holds" in words
     assert "– not testable" in words
     assert "03b_masking: cell [3] failed with <ValueError>" in words
@@ -245,7 +245,7 @@ def test_every_number_has_interval_and_n_or_a_reason(page: Page) -> None:
     assert "0.600 , best ± 0.010 [0.575, 0.625] n 3" in words
     assert "Without brackets: a single value" in words and "Without ±: computed in one repeat only" in words
     assert "Student's 95 % interval of the mean over the n repeats" in words
-    assert "none: no value" in words, "C2 has none"
+    assert "not testable" in words and "no value" in words, "C2 has none"
     assert "n, the masked pictures of all repeats that a number is over: 3." in words
     assert "No intervals: these curves were not resampled." in words
     assert "Each number is of one picture, n 1: there is no interval." in words
@@ -290,7 +290,7 @@ def test_summary_names_every_file_verdict_and_time(written: tuple[Run, Path], mo
     text = summary.text_summary(run, path)
     assert "  table2  figures/table2.csv .md .tex\n" in text
     assert "  fig1    figures/fig1.png .pdf fig1_column.png .pdf fig1.csv\n" in text
-    assert "  C1  holds         1.000 [0.000, 2.000] n=3\n" in text
+    assert "  C1  11.000 [8.516, 13.484] 3 repeats  CC: <ours> − prior\n      holds; no control does\n" in text
     assert "  ok         2.0 s  demo/notebooks/03a_extracting.html\n" in text
     assert "  failed     2.0 s  demo/notebooks/03b_masking.html\n" in text
     assert "  total                     62.2 s\n" in text or "  total                     62.3 s\n" in text
@@ -298,21 +298,12 @@ def test_summary_names_every_file_verdict_and_time(written: tuple[Run, Path], mo
     assert "Report: demo/report/index.html" in text
 
 
-def test_claims_over_seeds_against_numbers_by_hand() -> None:
-    table = summary.claims_over_seeds(claim_parts(profiles.load(seeds=(0, 3))))
-    assert table["claim"].to_list() == ["C1", "C1", "C4", "C4"]
-    assert table["mean"].to_list() == [1.5, -1.5, 2.5, 0.0]
-    assert table["sd"].to_list() == pytest.approx([math.sqrt(4.5)] * 3 + [math.nan], nan_ok=True)
-    assert table["holds_in"].to_list() == [1, 1, 2, 2], "seed 0 gives C1 no advantage, and a control decides nothing"
-    assert summary.claims_over_seeds(claim_parts(profiles.load(seeds=(2,))))["sd"].isna().all()
-
-
 @pytest.fixture
 def figures(tmp_path: Path) -> Path:
     """A folder with a table and claims that the registry knows."""
     profile = profiles.load()
     tables.save_table(cli_samples.table(1, profile), tmp_path)
-    summary.save_claims(summary.claims_over_seeds(claim_parts(profiles.load(seeds=(0, 3)))), tmp_path)
+    summary.save_claims(cli_samples.claims(profile), tmp_path)
     return tmp_path
 
 
@@ -322,7 +313,7 @@ def test_readme_blocks_are_replaced_and_the_rest_is_kept(figures: Path) -> None:
         "<!-- generated:table1 -->\nstale words\n\n<!-- /generated:table1 -->\nend"
     )
     new = summary.rewrite_readme(text, figures)
-    assert new.startswith("# Title\n\n<!-- generated:claims -->\n| Claim | Notebook | Paper |")
+    assert new.startswith("# Title\n\n<!-- generated:claims -->\n| Claim | Paper | Simulation |")
     assert new.endswith("<!-- /generated:table1 -->\nend")
     assert "\n\nwords\n" in new
     assert "stale words" not in new
@@ -330,21 +321,28 @@ def test_readme_blocks_are_replaced_and_the_rest_is_kept(figures: Path) -> None:
     assert summary.rewrite_readme("no blocks", figures) == "no blocks"
 
 
-def test_the_claims_block_shows_notebook_paper_demo_and_control(figures: Path) -> None:
-    rows = summary.readme_blocks(figures)["claims"].splitlines()[2:]
-    first, last = ([cell.strip() for cell in row.split("|")[1:-1]] for row in rows)
-    assert first[0].startswith("**C1** The GradCAM map of an IQA network beats")
-    assert last[1] == "[03d](notebooks/03d_nonuniform_compression.ipynb)"
-    assert last[2].split("<br>") == [
+def test_the_claims_block_shows_paper_and_simulation_and_real_numbers_once_there_are_some(figures: Path) -> None:
+    heads, _, *rows = summary.readme_blocks(figures)["claims"].splitlines()
+    assert heads == "| Claim | Paper | Simulation |"
+    first, second, _, last = ([cell.strip() for cell in row.split("|")[1:-1]] for row in rows)
+    assert first[0].startswith("**[C1](notebooks/03a_extracting_saliency.ipynb)** The GradCAM map of an IQA network beats")
+    assert last[1].split("<br>") == [
         "III-D, Table III",
         "PSNR FracCP 0.505",
         "EW-PSNR FracCP 0.678",
         "SSIM FracCP 0.502",
         "EW-SSIM FracCP 0.636",
     ]
-    quantity = "CC: Baseline − centre prior"
-    assert first[3:] == [f"{quantity} 1.500 ± 2.121", f"{quantity} −1.500 ± 2.121", "1 of 2 seeds"]
-    assert last[3:] == ["FracCP: EW-PSNR − PSNR 2.500 ± 2.121", "–", "2 of 2 seeds"]
+    ours = "**holds; no control does**<br>CC: <ours> − prior 11.000 [8.516, 13.484], 3 repeats"
+    assert (first[2], second[2]) == (ours, "–")
+    (figures / "open").mkdir()
+    summary.save_claims(cli_samples.claims(profiles.load(seeds=(5,)), ["C1"]), figures / "open")
+    heads, _, row, *_ = summary.readme_blocks(figures)["claims"].splitlines()
+    assert heads == "| Claim | Paper | Real, small | Simulation |"
+    assert [cell.strip() for cell in row.split("|")[3:-1]] == [
+        "**not decided**<br>CC: <ours> − prior 15.000, no interval, 1 repeat",
+        ours,
+    ]
 
 
 @pytest.mark.parametrize(
@@ -357,6 +355,12 @@ def test_the_claims_block_shows_notebook_paper_demo_and_control(figures: Path) -
 def test_a_broken_block_is_named(figures: Path, text: str, sentence: str) -> None:
     with pytest.raises(PaperlibError, match=sentence):
         summary.rewrite_readme(text, figures)
+
+
+def test_claims_in_another_form_are_one_sentence(figures: Path) -> None:
+    (figures / "claims.csv").write_text("claim,mean\nC1,1\n")
+    with pytest.raises(PaperlibError, match="claims.csv is no table of claims.*claims --save"):
+        summary.readme_blocks(figures)
 
 
 def test_readme_is_what_the_command_would_write() -> None:

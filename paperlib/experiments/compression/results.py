@@ -1,7 +1,7 @@
 """Table III out of the rows of its units: agreement, ranks, tests, what weights are worth, and the claim."""
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -9,10 +9,10 @@ import pandas as pd
 
 from paperlib import paper
 from paperlib.experiments.artefacts import STANDINS, Column, TableData
+from paperlib.experiments.claims import ATTENTION, PICTURE, ClaimParts, Control, Part
 from paperlib.experiments.compression.compute import BITRATE, METRICS, PRESETS
 from paperlib.experiments.compression.plan import BASELINES, CODED_HERE, SACID, WEIGHTED, all_lines, weighted_key
-from paperlib.experiments.compression.scoring import CENTER, FAILURE, OWN, SHUFFLED
-from paperlib.experiments.statistics import Parts
+from paperlib.experiments.compression.scoring import CENTER, FAILURE, OWN, SHUFFLED, UNIFORM
 from paperlib.metrics.agreement import rank_intervals, summarise
 from paperlib.metrics.resampling import compare_with
 
@@ -136,35 +136,49 @@ def ranks(rows: pd.DataFrame, metric: str = "FracCP") -> pd.DataFrame:
     return table.sort_values("rank", kind="stable", ignore_index=True)
 
 
-def claim_parts(rows: pd.DataFrame) -> Parts:
-    """C4. Gains in FracCP of the eye-tracking weighted metrics over the plain ones; and, as controls, under observers who
-    look everywhere alike, and over the same metrics with weights that know nothing of the photograph. Over repeats of the
-    votes where there are several, else over photographs."""
+_WEIGHTS = {
+    CENTER: ("centre-prior weights", PICTURE),
+    SHUFFLED: ("another photograph's weights", "the right picture"),
+    UNIFORM: ("even weights", "a map"),
+}
+"""Controls of claim C4: weights of the EW metrics, and what they go without."""
+
+
+def claim_parts(rows: pd.DataFrame, profile: "Profile") -> ClaimParts:
+    """C4: gains in FracCP of the eye-tracking weighted metrics over the plain ones. Controls are weights that know less, an
+    order of the presets that sees no picture, and observers who look everywhere alike. Over repeats of the votes where there
+    are several, else over photographs."""
     chosen = rows[rows["metric"] == "FracCP"]
-    repeats = chosen["method"].eq("psnr") & chosen["dataset"].eq(chosen["dataset"].iloc[0]) if len(chosen) else chosen
-    over = "seed" if len(chosen) and chosen[repeats]["seed"].nunique() > 1 else "variant"
+    home, *others = list(dict.fromkeys(chosen["dataset"])) or [""]
 
-    def gain(dataset: str, weighted: str, plain: str) -> pd.Series:
-        own = chosen[(chosen["dataset"] == dataset) & chosen["method"].isin([weighted, plain])]
-        table = own.pivot_table(index="method", columns=over, values="value", aggfunc="mean")
-        if not {weighted, plain} <= set(table.index):
-            return pd.Series(dtype=float)
-        return (table.loc[weighted] - table.loc[plain]).dropna()
+    def gains(better: Mapping[str, str], dataset: str = home) -> tuple[Part, ...]:
+        """Of a method per EW metric over its plain metric."""
+        own = chosen[chosen["dataset"] == dataset]
+        pairs = [(better[judge], judge.removeprefix("ew_")) for judge in WEIGHTED]
+        return tuple(_gain(own, one, plain) for one, plain in pairs)
 
-    parts = {}
-    datasets = list(dict.fromkeys(chosen["dataset"]))
-    for judge in WEIGHTED:
-        plain = judge.removeprefix("ew_")
-        name = paper.look(plain).label
-        gains = f"FracCP: EW-{name} − {name}"
-        home, *others = datasets or [""]
-        parts[gains] = gain(home, judge, plain)
-        for other in others:
-            kind = other.removeprefix(f"{home}_")
-            parts[f"control, {kind} observers, {gains}"] = gain(other, judge, plain)
-        for kind, label in ((CENTER, "centre prior"), (SHUFFLED, "shuffled map")):
-            parts[f"control, {label}, {gains}"] = gain(home, weighted_key(judge, kind), plain)
-    return parts
+    own = {judge: judge for judge in WEIGHTED}
+    controls = [
+        Control(*_WEIGHTS[kind], gains({judge: weighted_key(judge, kind) for judge in WEIGHTED}))
+        for kind in profile.compression.weightings
+        if kind in _WEIGHTS
+    ]
+    controls.append(Control(paper.look(PRESETS).label, PICTURE, gains(dict.fromkeys(WEIGHTED, PRESETS))))
+    controls += [Control(f"{one.removeprefix(f'{home}_')} observers", ATTENTION, gains(own, one)) for one in others]
+    return ClaimParts(gains(own), tuple(one for one in controls if any(part.n for part in one.parts)))
+
+
+def _gain(rows: pd.DataFrame, method: str, plain: str) -> Part:
+    """The difference on the photographs that both have."""
+    values = rows[rows["method"].isin([method, plain])].pivot_table(
+        index=["seed", "variant"], columns="method", values="value", aggfunc="mean"
+    )
+    columns = values.reindex(columns=[method, plain])
+    differences = (columns[method] - columns[plain]).dropna()
+    repeated = differences.index.get_level_values("seed").nunique() > 1
+    found = differences.groupby(level="seed" if repeated else "variant").mean()
+    label = f"FracCP: {paper.look(method).label} − {paper.look(plain).label}"
+    return Part.of(label, found.to_frame("value"), over="repeats" if repeated else "pictures")
 
 
 # -------------------------------------------------------------------------------------------------------------- table

@@ -3,14 +3,16 @@
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
 from paperlib import paper
 from paperlib.experiments.artefacts import STANDINS, Column, TableData
-from paperlib.experiments.statistics import Parts, by_seed, summarise
+from paperlib.experiments.claims import LACKS, ClaimParts, Control, Part
+from paperlib.experiments.extracting.compute import CENTER_PRIOR, LOWER_IS_BETTER
+from paperlib.experiments.sets.plan import WORLDS
+from paperlib.experiments.statistics import by_seed, less, summarise
 
 if TYPE_CHECKING:
     from paperlib.profiles import Profile
@@ -214,21 +216,64 @@ def above_the_prior(rows: pd.DataFrame, methods: Iterable[str], metric: str = "C
     )
 
 
-def claim_parts(rows: pd.DataFrame) -> Parts:
-    """C1. Advantages in CC and KLD, each positive when the claim holds: of the Baseline's maps over the centre prior, of a
-    supervised net over the Baseline; and, as controls, of the raw maps and of the uniform observers' Baseline."""
-    computed = rows[rows["method"] == "center_prior"]
-    value = partial(by_seed, rows, dataset=computed["dataset"].iloc[0])
-    supervised = next((method for method in SUPERVISED if method in set(rows["method"])), SUPERVISED[0])
-    parts = {
-        "CC: Baseline − centre prior": value("baseline", "CC") - value("center_prior", "CC"),
-        "KLD: centre prior − Baseline": value("center_prior", "KLD") - value("baseline", "KLD"),
-        "CC: saliency net − Baseline": value(supervised, "CC") - value("baseline", "CC"),
-        "KLD: Baseline − saliency net": value("baseline", "KLD") - value(supervised, "KLD"),
-        "control, raw one-pass maps, CC: Baseline − centre prior": value("baseline", "CC", "plain")
-        - value("center_prior", "CC", "raw"),
-        "control, uniform observers, CC: Baseline − centre prior": value("uniform_observers", "CC")
-        - value("center_prior", "CC"),
-        "control, noise map, CC: noise − centre prior": value("noise_map", "CC") - value("center_prior", "CC"),
-    }
-    return {label: series for label, series in parts.items() if len(series) or not label.startswith("control")}
+_CONTROLS = (
+    "pretrained_activation", "pretrained_norm", "random_head", "frozen_backbone", "uniform_observers", "shuffled_map",
+    "center_only", "noise_map", "edge_energy",
+)  # fmt: skip
+"""Of claim C1."""
+
+
+def claim_parts(rows: pd.DataFrame, profile: "Profile") -> ClaimParts:
+    """C1 on the profile's first set: the Baseline's maps beat the centre prior in CC and KLD, and those of a supervised
+    network beat the Baseline's. A control's maps are held against the centre prior alike. Beside them the Baseline's
+    one-pass maps without map transforms, and further sets."""
+    home, *others = profile.photographs.datasets
+    computed = set(rows.loc[rows["dataset"] == home, "method"])
+    supervised = next((method for method in SUPERVISED if method in computed), SUPERVISED[0])
+    beside = [_advantage(rows, home, "baseline", CENTER_PRIOR, "CC", "plain", "raw maps, ")]
+    beside += [part for one in others for part in _above_prior(rows, one, "baseline", f"{paper.DATASETS.get(one, one)}, ")]
+    return ClaimParts(
+        (
+            *_above_prior(rows, home, "baseline"),
+            *(_advantage(rows, home, supervised, "baseline", metric) for metric in ("CC", "KLD")),
+        ),
+        tuple(
+            Control(paper.look(method).label, LACKS[method], _above_prior(rows, home, method))
+            for method in _CONTROLS
+            if method in computed
+        ),
+        tuple(part for part in beside if part.n),
+    )
+
+
+def _above_prior(rows: pd.DataFrame, dataset: str, method: str, before: str = "") -> tuple[Part, ...]:
+    return tuple(_advantage(rows, dataset, method, CENTER_PRIOR, metric, before=before) for metric in ("CC", "KLD"))
+
+
+def _advantage(
+    rows: pd.DataFrame, dataset: str, method: str, rival: str, metric: str, variant: str = "fitted", before: str = ""
+) -> Part:
+    """By how much a method's maps are better than a rival's, positive where they are. Without repeats its interval is that
+    of the paired differences from the centre prior, else the one that both intervals allow."""
+    ours = _measured(rows, dataset, method, metric, variant)
+    theirs = _measured(rows, dataset, rival, metric, "raw" if variant == "plain" else variant)
+    if dataset not in WORLDS:  # all repeats share the pictures, so that what is not trained has one value for all of them
+        ours, theirs = _for_all(ours, theirs.index), _for_all(theirs, ours.index)
+    falls = metric in LOWER_IS_BETTER
+    names = [paper.look(one).label for one in ((rival, method) if falls else (method, rival))]
+    found = less(theirs, ours) if falls else less(ours, theirs)
+    paired = by_seed(rows, method, metric, f"difference/{variant}", dataset)
+    if len(found) == 1 and len(paired) and rival == CENTER_PRIOR:
+        found = paired
+    return Part.of(f"{before}{metric}: {' − '.join(names)}", found)
+
+
+def _measured(rows: pd.DataFrame, dataset: str, method: str, metric: str, variant: str) -> pd.DataFrame:
+    """By repeat; a single repeat with its interval over pictures."""
+    found = by_seed(rows, method, metric, variant, dataset)
+    spans = by_seed(rows, method, metric, f"interval/{variant}", dataset)
+    return spans.set_axis(found.index) if len(found) == len(spans) == 1 else found
+
+
+def _for_all(found: pd.DataFrame, repeats: pd.Index) -> pd.DataFrame:
+    return found.loc[found.index.repeat(len(repeats))].set_axis(repeats) if len(found) == 1 < len(repeats) else found

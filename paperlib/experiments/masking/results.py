@@ -1,16 +1,21 @@
 """Figure 2 out of the rows of its units, what its curves say in numbers, and the claim."""
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 
 from paperlib.experiments.artefacts import Figure2Data
+from paperlib.experiments.claims import LACKS, PICTURE, ClaimParts, Control, Part
 from paperlib.experiments.masking.compute import UNMASKED
-from paperlib.experiments.statistics import Parts
+from paperlib.experiments.statistics import MEASURED, less
 from paperlib.maps.fills import PAPER_FILLS
 from paperlib.paper import look
 from paperlib.vocabulary import STRATEGIES
+
+if TYPE_CHECKING:
+    from paperlib.profiles import Profile
 
 PAPER_MAPS = ("saliency", "gradcam", "half_image")
 """The columns of the paper's Figure 2."""
@@ -112,25 +117,55 @@ def _with_variant_columns(rows: pd.DataFrame) -> pd.DataFrame:
     return pd.concat([rows, parts], axis=1)
 
 
-def claim_parts(rows: pd.DataFrame) -> Parts:
-    """C2. SROCC of LeRF minus MoRF for saliency and GradCAM, averaged over fractions and the paper's fills and at the worst
-    of them, for the Baseline or else the first network; and the averages of the controls."""
-    gaps = gap_per_fraction(rows)
-    paper_fills = gaps["fill"].isin(PAPER_FILLS)
-    grouped = (gaps[paper_fills] if paper_fills.any() else gaps).groupby(["network", "map", "seed"], sort=False)["gap"]
-    average, worst = grouped.mean(), grouped.min()
-    known = average.index.droplevel("seed")
-    subject = "baseline" if "baseline" in known.get_level_values("network") else known[0][0]
-    maps = {name: key for name, key in (("saliency", "saliency"), ("GradCAM", "gradcam")) if (subject, key) in known}
-    parts = {f"LeRF − MoRF, {name}": average.loc[subject, key] for name, key in maps.items()}
-    parts |= {f"LeRF − MoRF at the worst fraction, {name}": worst.loc[subject, key] for name, key in maps.items()}
-    controls = {
-        "control, HalfImage": (subject, "half_image"),
-        "control, saliency per cell": (subject, "saliency_grid"),
-        "control, random map": (subject, "random"),
-        "control, centre map": (subject, "center"),
-        "control, uniform observers, saliency": ("uniform_observers", "saliency"),
-        "control, uniform observers, GradCAM": ("uniform_observers", "gradcam"),
-        "control, unpretrained net, GradCAM": ("unpretrained", "gradcam"),
-    }
-    return parts | {label: average.loc[key] for label, key in controls.items() if key in known}
+_CLAIMED = ("saliency", "gradcam")
+"""The maps of claim C2."""
+_MAP_CONTROLS = {"half_image": "gaze", "center": PICTURE, "random": PICTURE}
+"""Other maps of the same network, and what they go without."""
+_NAMES = {"gradcam": "GradCAM", "half_image": "HalfImage", "center": "centre map", "random": "random map"}
+
+
+def claim_parts(rows: pd.DataFrame, profile: "Profile") -> ClaimParts:
+    """C2 on the profile's first set with the paper's fills: LeRF above MoRF by saliency and by GradCAM for the Baseline, or
+    else the first network, in the area between the curves and at the worst fraction. Controls are other maps of that
+    network, and the control networks. Beside them saliency by cells, as coarse as HalfImage."""
+    chosen = rows[rows["dataset"] == profile.masking.opinions[0]]
+    areas = _with_variant_columns(chosen[chosen["metric"] == "area"])
+    worst = _worst_points(chosen)
+    known = list(dict.fromkeys(zip(areas["network"], areas["method"], strict=True)))
+    networks = list(dict.fromkeys(network for network, _ in known))
+    subject = "baseline" if "baseline" in networks else next(iter(networks), "")
+
+    def parts(network: str, *maps: str) -> tuple[Part, ...]:
+        return tuple(
+            Part.of(f"LeRF − MoRF, {what}, {_NAMES.get(name, name)}", _over_fills(found, network, name, how))
+            for what, found, how in (("area", areas, "mean"), ("worst fraction", worst, "min"))
+            for name in maps
+            if (network, name) in known
+        )
+
+    controls = [
+        Control(_NAMES[name], lacks, parts(subject, name))
+        for name, lacks in _MAP_CONTROLS.items()
+        if (subject, name) in known
+    ]
+    controls += [
+        Control(look(network).label, LACKS.get(network, "what is ours"), parts(network, *_CLAIMED))
+        for network in networks
+        if network != subject and look(network).group == "Control"
+    ]
+    return ClaimParts(parts(subject, *_CLAIMED), tuple(controls), parts(subject, "saliency_grid"))
+
+
+def _worst_points(rows: pd.DataFrame) -> pd.DataFrame:
+    """LeRF minus MoRF at the fraction where it is smallest, by `network`, `method`, `fill` and `seed`."""
+    keys = ["network", "method", "fill", "seed"]
+    points = _points(rows[rows["method"] != UNMASKED.map]).set_index([*keys, "fraction"])
+    curves = {name: points.loc[points["strategy"] == name, MEASURED] for name in STRATEGIES}
+    return less(curves["LeRF"], curves["MoRF"]).groupby(keys, sort=False).min().reset_index()
+
+
+def _over_fills(found: pd.DataFrame, network: str, method: str, how: str) -> pd.DataFrame:
+    """`MEASURED` by repeat over the paper's fills, or over all where there is none of them; `how` is `"mean"` or `"min"`."""
+    chosen = found[(found["network"] == network) & (found["method"] == method)]
+    paper_fills = chosen["fill"].isin(PAPER_FILLS)
+    return (chosen[paper_fills] if paper_fills.any() else chosen).groupby("seed")[MEASURED].agg(how)
