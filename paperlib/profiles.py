@@ -352,7 +352,7 @@ PROFILES = {
             home="data",
             kept="open",
             training=TrainingSettings(head_lr=1e-3, backbone_lr_factor=0.3),
-            extraction=ExtractionSettings(n_passes=4),
+            extraction=ExtractionSettings(n_passes=3),
             dual_task=DualTaskSettings(
                 "biq2021",
                 quality_sets=("biq2021",),
@@ -360,7 +360,7 @@ PROFILES = {
                 backbones=(_LITE,),
                 targets=("fastgaze", "center_only"),
                 departures=("frozen_backbone",),
-                steps=624,
+                steps=390,
                 warm_up=30,
                 training_height=256,
                 training_width=256,
