@@ -474,7 +474,7 @@ def _code_folder(options: argparse.Namespace, given: Mapping[str, float]) -> Out
 
 
 def _look(options: argparse.Namespace) -> Outcome:
-    from paperlib.study.look import look_at_file
+    from paperlib.show.look import look_at_file
 
     told = look_at_file(options.image, (options.out or paths.results_root() / "looked").resolve())
     lines = [

@@ -104,7 +104,8 @@ def prepare(profile: Profile) -> None:
     from paperlib.experiments.available import with_data
     from paperlib.experiments.running import compute
 
-    sections = [section.package for section in SECTIONS.values() if section.notebook in with_data(profile)]
+    filled = with_data(profile)
+    sections = [section.package for section in SECTIONS.values() if section.notebook in filled]
     wanted = [unit for section in sections for unit in units(profile, section)]
     if "dual_task" in sections:
         wanted += SECTIONS["dual_task"].of("explore", "film_units")(profile).values()

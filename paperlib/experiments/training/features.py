@@ -27,13 +27,13 @@ def store_features(params: dict[str, Any], inputs: Inputs, scratch: Path) -> Res
     network = Baseline(pretrained_backbone(params["backbone"], params["weights"])).eval()
     size = params["training_height"], params["training_width"]
     first, _ = cut(network.backbone, params["frozen_until"])
-    first = prepare(first, torch.zeros(1, 3, *size)).to(device())
+    frozen = prepare(first, torch.zeros(1, 3, *size)).to(device())
     mean, sd = network.mean.to(device()), network.sd.to(device())
     arrays: dict[str, NDArray[np.float16]] = {}
     for start in progress(range(0, len(records), _TOGETHER)):
         pictures = np.stack([resized(record.load_image(), size) for record in records[start : start + _TOGETHER]])
         images = (to_unit_range(pictures).to(device()) - mean) / sd
         with torch.inference_mode():
-            both = torch.stack([first(images), first(images.flip(3))], dim=1).half().cpu().numpy()
+            both = torch.stack([frozen(images), frozen(images.flip(3))], dim=1).half().cpu().numpy()
         arrays |= {f"features.{params['first'] + start + place}": one for place, one in enumerate(both)}
     return Result(arrays=arrays)
