@@ -224,7 +224,7 @@ class Profile:
     `data_root`, `weights_root` and `models` (the user's networks, see
     `paperlib.sources.source.of_user`) are empty where the profile brings its own data.
     `assumed` holds numbers of pictures as (set, part, number) that plans take for granted instead of opening the sets.
-    `extent` is how much of BIQ2021, OSIE and EyeCrowd is opened, one of `paperlib.datasets.listed_files.EXTENTS`.
+    `extent` is how much of SACID, BIQ2021, OSIE and EyeCrowd is opened, one of `paperlib.datasets.listed_files.EXTENTS`.
     `sections` are the notebooks that it can fill so far. `evidence` is what the numbers rest on: a `"simulation"`,
     `"stand-ins"` for data and weights, or `"data"`.
     """
@@ -325,6 +325,7 @@ PROFILES = {
         ),
         Profile(
             "paper",
+            extent="all",
             seeds=tuple(range(10)),
             n_control_seeds=3,
             training=_TRAINING,
