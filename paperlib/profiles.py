@@ -233,7 +233,7 @@ class Profile:
     `store_root` in which data lie where nobody says otherwise; empty where that must be said. `kept` is the folder below
     figures/ whose tables and figures are the plain profile's; None where every run writes beside its own results.
     `assumed` holds numbers of pictures as (set, part, number) that plans take for granted instead of opening the sets.
-    `extent` is how much of BIQ2021, OSIE and EyeCrowd is opened, one of `paperlib.datasets.listed_files.EXTENTS`.
+    `extent` is how much of SACID, BIQ2021, OSIE and EyeCrowd is opened, one of `paperlib.datasets.listed_files.EXTENTS`.
     `sections` are the notebooks that it can fill so far; those of `optional` are left out, with a sentence, where their data
     are missing. `evidence` is what the numbers rest on: a `"simulation"`,
     `"stand-ins"` for data and weights, or `"data"`.
@@ -401,6 +401,7 @@ PROFILES = {
         ),
         Profile(
             "paper",
+            extent="all",
             seeds=tuple(range(10)),
             n_control_seeds=3,
             training=_TRAINING,

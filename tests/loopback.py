@@ -1,4 +1,4 @@
-"""A web server on 127.0.0.1 with manners to choose: it plays the sites of the data sets and the Hugging Face hub."""
+"""A web server on 127.0.0.1 with manners to choose: it plays the sites of the data sets, GitHub and the Hugging Face hub."""
 
 import hashlib
 import json
@@ -101,7 +101,7 @@ class Loopback:
         prefix = "datasets/" if repo_type == "dataset" else ""
         listing: list[dict[str, Any]] = []
         for name, content in files.items():
-            git = hashlib.sha1(b"blob %d\0" % len(content) + content).hexdigest()
+            git = blob_sha1(content)
             sha = hashlib.sha256(content).hexdigest()
             entry: dict[str, Any] = {"rfilename": name, "size": len(content), "blobId": git}
             page = Page(content, f'"{git}"', headers={"X-Repo-Commit": commit})
@@ -119,6 +119,22 @@ class Loopback:
         for revision in ("main", commit):
             self.pages[f"/api/{repo_type}s/{repo}/revision/{revision}"] = Page(json.dumps(info).encode())
         return commit
+
+    def add_github(self, repo: str, commit: str, files: Mapping[str, bytes], **manners: Any) -> str:
+        """Serve a repository's files as GitHub does, and what its interface tells; gives where the files are served."""
+        tree: list[dict[str, Any]] = [{"path": "a folder", "type": "tree", "sha": "0" * 40}]
+        for name, content in files.items():
+            self.serve(f"/{repo}/{commit}/{name}", content, **manners)
+            tree.append({"path": name, "type": "blob", "size": len(content), "sha": blob_sha1(content)})
+        listing = {"sha": commit, "tree": tree, "truncated": False}
+        self.pages[f"/repos/{repo}/git/trees/{commit}"] = Page(json.dumps(listing).encode())
+        self.pages[f"/repos/{repo}/commits/HEAD"] = Page(json.dumps({"sha": commit}).encode())
+        return f"/{repo}/{commit}"
+
+
+def blob_sha1(content: bytes) -> str:
+    """What git calls a file of this content."""
+    return hashlib.sha1(b"blob %d\0" % len(content) + content).hexdigest()
 
 
 @contextmanager
@@ -193,6 +209,7 @@ class _QuietServer(ThreadingHTTPServer):
 def _handler(server: Loopback) -> type[BaseHTTPRequestHandler]:
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
+        disable_nagle_algorithm = True  # head and body are two writes: 40 ms of delayed acknowledgement each
 
         def log_message(self, *args: Any) -> None:
             """Not into the output of the tests."""

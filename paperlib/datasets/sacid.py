@@ -23,13 +23,14 @@ A folder of the user's own in this layout is opened alike (`own`), with any sequ
 Data: github.com/Alexkkir/SACID, huggingface.co/datasets/alexkkr/SACID.
 """
 
+import hashlib
 import re
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import groupby
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple, Self
 
 import numpy as np
@@ -60,6 +61,10 @@ from paperlib.errors import PaperlibError
 TABLE = "moses.csv"
 COLUMNS = ("sequence", "test_case", "subjective_score")
 REFERENCE, SALIENCY, COMPRESSED = PARTS = ("reference", "saliency", "compressed")
+SAMPLE = 12
+"""Photographs of a laptop's sample."""
+SAMPLE_PICTURES = 12 * SAMPLE
+"""Coded pictures of the sample."""
 PLAIN = "none"
 """The preset without saliency."""
 PUBLISHED = Published(pictures=720, low=0.0, high=8.2410, mean=2.51209, sd=1.65278)
@@ -125,6 +130,12 @@ class ScoreTable:
     def bpps(self) -> NDArray[np.float64]:
         """(versions,) target bits per pixel."""
         return np.array([version.bpp for version in self.versions])
+
+    def of(self, sequences: Iterable[str]) -> "ScoreTable":
+        """The scores of some sequences, in the table's order."""
+        chosen = set(sequences)
+        rows = [place for place, name in enumerate(self.sequences) if name in chosen]
+        return ScoreTable(tuple(self.sequences[row] for row in rows), self.versions, _read_only(self.subjective[rows]))
 
     @property
     def presets(self) -> NDArray[np.str_]:
@@ -328,7 +339,26 @@ class SacidSet(RecordSet[SacidRecord]):
 
 
 # ---- opening --------------------------------------------------------------------------------------------------------
-def open_sacid(root: str | Path, partial: bool = False, own: bool = False) -> SacidSet:
+def sampled(with_reference: Iterable[str]) -> list[str]:
+    """The sequences of a laptop's sample: the first `SAMPLE` of those with a reference, in the order of the SHA-256 of
+    their names."""
+    return sorted(with_reference, key=lambda name: hashlib.sha256(name.encode()).hexdigest())[:SAMPLE]
+
+
+def of_sample(paths: Sequence[str]) -> list[str]:
+    """The files of the sample among all paths of a copy of SACID, with `/`: the table, and all of its sequences."""
+    places = [PurePosixPath(path) for path in paths]
+    chosen = set(sampled(place.stem for place in places if place.match(f"{REFERENCE}/*.png")))
+    return [
+        place.as_posix()
+        for place in places
+        if place.as_posix() == TABLE
+        or (place.parts[0] in PARTS[:2] and place.stem in chosen)
+        or (place.parts[0] == COMPRESSED and place.parent.name in chosen)
+    ]
+
+
+def open_sacid(root: str | Path, partial: bool = False, own: bool = False, extent: str = "all") -> SacidSet:
     """Open SACID, or own data in its layout. The table is read whole; of pictures only the headers.
 
     Args:
@@ -336,6 +366,7 @@ def open_sacid(root: str | Path, partial: bool = False, own: bool = False) -> Sa
         partial: take what is there of the 60 sequences, with a note: a sequence that lacks its saliency map or a coded
             picture is left out whole. References may lack in any case.
         own: photographs of the user's own, which are not compared with what is published of SACID.
+        extent: "all", or "sample" for the sequences that `sampled` tells of the references that are there, with a note.
 
     Raises:
         PaperlibError: no pictures or table; pictures missing, misnamed, unreadable or of another size, all counted in
@@ -350,6 +381,10 @@ def open_sacid(root: str | Path, partial: bool = False, own: bool = False) -> Sa
     scores = read_scores(source)
     notes = () if own else compare_with_published(_as_opinions(scores), PUBLISHED, source, title, partial)
     files = _Files.listed(home, scores)
+    if extent == "sample":
+        whole = len(scores.sequences)
+        scores = _sample(scores, files, home, partial)
+        notes += (f"a sample: {len(scores.sequences)} of the {whole} sequences, chosen by a hash of their names",)
     faults, complete = files.faults(scores)
     if faults and not (partial and complete):
         more = ", or open what is there with partial" if complete else ""
@@ -372,6 +407,21 @@ def _home(root: Path, own: bool) -> Path:
         f"SACID in {root} lacks the folder {COMPRESSED}{packed_hint(root)}; expected "
         f"{COMPRESSED}/<sequence>/{Version(12, 'p132').test_case}.jpg and {TABLE}, from github.com/Alexkkir/SACID"
     )
+
+
+def _sample(scores: ScoreTable, files: "_Files", home: Path, partial: bool) -> ScoreTable:
+    """The scores of the sample.
+
+    Raises:
+        PaperlibError: fewer references than the sample has sequences, and not `partial`; or none.
+    """
+    chosen = sampled(name for name in scores.sequences if name in files.reference)
+    if len(chosen) < (1 if partial else SAMPLE):
+        raise PaperlibError(
+            f"{home / REFERENCE} holds the references of {len(chosen)} sequences of {TABLE}, the sample has {SAMPLE}; "
+            f"{_ADVICE}"
+        )
+    return scores.of(chosen)
 
 
 def _as_opinions(scores: ScoreTable) -> list[Opinion]:

@@ -5,8 +5,10 @@ import textwrap
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from paperlib.supply.catalogue import DATA_SETS, MAIN, Item, items, needed_by, weights
+from paperlib.datasets.listed_files import listed
+from paperlib.supply.catalogue import DATA_SETS, MAIN, VARIANTS, Item, items, needed_by, weights
 from paperlib.supply.fetch import NOTES, Outcome, instructions
+from paperlib.supply.github import GithubFiles
 from paperlib.supply.hub import HubFile
 from paperlib.supply.state import Found, archives_of
 from paperlib.supply.transfer import in_units
@@ -59,6 +61,7 @@ def _verdict(found: Sequence[Found], profile: "Profile") -> list[str]:
     itself = [one for one in lacking if one.item.automatic and one not in kept]
     if itself:
         size, root = in_units(sum(one.item.download for one in itself)), "" if profile.data_root else " --data-root DIR"
+        root = root if profile.name == "paper" else f" --profile {profile.name}{root}"
         lines.append(f"By itself: python -m paperlib data fetch{root}   ({len(itself)} items, about {size})")
     packed = [one.item.name for one in lacking if one.item.parts and archives_of(one.item, profile)]
     if packed:
@@ -169,9 +172,10 @@ _HEAD = """# Data and weights
 
 **What limits use.** Nothing of this lies in the repository, and the licence of the code does not cover it. pyiqa
 itself is under a non-commercial licence, and its collection of weights is CC BY-NC-SA 4.0: no commercial use. SACID
-and SGDNet state no licence at all, so only what the law allows is allowed. Weights trained on ImageNet inherit that
-its pictures are for non-commercial research. Every data set has terms of its own, told below as far as they are
-known; where it says "check before use", look at the source first. Pass nothing on before you have read its terms.
+and SGDNet state no licence at all, nor does BIQ2021, so only what the law allows is allowed. Weights trained on
+ImageNet inherit that its pictures are for non-commercial research. Every data set has terms of its own, told below as
+far as they are known; where it says "check before use", look at the source first. Pass nothing on before you have
+read its terms.
 
 The demo needs none of it. The profile `paper` needs {needed} items, about {download} to download and {disk} on disk:
 
@@ -189,7 +193,8 @@ are respected. Nothing else is written.
 
 **How sure is it that you get the same files?** Web addresses carry a published MD5 or SHA-256 (torchvision's names
 hold the first 8 digits of theirs). Files of the hub are asked for at a fixed commit, or, where pyiqa's name holds 8
-digits of the SHA-256, are checked against those. For these no commit is known here: {unpinned}. They are **trusted on
+digits of the SHA-256, are checked against those. Files of a GitHub repository come one by one, at a fixed commit, and
+are checked by the hash that git has of each. For these no commit is known here: {unpinned}. They are **trusted on
 first use**: the commit that the branch `main` has at the first fetch is written to `{notes}` in the data root, and
 that one is asked for from then on. Data sets are also checked by their loaders: names, sizes, published statistics of
 the scores; `data status` prints a fingerprint of each. By-hand files without a published hash (the density maps of
@@ -230,18 +235,32 @@ def _section(item: Item, users: Sequence[str]) -> str:
     about = "~" if item.estimated else ""
     lines = [
         f"\n### `{item.name}`: {item.title}\n",
-        f"- **Needed by**: {', '.join(users) or 'nothing in the paper; optional'}",
+        f"- **Needed by**: {', '.join(users) or f'nothing in the paper; {_beside(item)}'}",
         f"- **Size**: {about}{in_units(item.download)} to download, {about}{in_units(item.on_disk)} on disk",
         f"- **Terms**: {item.terms}",
         f"- **Source**: <{item.address}>",
         f"- **How it comes**: {_how(item)}",
         f"- **On disk**: `DATA_ROOT/` {item.layout}",
+        *_variants(item),
         "",
         "By hand:" if not item.automatic else "By hand, instead:",
         "",
         *_numbered(instructions(item)),
     ]
     return "\n".join(lines) + "\n"
+
+
+def _beside(item: Item) -> str:
+    return "optional" if item.optional else "the profile `open`"
+
+
+def _variants(item: Item) -> list[str]:
+    """What a profile of another extent gets."""
+    return [
+        f"- **With `extent={extent}`**: {one.title}; {'~' if one.estimated else ''}{in_units(one.download)}; {_how(one)}"
+        for (name, extent), one in VARIANTS.items()
+        if name == item.name
+    ]
 
 
 def _how(item: Item) -> str:
@@ -252,15 +271,18 @@ def _how(item: Item) -> str:
             told.append(f"{part.what} by hand")
         elif isinstance(source, HubFile):
             path = f", `{source.path}`" if source.path else ""
-            at = (
-                "branch main, the commit of the first fetch from then on"
-                if source.revision == MAIN
-                else f"commit {source.revision}"
-            )
-            told.append(f"{part.what} from the Hugging Face hub, {source.repo}{path}, {at}")
+            told.append(f"{part.what} from the Hugging Face hub, {source.repo}{path}, {_at(source)}")
+        elif isinstance(source, GithubFiles):
+            count = f"{len(listed(source.listing)):,} listed files" if source.listing else "the files that GitHub lists"
+            told.append(f"{part.what} from GitHub, {source.repo}, {_at(source)}, {count}, each checked by its git hash")
         else:
             told.append(f"{part.what} from <{source.url}>, {source.known_hash.replace(':', ' ')}")
     return "; ".join(told)
+
+
+def _at(source: HubFile | GithubFiles) -> str:
+    is_open = source.revision == MAIN
+    return "branch main, the commit of the first fetch from then on" if is_open else f"commit {source.revision}"
 
 
 def _weights_table(needed: Mapping[str, Sequence[str]]) -> str:
@@ -269,7 +291,7 @@ def _weights_table(needed: Mapping[str, Sequence[str]]) -> str:
         f"| `{item.name}` | `{item.file.name if item.file else ''}` | "
         f"{'~' if item.estimated else ''}{in_units(item.on_disk)} | "
         f"{item.licence} | {f'<{item.address}>' if item.address.startswith('http') else item.address} | {_check(item)} | "
-        f"{', '.join(needed.get(item.name, ())) or 'optional'} |\n"
+        f"{', '.join(needed.get(item.name, ())) or _beside(item)} |\n"
         for item in weights()
     )
 

@@ -8,11 +8,13 @@ commits, hashes and numbers were read at the sources; sizes that are estimates s
 import difflib
 import re
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Literal
 
+from paperlib.datasets import sacid
 from paperlib.errors import PaperlibError
+from paperlib.supply.github import GithubFiles, matching, web_file
 from paperlib.supply.hub import HubFile
 from paperlib.supply.transfer import WebFile
 
@@ -34,7 +36,8 @@ _DRIVE = "https://drive.google.com/uc?export=download&id="
 _MB = 1_000_000
 _GB = 1_000_000_000
 
-Source = WebFile | HubFile
+FileSource = WebFile | HubFile
+Source = FileSource | GithubFiles
 
 
 @dataclass(frozen=True)
@@ -98,7 +101,7 @@ class Item:
     optional: bool = False
     parts: tuple[Part, ...] = ()
     file: "OfficialFile | None" = None
-    source: Source | None = None
+    source: FileSource | None = None
 
     @property
     def automatic(self) -> bool:
@@ -154,6 +157,25 @@ _OF_KONIQ = (
         ),
     ),
 )
+
+_OF_BIQ2021 = GithubFiles("nisarahmedrana/BIQ2021", "62c7b40c036b68ee280626409699aa5c1a37fe57", "biq2021_sample")
+_OF_OSIE = GithubFiles(
+    "NUS-VIP/predicting-human-gaze-beyond-pixels", "4a467890fcb40a2fec04cdded552760942bac7a4", "osie_files"
+)
+_OF_EYECROWD = GithubFiles("NUS-VIP/saliency-in-crowd", "8bb0416ee9942346f0a990f87a1325742fe3293f", "eyecrowd_sample")
+
+
+def _with_gaze(source: GithubFiles, archive: str) -> Part:
+    return Part("pictures and fixations", ("data/stimuli/*.jpg",), source, (archive,), ("stimuli",), "data")
+
+
+def _by_hand(source: GithubFiles, name: str) -> tuple[str, ...]:
+    """An archive of GitHub holds the whole repository."""
+    return (
+        f"Download {source.page}/archive/{source.revision}.zip, the whole repository, as {name}-{source.revision[:7]}.zip.",
+        _PUT_IT,
+    )
+
 
 DATA_SETS = (
     Item(
@@ -262,7 +284,7 @@ DATA_SETS = (
         "you publish pictures of it.",
         "https://github.com/Alexkkir/SACID",
         (
-            "Another way than the hub: https://github.com/Alexkkir/SACID, button Code, Download ZIP; that copy holds 42 of "
+            "Another way: https://github.com/Alexkkir/SACID, button Code, Download ZIP; that copy holds 42 of "
             "the 60 references.",
             "Put it into {folder} or {downloads}, packed as it is, under a name that starts with SACID.",
         ),
@@ -277,6 +299,46 @@ DATA_SETS = (
                 ("compressed",),
             ),
         ),
+    ),
+    Item(
+        "biq2021",
+        "BIQ2021, a sample: 3,300 of 12,000 photographs, judged in a laboratory",
+        "data set",
+        115_477_842,
+        115_477_842,
+        "none stated",
+        "None stated; its README says that part 03 is from Unsplash, parts 01 and 02 the authors' own. Download it for your "
+        "own use, and pass nothing on.",
+        _OF_BIQ2021.page,
+        _by_hand(_OF_BIQ2021, "BIQ2021"),
+        "biq2021/Images/ss01 (10).jpg (3,300), biq2021/train.csv, biq2021/test.csv (MOS on 0..1)",
+        parts=(Part("tables and pictures", ("Images/*.jpg",), _OF_BIQ2021, ("BIQ2021-*.zip",), ("Images",)),),
+    ),
+    Item(
+        "osie",
+        "OSIE: eye tracking of 15 observers on 700 pictures",
+        "data set",
+        50_142_799,
+        50_142_799,
+        "MIT",
+        "MIT (its repository); the rights in each picture are not known.",
+        _OF_OSIE.page,
+        _by_hand(_OF_OSIE, "predicting-human-gaze-beyond-pixels"),
+        "osie/data/stimuli/1001.jpg (700), osie/data/eye/fixations.mat",
+        parts=(_with_gaze(_OF_OSIE, "predicting-human-gaze-beyond-pixels-*.zip"),),
+    ),
+    Item(
+        "eyecrowd",
+        "EyeCrowd, a sample: eye tracking of 16 observers on 100 of 500 pictures of crowds",
+        "data set",
+        34_029_184,
+        34_029_184,
+        "MIT",
+        "MIT (its repository); the rights in each picture are not known.",
+        _OF_EYECROWD.page,
+        _by_hand(_OF_EYECROWD, "saliency-in-crowd"),
+        "eyecrowd/data/stimuli/005.jpg (100), eyecrowd/data/eye/fixations.mat (of all 500)",
+        parts=(_with_gaze(_OF_EYECROWD, "saliency-in-crowd-*.zip"),),
     ),
     Item(
         "clic2021",
@@ -309,8 +371,40 @@ DATA_SETS = (
         ),
     ),
 )
-"""Commits of the hub, md5s and Google Drive ids: the listings of the hub; pysaliency 6a45d24 and MSI-Net bd81e58
+"""Commits, md5s and Google Drive ids: the listings of the hub and of GitHub; pysaliency 6a45d24 and MSI-Net bd81e58
 (SALICON, CAT2000); NeuralCompression (CLIC). The hash of KonIQ's table is that of subpic/koniq 1c27157."""
+
+
+def _variant(name: str, source: GithubFiles, title: str, size: int, estimated: bool = False) -> Item:
+    """An item of one part, from another source."""
+    item = next(one for one in DATA_SETS if one.name == name)
+    (part,) = item.parts
+    parts = (replace(part, source=source),)
+    return replace(item, title=title, download=size, on_disk=size, estimated=estimated, parts=parts)
+
+
+VARIANTS = {
+    ("biq2021", "all"): _variant(
+        "biq2021",
+        replace(_OF_BIQ2021, listing="", choose=matching("Images/*", "train.csv", "test.csv")),
+        "BIQ2021: all 12,000 photographs",
+        424 * _MB,
+    ),
+    ("eyecrowd", "all"): _variant(
+        "eyecrowd",
+        replace(_OF_EYECROWD, listing="", choose=matching("data/stimuli/*.jpg", "data/eye/fixations.mat")),
+        "EyeCrowd: all 500 pictures",
+        178 * _MB,
+    ),
+    ("sacid", "sample"): _variant(
+        "sacid",
+        GithubFiles("Alexkkir/SACID", MAIN, choose=sacid.of_sample),
+        "SACID, a sample: 12 photographs that have a reference, coded in 12 ways each",
+        170 * _MB,
+        estimated=True,
+    ),
+}
+"""(name, `extent` of a profile) -> what such a profile means by an item; for others, the item itself."""
 
 
 # ---- weights --------------------------------------------------------------------------------------------------------
@@ -320,7 +414,6 @@ _SHA256 = {
     "tres_koniq": "f050292679758cc69e8ef0be7f1fd00729bfbadd6e29d88a3f1f09129efe1bfe",
     "DISTS_weights": "f5e65c96230b7f6ca995691647d482237e4cab8a50c5c4a5784f219ef0748218",
     "LPIPS_v0.1_alex": "df73285e35b22355a2df87cdb6b70b343713b667eddbda73e1977e0c860835c0",
-    "fastgaze": "b76cefc218ec8969cc62b26ad0f41111800421287e7f2725d808da1d90afbdf7",
     "RN50": "afeb0e10f9e5a86da6080e35cf09123aca3b358a0c3e3b6c78a7b63bc04b6762",
 }
 """Whole hashes, where they are published or were computed from a copy; others stand in part in the file's own name."""
@@ -417,6 +510,21 @@ _BY_HAND = {
 """Title, page, and id on Google Drive, as the repositories' README files name them."""
 
 
+_FREE = {
+    "fastgaze.vxm": (
+        "FastGaze, a small saliency network trained on eye tracking",
+        "https://github.com/twitter-research/image-crop-analysis",
+        web_file(
+            "twitter-research/image-crop-analysis",
+            "d66ad3bb3881fdbd12a27e04c3e57cc8fd772dd1",
+            "bin/fastgaze.vxm",
+            "sha256:b76cefc218ec8969cc62b26ad0f41111800421287e7f2725d808da1d90afbdf7",
+        ),
+    )
+}
+"""Files that no library keeps and anybody may fetch: title, page, source."""
+
+
 @lru_cache(maxsize=1)
 def weights() -> tuple[Item, ...]:
     """Every official file that the code loads, once, in the order of the tables."""
@@ -484,8 +592,10 @@ def _item(file: "OfficialFile") -> Item:
     return Item(title=title, address=address, steps=steps, source=source, **common)
 
 
-def _published(file: "OfficialFile") -> tuple[str, str, Source | None, str]:
+def _published(file: "OfficialFile") -> tuple[str, str, FileSource | None, str]:
     """Title, address for people, source, and place in its library's cache."""
+    if file.name in _FREE:
+        return *_FREE[file.name], ""
     place = f"$TORCH_HOME/hub/{file.cache}/{file.name}"
     known = f"sha256:{_SHA256[file.short]}" if file.short in _SHA256 else ""
     if found := re.search(r"-([0-9a-f]{8})\.\w+$", file.name):
@@ -505,10 +615,6 @@ def _published(file: "OfficialFile") -> tuple[str, str, Source | None, str]:
         source = HubFile(repo, "model.safetensors", "model", _TIMM_COMMITS.get(file.short, MAIN))
         address = f"https://huggingface.co/{repo}"
         return "ImageNet weights of timm", address, source, "the cache of Hugging Face ($HF_HOME)"
-    if file.short == "fastgaze":
-        title, repo = "FastGaze of Twitter, trained on eye tracking", "twitter-research/image-crop-analysis"
-        url = f"https://raw.githubusercontent.com/{repo}/d66ad3bb3881fdbd12a27e04c3e57cc8fd772dd1/bin/{file.name}"
-        return title, f"https://github.com/{repo}", WebFile(url, known), ""
     title = "CNNIQA of Li, trained on LIVE: a small network to try things with"
     return title, "https://github.com/lidq92/CNNIQA", None, ""
 
@@ -603,13 +709,11 @@ def needed_by(profile: "Profile") -> dict[str, tuple[str, ...]]:
 
 
 def chosen_items(profile: "Profile", names: Iterable[str]) -> list[Item]:
-    """The items that are named, else those that `profile` needs, in the order of the catalogue.
+    """The items that are named, else those that `profile` needs, in the order of the catalogue, in its extent.
 
     Raises:
         PaperlibError: as `find`.
     """
-    chosen = find(names)
-    if chosen:
-        return chosen
     needed = needed_by(profile)
-    return [item for item in items() if item.name in needed]
+    chosen = find(names) or [item for item in items() if item.name in needed]
+    return [VARIANTS.get((item.name, profile.extent), item) for item in chosen]

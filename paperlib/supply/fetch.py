@@ -1,8 +1,8 @@
 """Get what is missing: pick up archives that lie in the folder, download what may be, and say how to get the rest.
 
 Whatever arrives is checked before it has its final name (`paperlib.supply.transfer`, `hub` and `unpack` see to that). A
-repository of the hub whose commit is not pinned in the catalogue is trusted at its first fetch: the commit is written
-to `.paperlib/sources.json` in the data root, and asked for from then on.
+repository whose commit is not pinned in the catalogue is trusted at its first fetch: the commit is written to
+`.paperlib/sources.json` in the data root, and asked for from then on.
 """
 
 import json
@@ -23,8 +23,9 @@ from paperlib import paths
 from paperlib.engine.progress import say
 from paperlib.errors import PaperlibError
 from paperlib.models.official import TIMM
-from paperlib.supply import hub, transfer
+from paperlib.supply import github, hub, transfer
 from paperlib.supply.catalogue import DOWNLOADS, MAIN, Item, Part, Source, chosen_items
+from paperlib.supply.github import GithubFiles
 from paperlib.supply.hub import HubFile
 from paperlib.supply.state import Found, archives_of, folder_of, look_at, missing_parts, structural_fault, target_of
 from paperlib.supply.transfer import WebFile, in_units
@@ -106,7 +107,7 @@ def fetch(profile: "Profile", names: Sequence[str] = ()) -> list[Outcome]:
     """
     if profile.evidence != "data":
         raise PaperlibError(
-            f"profile {profile.name!r} makes its own data; fetch for the profile paper or own: --profile paper"
+            f"profile {profile.name!r} makes its own data; fetch for the profile paper, open or own: --profile paper"
         )
     root = _data_root(profile)
     found = look_at(profile, chosen_items(profile, names))
@@ -203,12 +204,12 @@ def _unreachable_hosts(wanted: Sequence[Item]) -> dict[str, str]:
 
 def _address(source: Source) -> str:
     """Where a source is asked."""
-    return source.url if isinstance(source, WebFile) else source.page
+    return source.page if isinstance(source, HubFile) else source.url
 
 
 def _is_folder(source: Source) -> bool:
-    """All files of a repository are meant."""
-    return isinstance(source, HubFile) and not source.path
+    """Files of a repository are meant, as they lie there."""
+    return isinstance(source, GithubFiles) or (isinstance(source, HubFile) and not source.path)
 
 
 # ---- one item -------------------------------------------------------------------------------------------------------
@@ -241,15 +242,17 @@ def _get_weights(found: Found, call: _Call) -> Outcome:
 
 def _load(item: Item, source: Source, target: Path | None, root: Path) -> None:
     """Fetch a file, or a folder, to `target`; None for the cache of Hugging Face."""
-    if isinstance(source, HubFile):
-        pinned = replace(source, revision=_revision(item.name, source, root))
-        if target is not None and not source.path:
-            hub.fetch_folder(pinned, target)
-        else:
-            hub.fetch_file(pinned, target)
-        _note(item.name, source, pinned.revision, root)
+    if isinstance(source, WebFile):
+        if target is not None:
+            transfer.download(source, target)
+        return
+    key = item.name if isinstance(source, HubFile) else f"{item.name} on GitHub"
+    pinned = replace(source, revision=_revision(key, source, root))
+    if isinstance(pinned, HubFile):
+        hub.fetch_file(pinned, target) if target is None or pinned.path else hub.fetch_folder(pinned, target)
     elif target is not None:
-        transfer.download(source, target)
+        github.fetch_files(pinned, target)
+    _note(key, source, pinned.revision, root)
 
 
 def _move(dropped: Path, target: Path) -> None:
@@ -355,15 +358,16 @@ def _names(archive: Path) -> Iterator[str]:
 
 
 # ---- what was trusted -----------------------------------------------------------------------------------------------
-def _revision(name: str, source: HubFile, root: Path) -> str:
+def _revision(name: str, source: HubFile | GithubFiles, root: Path) -> str:
     """The commit to ask for: the pinned one, the one of the first fetch, or the present one."""
     if source.revision != MAIN:
         return source.revision
-    return trusted(root).get(name, {}).get("revision") or hub.commit_of(source)
+    held = trusted(root).get(name, {}).get("revision")
+    return held or (hub.commit_of(source) if isinstance(source, HubFile) else github.commit_of(source))
 
 
 def trusted(root: Path) -> dict[str, dict[str, str]]:
-    """What `NOTES` holds: name of an item -> `repo` and `revision`.
+    """What `NOTES` holds: name of an item, with "on GitHub" where it came from there -> `repo` and `revision`.
 
     Raises:
         PaperlibError: the file cannot be read.
@@ -383,7 +387,7 @@ def trusted(root: Path) -> dict[str, dict[str, str]]:
     )
 
 
-def _note(name: str, source: HubFile, revision: str, root: Path) -> None:
+def _note(name: str, source: HubFile | GithubFiles, revision: str, root: Path) -> None:
     """Remember the commit of a first fetch."""
     if source.revision != MAIN:
         return

@@ -8,22 +8,19 @@ always; the client reads them when it is imported.
 
 import re
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import quote, urljoin, urlsplit
 
 import requests
 
-from paperlib.engine.progress import progress
 from paperlib.errors import PaperlibError
 from paperlib.supply import transfer
 from paperlib.supply.transfer import WebFile
 
 RepoType = Literal["model", "dataset"]
-_AT_A_TIME = 4
 
 
 @dataclass(frozen=True)
@@ -99,7 +96,7 @@ def fetch_folder(folder: HubFile, target: Path) -> Path:
         info = _listing(folder, session)
         try:
             sources = {
-                _inside(target, one["rfilename"]): WebFile(
+                transfer.inside(target, one["rfilename"]): WebFile(
                     _url(replace(folder, path=one["rfilename"], revision=info["sha"])),
                     _stored_as(one["lfs"]["sha256"] if one.get("lfs") else one["blobId"]),
                     one["size"],
@@ -108,9 +105,7 @@ def fetch_folder(folder: HubFile, target: Path) -> Path:
             }
         except (KeyError, TypeError, AttributeError) as error:
             raise _no_hub(folder) from error
-        missing = {path: source for path, source in sources.items() if not transfer.is_right(source, path)}
-        transfer.need_room(target, sum(source.size or 0 for source in missing.values()), folder.repo)
-        _fetch_all(missing, session, folder.repo)
+        transfer.download_all(sources, session, target, folder.repo)
     return target
 
 
@@ -242,31 +237,3 @@ def _into_cache(file: HubFile, etag: str, source: WebFile, session: requests.Ses
         return Path(hf_hub_download(file.repo, file.path, repo_type=file.repo_type, revision=file.revision))
     except Exception as error:  # of its own transport library, which differs between its versions
         raise transfer.no_connection(str(file), file.page, type(error).__name__) from error
-
-
-def _inside(folder: Path, name: str) -> Path:
-    """Where a file of the listing goes.
-
-    Raises:
-        PaperlibError: it would lie outside `folder`.
-    """
-    parts = PurePosixPath(name).parts
-    if not parts or name.startswith("/") or ".." in parts or "\\" in name or ":" in parts[0]:
-        raise PaperlibError(f"the hub lists a file {name!r} that would lie outside {folder}: nothing was fetched")
-    return folder.joinpath(*parts)
-
-
-def _fetch_all(missing: dict[Path, WebFile], session: requests.Session, repo: str) -> None:
-    """Fetch many small files, some at a time; the first failure stops the rest."""
-    with ThreadPoolExecutor(_AT_A_TIME) as pool, progress(total=len(missing), desc=repo) as bar:
-        tasks = [
-            pool.submit(transfer.download, source, path, session=session, show_progress=False)
-            for path, source in missing.items()
-        ]
-        try:
-            for task in as_completed(tasks):
-                task.result()
-                bar.update()
-        except BaseException:
-            pool.shutdown(wait=False, cancel_futures=True)
-            raise

@@ -17,10 +17,12 @@ from typing import TYPE_CHECKING, Any, Literal
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import load_file
 
-from paperlib.datasets import cat2000, clive, gaze, koniq, opinions, registry, sacid, salicon
+from paperlib.datasets import biq2021, cat2000, clive, eyecrowd, gaze, koniq, opinions, osie, registry, sacid, salicon
 from paperlib.datasets.files import IMAGE_SUFFIXES, Problems, UnusableFile, list_files, list_folders, listing, read_rgb
+from paperlib.datasets.listed_files import listed
 from paperlib.engine.progress import progress
 from paperlib.errors import PaperlibError
+from paperlib.experiments.compression.plan import sacid_extent
 from paperlib.models import saliency, sgdnet
 from paperlib.models.checkpoints import read_tensors
 from paperlib.models.official import TIMM, cache_folder, find_official
@@ -122,16 +124,17 @@ def _look_at_set(item: Item, profile: "Profile", needed: tuple[str, ...], thorou
     if item.name not in _DOORS:
         return _look_at_pictures(item, folder, found, thorough)
     door = _DOORS[item.name]
-    wanted, is_part = door.options(profile), profile.evidence == "stand-ins"
+    options, pictures = door.options(profile), door.pictures_of(profile)
+    is_part = profile.evidence == "stand-ins" or (profile.extent == "found" and bool(door.sample))
     root = folder if folder.is_dir() else Path(profile.data_root)
     try:
-        opened = door.open(root, **({"partial": is_part} | wanted))
+        opened = door.open(root, **(dict([door.part] if is_part else []) | options))
         if thorough:
             door.check(opened, progress)
     except PaperlibError as error:
         return _unfit(item, profile, door, root, error, found)
-    if len(opened) < door.pictures and not is_part:
-        return found("incomplete", f"{len(opened)} of {door.pictures} pictures", opened)
+    if len(opened) < pictures and not is_part:
+        return found("incomplete", f"{len(opened)} of {pictures} pictures", opened)
     return found("present", "; ".join(opened.notes), opened)
 
 
@@ -146,15 +149,15 @@ def _unfit(
         hint = f"{packed} is there, still packed: `python -m paperlib data fetch {item.name}` unpacks it"
         return found("missing", hint if packed else "")
     try:
-        part = door.open(root, partial=True)
+        part = door.open(root, **dict([door.part]))
     except PaperlibError:
         if not isinstance(error, UnusableFile) and _OTHER_EDITION.search(str(error)):
             return found("wrong edition", str(error))
         if absent:
             return found("incomplete", f"lacks {listing(one.what for one in absent)}; {error}")
         return found("damaged", str(error))
-    if len(part) < door.pictures:
-        return found("incomplete", f"{len(part)} of {door.pictures} pictures; {error}", part)
+    if len(part) < (pictures := door.pictures_of(profile)):
+        return found("incomplete", f"{len(part)} of {pictures} pictures; {error}", part)
     return found("wrong edition" if _OTHER_EDITION.search(str(error)) else "damaged", str(error), part)
 
 
@@ -194,19 +197,36 @@ class _Door:
 
     Attributes:
         pictures: of the whole set.
-        open: the loader, strict unless told that the set is `partial`.
+        open: the loader, strict unless told that the set is a `part`.
         check: reads every picture once.
         options: those that a profile asks for.
+        part: the option, and its value, by which the loader takes what is there.
+        sample: pictures of a profile whose extent is a sample; 0 for a set that is always opened whole.
     """
 
     pictures: int
     open: Callable[..., Any]
     check: Callable[..., Any]
     options: Callable[["Profile"], dict[str, Any]] = lambda profile: {}
+    part: tuple[str, Any] = ("partial", True)
+    sample: int = 0
+
+    def pictures_of(self, profile: "Profile") -> int:
+        """Pictures that `profile` asks for."""
+        return self.sample if self.sample and profile.extent == "sample" else self.pictures
 
 
 def _edition(profile: "Profile") -> dict[str, Any]:
     return {"edition": profile.photographs.edition} if profile.photographs.edition else {}
+
+
+def _sampled(pictures: int, face: str, name: str, check: Callable[..., Any], listing: str) -> _Door:
+    """The door of one of `registry.SAMPLED`."""
+    sample = sum(file.path.lower().endswith(IMAGE_SUFFIXES) for file in listed(listing))
+    opener = {"gaze": registry.open_gaze, "opinions": registry.open_opinions}[face]
+    return _Door(
+        pictures, partial(opener, name), check, lambda profile: {"extent": profile.extent}, ("extent", "found"), sample
+    )
 
 
 _DOORS = {
@@ -214,7 +234,10 @@ _DOORS = {
     "cat2000": _Door(cat2000.PICTURES, partial(registry.open_gaze, "cat2000"), gaze.check),
     "koniq10k": _Door(koniq.PUBLISHED.pictures, partial(registry.open_opinions, "koniq10k"), opinions.check),
     "clive": _Door(clive.PUBLISHED.pictures, partial(registry.open_opinions, "clive"), opinions.check),
-    "sacid": _Door(sacid.PUBLISHED.pictures, sacid.open_sacid, sacid.check),
+    "sacid": _Door(sacid.PUBLISHED.pictures, sacid.open_sacid, sacid.check, sacid_extent, sample=sacid.SAMPLE_PICTURES),
+    "biq2021": _sampled(biq2021.PICTURES, "opinions", "biq2021", opinions.check, "biq2021_sample"),
+    "osie": _sampled(osie.OSIE.pictures, "gaze", "osie", gaze.check, osie.OSIE.sample),
+    "eyecrowd": _sampled(eyecrowd.EYECROWD.pictures, "gaze", "eyecrowd", gaze.check, eyecrowd.EYECROWD.sample),
 }
 
 
@@ -223,7 +246,7 @@ def target_of(item: Item, profile: "Profile") -> Path:
     """Where a file of weights goes: into its library's cache, or into the folder of weights."""
     if item.file is None:
         raise ValueError(f"{item.name} is a data set, expected weights")
-    if item.source is None:
+    if item.source is None or not item.file.cache:
         return Path(profile.weights_root) / item.file.name
     folder = cache_folder(item.file)
     return folder if item.file.cache == TIMM else folder / item.file.name
@@ -236,7 +259,7 @@ def _look_at_file(item: Item, profile: "Profile", needed: tuple[str, ...], thoro
     root = Path(profile.weights_root)
     path = find_official(file, root)
     where = path or target_of(item, profile)
-    own = path.parent == root if path else item.source is None
+    own = where.parent == root
     place = "folder of weights" if own else "cache of Hugging Face" if file.cache == TIMM else "cache of torch"
 
     def found(condition: Condition, detail: str = "", fingerprint: str = "") -> Found:

@@ -15,9 +15,10 @@ import socket
 import threading
 import time
 from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import asdict, dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -26,6 +27,7 @@ import urllib3
 from requests.adapters import HTTPAdapter
 from requests.utils import get_environ_proxies, select_proxy
 
+from paperlib.datasets.files import listing
 from paperlib.engine.progress import progress, say
 from paperlib.errors import PaperlibError
 from paperlib.paths import atomic_write
@@ -89,6 +91,11 @@ class Patience:
 
 PATIENCE = Patience()
 _GOOD_PROGRESS = 1 << 20
+_AT_A_TIME = 8
+
+
+class WrongFile(PaperlibError):
+    """The source has no such file any more, or another content: the fault of this file, others may come."""
 
 
 def download(file: WebFile, target: Path, *, session: requests.Session | None = None, show_progress: bool = True) -> Path:
@@ -121,6 +128,73 @@ def download(file: WebFile, target: Path, *, session: requests.Session | None = 
                 with nullcontext(session) if session else new_session() as opened:
                     _Download(file, target, opened, show_progress).run()
     return target
+
+
+def download_all(files: Mapping[Path, WebFile], session: requests.Session, folder: Path, what: str) -> None:
+    """Have many files, each whole and checked; those that are there and right are not fetched again.
+
+    Some are fetched at a time, and one that fails does not stop the others; where as many fail one after the other as are
+    fetched at a time, and not for what they are, nothing works, and the rest is not tried. The caller sees to it that
+    nobody else fetches into `folder`. Of a file below 1 MiB, no part is kept.
+
+    Args:
+        files: final name -> what to fetch.
+        session: of `new_session`.
+        folder: holds all of them; made when missing.
+        what: all of them together, for people.
+
+    Raises:
+        PaperlibError: no network, too little room; or some could not be fetched: how many, which, why the first. What has
+            arrived is there then.
+    """
+    missing = {path: file for path, file in files.items() if not is_right(file, path)}
+    if not missing:
+        return
+    sizes = {path: file.size or 0 for path, file in missing.items()}
+    need_room(folder, sum(sizes.values()), what)
+    reach(next(iter(missing.values())).url, what)
+
+    def load(path: Path) -> None:
+        with speaking_of_disks(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            _Download(missing[path], path, session, False, 0 < sizes[path] < _GOOD_PROGRESS).run()
+
+    in_a_row = 0
+    with ThreadPoolExecutor(_AT_A_TIME) as pool, progress(total=sum(sizes.values()), desc=what) as bar:
+        bar.unit, bar.unit_scale = "B", True
+        tasks = {pool.submit(load, path): path for path in missing}
+        try:
+            for task in as_completed(tasks):
+                error = task.exception()
+                if error is not None and not isinstance(error, PaperlibError):
+                    raise error
+                bar.update(sizes[tasks[task]])
+                in_a_row = in_a_row + 1 if error and not isinstance(error, WrongFile) else 0
+                if in_a_row == _AT_A_TIME:
+                    break
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)
+    failed = {path: error for task, path in tasks.items() if not task.cancelled() and (error := task.exception())}
+    if failed:
+        names = listing(path.relative_to(folder).as_posix() for path in failed)
+        untried = sum(task.cancelled() for task in tasks)
+        raise PaperlibError(
+            f"{len(failed)} of {len(files)} files of {what} could not be fetched: {names}"
+            f"{f', and {untried} were not tried' if untried else ''}; what has arrived is kept, the same command goes on "
+            f"from there; the first fault: {next(iter(failed.values()))}"
+        )
+
+
+def inside(folder: Path, name: str) -> Path:
+    """Where a file of a source's own list goes.
+
+    Raises:
+        PaperlibError: it would lie outside `folder`.
+    """
+    parts = PurePosixPath(name).parts
+    if not parts or name.startswith("/") or ".." in parts or "\\" in name or ":" in parts[0]:
+        raise PaperlibError(f"the source lists a file {name!r} that would lie outside {folder}: nothing was fetched")
+    return folder.joinpath(*parts)
 
 
 def is_right(file: WebFile, path: Path) -> bool:
@@ -309,7 +383,8 @@ def refusal(response: requests.Response, name: str, url: str) -> PaperlibError:
         410: "it is not there any more: look for its new address at the source",
         429: f"{host} gets too many requests: wait some minutes and call again",
     }.get(status, f"{host} has a fault: call again later" if status >= 500 else "the request was refused")
-    return PaperlibError(f"{name} could not be fetched from {url} (HTTP {status}): {what}")
+    kind = WrongFile if status in (404, 410) else PaperlibError
+    return kind(f"{name} could not be fetched from {url} (HTTP {status}): {what}")
 
 
 # ---- one file -------------------------------------------------------------------------------------------------------
@@ -329,8 +404,11 @@ class _Note:
 class _Download:
     """Fills `<target>.part`, checks it and gives it its name; nobody else fetches to `target` at the same time."""
 
-    def __init__(self, file: WebFile, target: Path, session: requests.Session, show_progress: bool) -> None:
+    def __init__(
+        self, file: WebFile, target: Path, session: requests.Session, show_progress: bool, is_small: bool = False
+    ) -> None:
         self.file, self.target, self.session, self.show_progress = file, target, session, show_progress
+        self.is_small = is_small  # starts over where it broke off
         self.part = target.with_name(f"{target.name}.part")
         self.note = target.with_name(f"{target.name}.part.json")
         self.resumed = False
@@ -343,7 +421,7 @@ class _Download:
         if not has_hash(self.part, self.file.known_hash):
             got = _digest(self.part, self.file.known_hash.partition(":")[0])
             self.forget()
-            raise PaperlibError(
+            raise WrongFile(
                 f"{self.target.name} from {self.file.url} has the wrong content: expected {self.file.known_hash}, got "
                 f"{got}; it was not kept: try again, and if that fails the source has changed"
             )
@@ -361,6 +439,8 @@ class _Download:
                 if self.size() - before >= _GOOD_PROGRESS:
                     tries, wait = 0, PATIENCE.back_off
                 if tries == PATIENCE.retries:
+                    if self.is_small:
+                        self.forget()
                     kept = f"{in_units(self.size())} are kept, call again to go on from there"
                     raise PaperlibError(
                         f"{self.target.name} could not be fetched from {self.file.url} ({broken}); "
@@ -416,7 +496,7 @@ class _Download:
             raise _Broken("the file has changed at its source")
         if total is not None and self.file.size is not None and total != self.file.size:
             self.forget()
-            raise PaperlibError(
+            raise WrongFile(
                 f"{self.target.name} from {self.file.url} is another edition: expected {self.file.size} bytes, the "
                 f"source has {total}; nothing was kept: check the address"
             )
@@ -434,7 +514,8 @@ class _Download:
                 out.write(block)
                 if bar is not None:
                     bar.update(len(block))
-            os.fsync(out.fileno())
+            if not self.is_small:
+                os.fsync(out.fileno())
         self.write_note(response, self.size())
 
     def read_note(self) -> _Note:
@@ -443,6 +524,8 @@ class _Download:
         return _Note()
 
     def write_note(self, response: requests.Response, total: int | None) -> None:
+        if self.is_small:
+            return
         tag = response.headers.get("ETag", "")
         is_strong = tag and not tag.startswith("W/")
         note = _Note(self.file.url, tag if is_strong else response.headers.get("Last-Modified", ""), total)

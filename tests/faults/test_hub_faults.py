@@ -66,7 +66,7 @@ def refused(file: HubFile, target: Path | None = None) -> str:
         else:
             fetch_file(file, target)
     message = str(caught.value)
-    assert "\n" not in message and 40 < len(message) < 500
+    assert "\n" not in message and 40 < len(message) < 600
     return message
 
 
@@ -300,17 +300,17 @@ def test_only_what_is_missing_or_damaged_is_fetched(server: Loopback, sacid: str
     assert sorted(one.path.rpartition("/")[2] for one in server.gets("/datasets/")) == ["1.jpg", "moses.csv"]
 
 
-def test_the_first_failure_stops_the_rest_and_the_next_call_goes_on(server: Loopback, sacid: str, tmp_path: Path) -> None:
-    for name in SACID:
-        server.pages[f"{sacid}/{name}"].pause = 0.3
+def test_one_that_fails_does_not_stop_the_rest_and_the_next_call_gets_it(
+    server: Loopback, sacid: str, tmp_path: Path
+) -> None:
     failing = server.pages[f"{sacid}/moses.csv"]
-    failing.pause, failing.always = 0, (404, {})
+    failing.always = (404, {})
     assert "moses.csv could not be fetched" in refused(ALL_SACID, tmp_path)
-    assert len(server.gets("/datasets/")) < len(SACID)
-    failing.always, had = None, len(files_of(tmp_path))
+    assert files_of(tmp_path) == {name: content for name, content in SACID.items() if name != "moses.csv"}
+    failing.always = None
     server.seen.clear()
     fetch_folder(ALL_SACID, tmp_path)
-    assert files_of(tmp_path) == SACID and len(server.gets("/datasets/")) == len(SACID) - had < len(SACID)
+    assert files_of(tmp_path) == SACID and len(server.gets("/datasets/")) == 1
 
 
 @pytest.mark.parametrize("name", ["../outside", "/absolute", "a/../../outside", "C:/windows", "..\\outside"])

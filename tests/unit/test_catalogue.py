@@ -1,6 +1,7 @@
 """The catalogue against the code that loads its items, against DATA.md, and against what its own words promise."""
 
 import re
+from collections.abc import Callable
 from dataclasses import replace
 from fnmatch import fnmatch
 from pathlib import Path
@@ -16,14 +17,31 @@ from paperlib.models.quality.methods import describe
 from paperlib.paper import TABLE3
 from paperlib.show.data_text import data_md
 from paperlib.sources.source import KNOWN, official_files, require_weights
-from paperlib.supply import catalogue
+from paperlib.supply import catalogue, state
 from paperlib.supply.catalogue import MAIN, Item
 from paperlib.supply.fetch import instructions
+from paperlib.supply.github import GithubFiles
 from paperlib.supply.hub import HubFile
-from paperlib.supply.transfer import WebFile
+from paperlib.supply.transfer import WebFile, has_hash
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 PAPER = profiles.load("paper", data_root="/nowhere", weights_root="/nowhere/weights")
+OPEN = replace(
+    PAPER,
+    name="open",
+    extent="sample",
+    photographs=replace(PAPER.photographs, datasets=("osie", "eyecrowd"), methods=("center_only",)),
+    masking=replace(PAPER.masking, opinions=("biq2021",)),
+    dual_task=replace(
+        PAPER.dual_task,
+        training_set="biq2021",
+        quality_sets=("biq2021",),
+        gaze_sets=("osie", "eyecrowd"),
+        backbones=("tf_efficientnet_lite0",),
+        targets=("center_only",),
+    ),
+    compression=replace(PAPER.compression, scored_methods=("psnr",), weighting_model=""),
+)
 ITEMS = catalogue.items()
 
 
@@ -58,7 +76,8 @@ def test_what_the_paper_needs() -> None:
     needed = catalogue.needed_by(PAPER)
     assert {name for name in needed if item(name).kind == "data set"} == {"salicon", "cat2000", "koniq10k", "clive", "sacid"}
     optional = {one.name for one in ITEMS if one.optional}
-    assert {one.name for one in ITEMS} - set(needed) - {"fastgaze"} == {"clic2021", "CNNIQA-LIVE"} == optional
+    assert optional == {"clic2021", "CNNIQA-LIVE"} and not optional & set(needed)
+    assert {one.name for one in ITEMS if one.kind == "data set"} - optional - set(needed) == {"biq2021", "osie", "eyecrowd"}
     assert needed["koniq10k"] == ("Figure 2", "Table II", "Table III")
     assert needed["brisque_svm_weights"] == ("Table III",)
     assert needed["msinet"] == ("Table I", "Figure 2", "Table II", "Table III")
@@ -75,6 +94,37 @@ def test_what_the_paper_needs() -> None:
         "koniq10k": ("Figure 2",),
         "sacid": ("Table III",),
     }
+
+
+def test_what_a_profile_of_open_data_needs() -> None:
+    needed = catalogue.needed_by(OPEN)
+    assert needed == {
+        "osie": ("Table I", "Table II"),
+        "eyecrowd": ("Table I", "Table II"),
+        "biq2021": ("Figure 2", "Table II"),
+        "sacid": ("Table III",),
+    }
+    chosen = {extent: catalogue.chosen_items(replace(OPEN, extent=extent), []) for extent in ("sample", "all")}
+    for items in chosen.values():
+        assert [one.name for one in items] == ["sacid", "biq2021", "osie", "eyecrowd"]
+        assert all(one.automatic for one in items)
+    megabytes = {extent: sum(one.download for one in chosen[extent]) // 1_000_000 for extent in chosen}
+    assert megabytes["sample"] < 400 < 1400 < megabytes["all"]
+
+
+def test_fastgaze_comes_from_its_repository() -> None:
+    one = catalogue._item(OfficialFile("fastgaze.vxm", "", "its authors", "fastgaze"))
+    assert isinstance(one.source, WebFile) and one.automatic and one.licence == "Apache-2.0"
+    assert one.source.url == (
+        "https://raw.githubusercontent.com/twitter-research/image-crop-analysis/"
+        "d66ad3bb3881fdbd12a27e04c3e57cc8fd772dd1/bin/fastgaze.vxm"
+    )
+    assert state.target_of(one, PAPER) == Path("/nowhere/weights/fastgaze.vxm")
+
+
+def test_the_real_fastgaze_has_the_known_hash(shared: Callable[..., Path]) -> None:
+    one = catalogue._item(OfficialFile("fastgaze.vxm", "", "its authors", "fastgaze"))
+    assert one.source is not None and has_hash(shared("open", "fastgaze", "fastgaze.vxm"), one.source.known_hash)
 
 
 def test_what_other_profiles_need() -> None:
@@ -95,18 +145,20 @@ def test_each_item_says_all_that_it_has_to(one: Item) -> None:
     assert (one.file is not None) == (one.kind == "weights") and bool(one.parts) == (one.kind == "data set")
 
 
-def sources(one: Item) -> list[WebFile | HubFile]:
+def sources(one: Item) -> list[catalogue.Source]:
     return [source for source in (one.source, *(part.source for part in one.parts)) if source is not None]
 
 
-@pytest.mark.parametrize("one", [one for one in ITEMS if sources(one)], ids=lambda one: one.name)
+@pytest.mark.parametrize(
+    "one", [one for one in (*ITEMS, *catalogue.VARIANTS.values()) if sources(one)], ids=lambda one: one.title
+)
 def test_what_is_fetched_is_pinned_or_checked_or_said_to_be_trusted(one: Item) -> None:
     for source in sources(one):
         if isinstance(source, WebFile):
             assert source.known_hash
         elif source.revision != MAIN:
             assert re.fullmatch("[0-9a-f]{40}", source.revision)
-        elif not source.known_hash:
+        elif isinstance(source, GithubFiles) or not source.known_hash:
             trusted = re.search(r"no commit is known here: (.*?)\. They are \*\*trusted", data_md(), re.DOTALL)
             assert trusted and f"`{one.name}`" in trusted[1]
     digits = re.search(r"-([0-9a-f]{8})\.", one.file.name) if one.file else None
@@ -116,7 +168,8 @@ def test_what_is_fetched_is_pinned_or_checked_or_said_to_be_trusted(one: Item) -
 
 def test_archives_that_are_downloaded_are_understood() -> None:
     for part in (part for one in catalogue.DATA_SETS for part in one.parts):
-        address = part.source.path if isinstance(part.source, HubFile) else part.source.url if part.source else ""
+        source = part.source
+        address = source.path if isinstance(source, HubFile) else source.url if isinstance(source, WebFile) else ""
         if name := address.rpartition("/")[2]:
             is_archive = name.endswith((".zip", ".tgz"))
             assert any(fnmatch(name, pattern) for pattern in part.archives) == is_archive == bool(part.archives)
@@ -168,6 +221,9 @@ def test_what_a_loader_refuses_comes_with_the_command_that_gets_it(tmp_path: Pat
     for name, opener in openers.items():
         with pytest.raises(PaperlibError, match=f"`python -m paperlib data fetch {name}` gets it or says how"):
             opener(paper, name)
+    laptop = replace(OPEN, data_root=str(tmp_path))
+    with pytest.raises(PaperlibError, match="`python -m paperlib data fetch sacid --profile open` gets it or says how"):
+        coded_set(laptop)
     with pytest.raises(PaperlibError) as caught:
         gaze_pictures(profiles.load("own", data_root=str(tmp_path)), "own")
     assert "data fetch" not in str(caught.value), "nobody but the user has that"

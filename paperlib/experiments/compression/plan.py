@@ -153,7 +153,8 @@ def _in_files(profile: "Profile", name: str) -> Coded:
             f"profile {profile.name!r} needs the folder of its data: give --data-root DIR, with {_INSIDE[name]} in it"
         )
     n, root = profile.compression.n_sequences, home(Path(profile.data_root), name)
-    options = {"partial": profile.evidence == "stand-ins", "own": name == OWN_DATA}
+    options: dict[str, Any] = {"partial": profile.evidence == "stand-ins", "own": name == OWN_DATA}
+    options |= sacid_extent(profile) if name == SACID else {}
     found = Coded(
         name, "paperlib.datasets.sacid:open_sacid", root, tuple(options.items()), n, "", (), (), (), None, (),
         (Poll(name, 0),),
@@ -179,6 +180,13 @@ def _in_files(profile: "Profile", name: str) -> Coded:
             bpps=tuple(scores.bpps.tolist()), presets=tuple(scores.presets.tolist()),
         )  # fmt: skip
     return replace(found, checked=found.unit(f"pictures/{name}", f"{_COMPUTE}:check_pictures", cost=60.0))
+
+
+def sacid_extent(profile: "Profile") -> dict[str, Any]:
+    """Options of `paperlib.datasets.sacid.open_sacid` for a profile that asks for less than all of it."""
+    if profile.evidence != "data" or profile.extent == "all":
+        return {}
+    return {"extent": "sample"} if profile.extent == "sample" else {"partial": True}
 
 
 _INSIDE = {SACID: "SACID", OWN_DATA: "the folders that `python -m paperlib code FOLDER` writes and moses.csv"}

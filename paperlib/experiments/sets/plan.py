@@ -226,7 +226,8 @@ def told_how_to_get(profile: "Profile", name: str) -> Iterator[None]:
     except PaperlibError as error:
         if name == OWN or profile.evidence != "data":
             raise
-        raise PaperlibError(f"{error} (`python -m paperlib data fetch {name}` gets it or says how)") from error
+        command = f"python -m paperlib data fetch {name}{'' if profile.name == 'paper' else f' --profile {profile.name}'}"
+        raise PaperlibError(f"{error} (`{command}` gets it or says how)") from error
 
 
 def home(root: Path, name: str) -> Path:
