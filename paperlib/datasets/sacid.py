@@ -396,6 +396,31 @@ def open_sacid(root: str | Path, partial: bool = False, own: bool = False, exten
     return SacidSet(name, records, notes)
 
 
+@dataclass(frozen=True, eq=False)
+class ScoresAlone:
+    """SACID's subjective scores without its pictures: enough for the methods that look at none."""
+
+    scores: ScoreTable
+    fingerprint: str
+
+
+def open_scores(root: str | Path) -> ScoresAlone:
+    """Open the table of a folder that holds none of SACID's pictures.
+
+    Raises:
+        PaperlibError: as `read_scores`; a table that is not SACID's.
+    """
+    source = existing_folder(root, TITLES["sacid"]) / TABLE
+    scores = read_scores(source)
+    compare_with_published(_as_opinions(scores), PUBLISHED, source, TITLES["sacid"], partial=False)
+    return ScoresAlone(scores, hashlib.sha256(source.read_bytes()).hexdigest()[:16])
+
+
+def holds_scores_alone(root: Path) -> bool:
+    """Whether a folder holds the table of scores, and no coded pictures."""
+    return (root / TABLE).is_file() and not any((folder / COMPRESSED).is_dir() for folder in (root, *list_folders(root)))
+
+
 def _home(root: Path, own: bool) -> Path:
     above = [root.parent] if root.name in PARTS else []
     for folder in (root, *list_folders(root), *above):

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from paperlib.datasets.sacid import COMPRESSED
+from paperlib.datasets.sacid import COMPRESSED, holds_scores_alone
 from paperlib.engine.progress import say
 from paperlib.errors import PaperlibError
 from paperlib.experiments.sets.plan import home
@@ -24,7 +24,8 @@ def without_data(profile: "Profile") -> dict[str, str]:
     if not profile.data_root or not root.is_dir():
         return {}
     name = profile.compression.compression_set
-    if "03d" in profile.optional and name != _OWN and not _is_coded(home(root, name)):
+    found = home(root, name)
+    if "03d" in profile.optional and name != _OWN and not (_is_coded(found) or holds_scores_alone(found)):
         return {
             "03d": f"Table III is left out: it needs {name}, which {root} has not; "
             f"`python -m paperlib data fetch {name} --profile {profile.name}` gets it or says how"

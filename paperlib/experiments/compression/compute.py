@@ -34,6 +34,13 @@ def check_pictures(params: dict[str, Any], inputs: Inputs, scratch: Path) -> Res
     return Result(rows=[common | {"metric": name, "value": float(value)} for name, value in counts.items()])
 
 
+def count_scores(params: dict[str, Any], inputs: Inputs, scratch: Path) -> Result:
+    """Rows of counts as those of `check_pictures`, for scores without pictures."""
+    counts = {"sequences": len(opened(params, inputs).scores.sequences), "pictures": 0, "references": 0}
+    common = {"method": "pictures", "dataset": params["dataset"], "variant": "data"}
+    return Result(rows=[common | {"metric": name, "value": float(value)} for name, value in counts.items()])
+
+
 @dataclass(frozen=True)
 class _Original:
     """A sequence's picture before coding, as the methods that make maps see pictures."""

@@ -18,7 +18,7 @@ import numpy as np
 
 from paperlib import paper
 from paperlib.datasets.photographs import PHOTOGRAPHS, fingerprint
-from paperlib.datasets.sacid import open_sacid
+from paperlib.datasets.sacid import holds_scores_alone, open_sacid, open_scores
 from paperlib.engine.units import Unit
 from paperlib.errors import PaperlibError
 from paperlib.experiments.compression.coded_photographs import photographs_named
@@ -91,6 +91,7 @@ class Coded:
         checked: the unit that reads every picture once; None for a set that is coded here.
         coding: photograph -> the unit that codes it.
         polls: whose scores there are; one for a set that people judged.
+        has_pictures: whether there is more than scores.
     """
 
     name: str
@@ -105,6 +106,7 @@ class Coded:
     checked: Unit | None
     coding: tuple[tuple[str, Unit], ...]
     polls: tuple[Poll, ...]
+    has_pictures: bool = True
 
     @property
     def params(self) -> dict[str, Any]:
@@ -155,6 +157,8 @@ def _in_files(profile: "Profile", name: str) -> Coded:
     n, root = profile.compression.n_sequences, home(Path(profile.data_root), name)
     options: dict[str, Any] = {"partial": profile.evidence == "stand-ins", "own": name == OWN_DATA}
     options |= sacid_extent(profile) if name == SACID else {}
+    if name == SACID and "03d" in profile.optional and holds_scores_alone(root):
+        return _scores_alone(root)
     found = Coded(
         name, "paperlib.datasets.sacid:open_sacid", root, tuple(options.items()), n, "", (), (), (), None, (),
         (Poll(name, 0),),
@@ -180,6 +184,17 @@ def _in_files(profile: "Profile", name: str) -> Coded:
             bpps=tuple(scores.bpps.tolist()), presets=tuple(scores.presets.tolist()),
         )  # fmt: skip
     return replace(found, checked=found.unit(f"pictures/{name}", f"{_COMPUTE}:check_pictures", cost=60.0))
+
+
+def _scores_alone(root: Path) -> Coded:
+    """SACID without pictures, on which only the methods that see none are measured."""
+    opened = open_scores(root)
+    scores = opened.scores
+    found = Coded(
+        SACID, "paperlib.datasets.sacid:open_scores", root, (), 0, opened.fingerprint, scores.sequences,
+        tuple(scores.bpps.tolist()), tuple(scores.presets.tolist()), None, (), (Poll(SACID, 0),), False,
+    )  # fmt: skip
+    return replace(found, checked=found.unit(f"scores/{SACID}", f"{_COMPUTE}:count_scores"))
 
 
 def sacid_extent(profile: "Profile") -> dict[str, Any]:
@@ -315,6 +330,9 @@ def agreement_unit(profile: "Profile", coded: Coded, poll: Poll) -> Unit:
     trained in repeats those of the poll's repeat, where it has one."""
     needs, shards, absent = [], [], []
     for line in all_lines(profile):
+        if not coded.has_pictures:
+            absent.append((line.method, _NO_PICTURES))
+            continue
         try:
             for seed, found in scores_units(profile, coded, line).items():
                 if poll.unit is None or line.judge not in BASELINES or seed == poll.seed:
@@ -336,6 +354,9 @@ def agreement_unit(profile: "Profile", coded: Coded, poll: Poll) -> Unit:
         poll_seed=poll.seed,
         told_as=poll.told_as,
     )
+
+
+_NO_PICTURES = "the coded pictures are not here; `python -m paperlib data fetch sacid --profile open` gets them or says how"
 
 
 class _Absent(Exception):

@@ -264,8 +264,9 @@ def _notes(rows: pd.DataFrame) -> list[str]:
             f"These rows speak of {counts} of the {n.max()} photographs, those with a reference: {labels}. Compare "
             "them with other rows by tests and ranks, which are taken on common photographs."
         )
-    failed = rows[rows["metric"] == FAILURE]
-    return notes + [f"{paper.look(row.method).label}: not available: {row.variant}" for row in failed.itertuples()]
+    failed = rows[rows["metric"] == FAILURE].groupby("variant", sort=False)["method"].unique()
+    labels = {reason: "; ".join(paper.look(method).label for method in methods) for reason, methods in failed.items()}
+    return notes + [f"{methods}: not available: {reason}" for reason, methods in labels.items()]
 
 
 def _simulation_caption(profile: "Profile") -> str:
@@ -284,6 +285,12 @@ def _caption(rows: pd.DataFrame, profile: "Profile") -> str:
     counts = rows[rows["method"] == _FIRST].set_index("metric")["value"]
     trained = rows[rows["method"].isin(BASELINES)]["seed"].nunique()
     baselines = f" Baselines: means over the trainings ({trained}), ± sd over these." if trained else ""
+    if not counts["pictures"]:
+        return (
+            f"Ours: {paper.DATASETS[SACID]}, the scores of {counts['sequences']:.0f} photographs without their pictures: "
+            "only the rows that see no picture are measured, by bit-rate alone and by a fixed order of the presets; in "
+            "brackets 95 % bootstrap intervals over photographs."
+        )
     return (
         f"{STANDINS[profile.evidence]}Ours: {paper.DATASETS[profile.compression.compression_set]}, "
         f"{counts['sequences']:.0f} photographs, "
