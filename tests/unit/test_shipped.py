@@ -94,5 +94,5 @@ def test_look_writes_a_figure_and_prints_the_score(tmp_path: Path, capsys: pytes
     with Image.open(told["figure"]) as figure:
         assert min(figure.size) > 200
     assert told["score"] == pytest.approx(look_into(np.array(Image.open(tmp_path / "my picture.jpg"))).score)
-    assert cli.main(["look", str(tmp_path / "none.jpg")]) == 1
+    assert cli.main(["look", str(tmp_path / "none.jpg")]) == 2
     assert "none.jpg cannot be used" in capsys.readouterr().err
