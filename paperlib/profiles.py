@@ -352,7 +352,7 @@ PROFILES = {
             home="data",
             kept="open",
             training=TrainingSettings(head_lr=1e-3, backbone_lr_factor=0.3),
-            extraction=ExtractionSettings(n_passes=3),
+            extraction=ExtractionSettings(n_passes=2),
             dual_task=DualTaskSettings(
                 "biq2021",
                 quality_sets=("biq2021",),
@@ -360,7 +360,7 @@ PROFILES = {
                 backbones=(_LITE,),
                 targets=("fastgaze", "center_only"),
                 departures=("frozen_backbone",),
-                steps=390,
+                steps=312,
                 warm_up=30,
                 training_height=256,
                 training_width=256,
@@ -377,7 +377,9 @@ PROFILES = {
                 input_height=256,
                 input_width=256,
             ),
-            masking=MaskingSettings(("biq2021",), ("baseline",), (0.3, 0.5, 0.7), (4, 6, 8), ("black", "mean"), n_halves=0),
+            masking=MaskingSettings(
+                ("biq2021",), ("baseline",), (0.3, 0.5, 0.7), (4, 6, 8), ("black", "mean"), n_masked=200, n_halves=0
+            ),
             compression=CompressionSettings(
                 scored_methods=(
                     "ms_ssim",

@@ -65,7 +65,7 @@ def load_fastgaze(file: Path) -> nn.Sequential:
     expected = shapes({names[key]: value for key, value in network.state_dict().items()})
     check_fit("FastGaze", file.name, shapes(arrays), expected, right=f"the authors' {OFFICIAL_FILE}")
     network.load_state_dict({key: torch.from_numpy(arrays[name]) for key, name in names.items()})
-    return network.eval()
+    return network.eval().to(memory_format=torch.channels_last)
 
 
 def write_fastgaze(state: Mapping[str, Tensor], file: Path) -> None:
@@ -167,7 +167,8 @@ def _array(records: Mapping[str, bytes], name: str) -> NDArray[np.float32]:
 
 # ---- pictures in, maps out ------------------------------------------------------------------------------------------
 def prepare(image: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """The picture with as many pixels as 800 x 600, in its own aspect ratio, minus the colours' means.
+    """The picture, shrunk to as many pixels as 800 x 600 where it has more, in its own aspect ratio, minus the colours'
+    means.
 
     Args:
         image: (h, w, 3) uint8 RGB.
@@ -176,7 +177,7 @@ def prepare(image: NDArray[np.uint8]) -> NDArray[np.float32]:
         (height, width, 3) float32, each side at least 16.
     """
     height, width = image.shape[:2]
-    scale = (_INPUT_PIXELS / (height * width)) ** 0.5
+    scale = min(1.0, (_INPUT_PIXELS / (height * width)) ** 0.5)
     size = max(STRIDE, round(scale * width)), max(STRIDE, round(scale * height))
     return np.asarray(Image.fromarray(image).resize(size, Image.Resampling.BILINEAR)) - _COLOUR_MEANS
 
