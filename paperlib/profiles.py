@@ -360,7 +360,7 @@ PROFILES = {
                 backbones=(_LITE,),
                 targets=("fastgaze", "center_only"),
                 departures=("frozen_backbone",),
-                steps=312,
+                steps=234,
                 warm_up=30,
                 training_height=256,
                 training_width=256,
@@ -378,7 +378,7 @@ PROFILES = {
                 input_width=256,
             ),
             masking=MaskingSettings(
-                ("biq2021",), ("baseline",), (0.3, 0.5, 0.7), (4, 6, 8), ("black", "mean"), n_masked=200, n_halves=0
+                ("biq2021",), ("baseline",), (0.3, 0.5, 0.7), (4, 6, 8), ("black", "mean"), n_masked=150, n_halves=0
             ),
             compression=CompressionSettings(
                 scored_methods=(
