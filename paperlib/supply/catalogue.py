@@ -666,6 +666,7 @@ def needed_by(profile: "Profile") -> dict[str, tuple[str, ...]]:
     """
     from paperlib.experiments.compression.plan import BASELINES
     from paperlib.experiments.dual_task.plan import SUPERVISED
+    from paperlib.experiments.maps.plan import published_sources
     from paperlib.models.quality.methods import describe
     from paperlib.sources.source import KNOWN, of_user, official_files
     from paperlib.sources.source import Source as MapSource
@@ -685,8 +686,9 @@ def needed_by(profile: "Profile") -> dict[str, tuple[str, ...]]:
 
     note(photographs.datasets, "Table I")
     note(profile.masking.opinions, "Figure 2")
-    shown = {one: KNOWN[one] for one in photographs.methods} | of_user(profile.models, profile.model_folders)
-    for source in shown.values():
+    shown = published_sources(profile) | of_user(profile.models, profile.model_folders)
+    is_trained = photographs.networks == "trained"  # then no Baseline comes from a file
+    for source in (one for one in shown.values() if not (is_trained and one.kind == "baseline")):
         note_files(source, "Table I", *(("Figure 2",) if source.scores or source.kind == "network" else ()))
     if "03c" in sections:
         for_table3 = "03d" in sections and set(BASELINES) & set(compression.scored_methods)

@@ -112,6 +112,13 @@ def test_what_a_profile_of_open_data_needs() -> None:
     assert megabytes["sample"] < 400 < 1400 < megabytes["all"]
 
 
+def test_what_the_profile_open_needs() -> None:
+    needed = catalogue.needed_by(profiles.load("open", data_root="/nowhere"))
+    assert set(needed) == {"osie", "eyecrowd", "biq2021", "sacid", "fastgaze"}
+    assert needed["fastgaze"] == ("Table I", "Figure 2", "Table II", "Table III")
+    assert all(one.automatic for one in catalogue.chosen_items(profiles.load("open", data_root="/nowhere"), []))
+
+
 def test_fastgaze_comes_from_its_repository() -> None:
     one = catalogue._item(OfficialFile("fastgaze.vxm", "", "its authors", "fastgaze"))
     assert isinstance(one.source, WebFile) and one.automatic and one.licence == "Apache-2.0"

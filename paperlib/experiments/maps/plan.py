@@ -47,11 +47,16 @@ def name_of(pictures: Pictures, method: str, made: Made | None) -> str:
     return made.label if pictures.generated else f"{made.label}/seed{made.seed}"
 
 
-def known_sources(profile: "Profile", pictures: Pictures) -> dict[str, Made]:
-    """The methods whose maps of a set are made of files or of nothing: those of `profile`, the user's folders and models."""
+def published_sources(profile: "Profile") -> dict[str, Source]:
+    """The methods of `profile` that are known by name, those before quality training on the profile's first backbone."""
     backbone = profile.dual_task.backbones[0]
     chosen = {method: KNOWN[method] for method in profile.photographs.methods if method in KNOWN}
-    chosen |= {method: replace(chosen[method], model=backbone) for method in BEFORE_TRAINING if method in chosen}
+    return chosen | {method: replace(chosen[method], model=backbone) for method in BEFORE_TRAINING if method in chosen}
+
+
+def known_sources(profile: "Profile", pictures: Pictures) -> dict[str, Made]:
+    """The methods whose maps of a set are made of files or of nothing: those of `profile`, the user's folders and models."""
+    chosen = published_sources(profile)
     if pictures.name == OWN:
         chosen |= {name: Source("folder", name) for name in map_folders_of(pictures)}
     chosen |= of_user(profile.models, profile.model_folders)
