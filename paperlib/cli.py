@@ -213,6 +213,11 @@ def _common(profile: str) -> argparse.ArgumentParser:
     common.add_argument("--profile", default=profile, metavar="NAME", help=f"size and data of the run (default: {profile})")
     common.add_argument("--results", type=Path, metavar="DIR", help="folder of computed results (default: results/)")
     common.add_argument("--data-root", type=Path, metavar="DIR", help="folder of the data sets (profiles paper and own)")
+    common.add_argument(
+        "--extent",
+        metavar="HOW",
+        help="how much of each set of the profile open: sample (default), all, or found, what is there",
+    )
     common.add_argument("--weights", type=Path, metavar="DIR", help="folder of weights (default: weights/ in the data root)")
     common.add_argument(
         "--model",
@@ -266,8 +271,7 @@ def _settings(options: argparse.Namespace) -> Settings:
             if not folder.is_dir():
                 raise PaperlibError(f"there is no folder {folder}")
             given[name] = folder.resolve()
-    if options.ray_address:
-        given["ray_address"] = options.ray_address
+    given |= {name: value for name in ("ray_address", "extent") if (value := getattr(options, name))}
     settings = replace(Settings.from_environment(), **given)
     if options.model:
         folders = tuple(filter(None, (Path.cwd(), settings.data_root)))

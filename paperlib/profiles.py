@@ -482,7 +482,10 @@ def _located(profile: Profile) -> Profile:
     weights_root = profile.weights_root or str(told or Path(data_root, "weights"))
     models = profile.models or settings.models
     folders = profile.model_folders or tuple(map(str, settings.model_path))
-    return replace(profile, data_root=data_root, weights_root=weights_root, models=models, model_folders=folders)
+    extent = settings.extent or profile.extent
+    return replace(
+        profile, data_root=data_root, weights_root=weights_root, models=models, model_folders=folders, extent=extent
+    )
 
 
 def _with(profile: Profile, key: str, value: Any) -> Profile:

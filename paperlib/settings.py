@@ -22,6 +22,7 @@ class Settings:
             demo, and beside the results for other profiles.
         data_root: `PAPERLIB_DATA_ROOT`, the folder of the data sets; None where there is none.
         weights_root: `PAPERLIB_WEIGHTS_ROOT`, the folder of weights; None: `weights/` in the data root.
+        extent: `PAPERLIB_EXTENT`, how much of each set the profile `open` takes; empty: its own choice.
         models: `PAPERLIB_MODELS`, texts of `--model`, one a line.
         model_path: `PAPERLIB_MODEL_PATH`, where modules of such models are looked for after Python's own places; as in
             PYTHONPATH.
@@ -36,6 +37,7 @@ class Settings:
     figures_root: Path | None = None
     data_root: Path | None = None
     weights_root: Path | None = None
+    extent: str = ""
     models: tuple[str, ...] = ()
     model_path: tuple[Path, ...] = ()
     workers: int | None = None
@@ -61,6 +63,7 @@ class Settings:
             figures_root=_folder(text("FIGURES")),
             data_root=_folder(text("DATA_ROOT")),
             weights_root=_folder(text("WEIGHTS_ROOT")),
+            extent=text("EXTENT"),
             models=tuple(filter(None, text("MODELS").splitlines())),
             model_path=tuple(filter(None, map(_folder, text("MODEL_PATH").split(os.pathsep)))),
             workers=_workers(text("WORKERS")),
@@ -77,6 +80,7 @@ class Settings:
             "FIGURES": self.figures_root,
             "DATA_ROOT": self.data_root,
             "WEIGHTS_ROOT": self.weights_root,
+            "EXTENT": self.extent,
             "MODELS": "\n".join(self.models),
             "MODEL_PATH": os.pathsep.join(map(str, self.model_path)),
             "WORKERS": self.workers,
