@@ -15,11 +15,9 @@ PICTURES = {"train": 60, "test": 12, "osie": 6, "eyecrowd": 5}
 
 
 @pytest.fixture(scope="module")
-def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def root(shared, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A part of every set, in the layouts of the repositories, by links."""
-    real = Path(__file__).parents[2].parent / "shared"
-    if not (real / "open").is_dir():
-        pytest.skip("../shared/open is not on this machine")
+    real = shared("open").parent
     root = tmp_path_factory.mktemp("data")
     sample = pd.read_csv(real / "open" / "biq2021" / "sample.csv")
     chosen = [name for part in ("train", "test") for name in sample[sample["part"] == part]["file"][: PICTURES[part]]]

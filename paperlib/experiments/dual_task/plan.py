@@ -17,7 +17,7 @@ from paperlib.experiments.training.plan import EXPERIMENT, METHODS, Network, Tra
 if TYPE_CHECKING:
     from paperlib.profiles import Profile
 
-SUPERVISED = ("msinet", "transalnet")
+SUPERVISED = ("msinet", "transalnet", "fastgaze")
 """Rows of Table II that are not trained here; they are Table I's."""
 
 

@@ -97,7 +97,9 @@ def _table_rows(profile: "Profile") -> list[tuple[str, str]]:
     backbone without controls has no sections."""
     trained = [network for network in networks(profile) if is_shown(network)]
     rows = [("Dummy", "center_prior"), *((network.section, network.method) for network in trained)]
-    rows += [("SOTA SP", method) for method in SUPERVISED]
+    published = [method for method in SUPERVISED if method in {row.method for row in paper.TABLE2}]
+    computed = [method for method in SUPERVISED if method in profile.photographs.methods]
+    rows += [("SOTA SP", method) for method in computed or published]
     if len(profile.dual_task.backbones) == len(profile.dual_task.targets) == 1:
         return [("", method) for _, method in rows]
     return sorted(rows, key=lambda row: row[0] == "Control")
@@ -131,7 +133,8 @@ def _caption(rows: pd.DataFrame, profile: "Profile") -> str:
         f"{paper.DATASETS.get(settings.training_set, settings.training_set)} for {settings.steps} steps, "
         f"{len(profile.seeds)} repeats, mean ± sd; in brackets 95 % intervals over repeats, of a single repeat over "
         "pictures. "
-        f"Pictures ({data}). Proxy saliency: {settings.targets[0]}."
+        f"Pictures ({data}). Proxy saliency: {paper.look(settings.targets[0]).label}."
+        + (f" The backbone's modules up to {settings.frozen_until} stay as they were." if settings.frozen_until else "")
     )
 
 

@@ -27,10 +27,9 @@ ORDER = (
 )  # fmt: skip
 """Of the rows that the paper's table has not; others follow."""
 
-OWN = "own"
 PUBLISHED_ON = "salicon"
 BESIDE_PUBLISHED = (PUBLISHED_ON, "world")
-"""Sets beside whose numbers the paper's on SALICON stand."""
+"""Sets beside whose numbers the paper's on SALICON stand; a table without them has no rows that only the paper has."""
 
 ALPHA = 0.05
 """A difference from the centre prior survives when its corrected p lies below."""
@@ -70,7 +69,7 @@ def table(rows: pd.DataFrame, profile: "Profile") -> TableData:
     spans = rows[rows["seed"] < 0].set_index(["dataset", "method", "variant", "metric"])
     cells = [
         _cell(section, method, dataset, measure, found, spans)
-        for section, methods in _sections(rows, with_paper=OWN not in datasets).items()
+        for section, methods in _sections(rows, with_paper=_beside_paper(profile)).items()
         for method in methods
         for dataset in datasets
         for measure in MEASURES
@@ -126,6 +125,10 @@ def _sections(rows: pd.DataFrame, with_paper: bool = False) -> dict[str, list[st
     return dict(sorted(sections.items(), key=lambda item: item[0] == "Control"))
 
 
+def _beside_paper(profile: "Profile") -> bool:
+    return bool(set(profile.photographs.datasets) & set(BESIDE_PUBLISHED))
+
+
 def _caption(rows: pd.DataFrame, profile: "Profile") -> str:
     how = (
         "after map transforms fitted on other images unless the heading says otherwise; in brackets 95 % bootstrap "
@@ -140,7 +143,8 @@ def _caption(rows: pd.DataFrame, profile: "Profile") -> str:
         )
     counts = rows[(rows["method"] == "gaze") & (rows["metric"] == "pictures")].set_index("dataset")["value"]
     data = ", ".join(f"{paper.DATASETS.get(name, name)}: {count:.0f} images" for name, count in counts.items())
-    return f"{STANDINS[profile.evidence]}Ours: {data}, {how}. Paper: SALICON validation, fitted on the evaluation images."
+    paper_side = " Paper: SALICON validation, fitted on the evaluation images." if _beside_paper(profile) else ""
+    return f"{STANDINS[profile.evidence]}Ours: {data}, {how}.{paper_side}"
 
 
 NOTES = (
