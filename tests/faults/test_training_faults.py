@@ -112,7 +112,7 @@ def in_each_step(happen: Callable[[int, object], torch.Tensor | None]) -> Iterat
     with the steps."""
     loss, steps = DualTask.batch_loss, []
 
-    def watched(task: DualTask, batch: object) -> torch.Tensor:
+    def watched(task: DualTask, batch: object, rest: torch.nn.Module | None) -> torch.Tensor:
         steps.append(len(steps))
         instead = happen(steps[-1], batch)
         return loss(task, batch) if instead is None else instead

@@ -143,7 +143,7 @@ def test_c1_by_hand_its_controls_alike_and_those_that_were_not_run_left_out():
     found = extraction.claim_parts(pd.DataFrame(rows), DEMO)
     assert [round(one.value, 6) for one in found.subject] == [0.2, 0.2, 0.2, 0.3]
     assert {one.label: one.outcome for one in found.controls} == {
-        "pretrained_norm": HOLDS,
+        "Pretrained, norm of features": HOLDS,
         "Noise map": FAILS,
         "Edge energy": FAILS,
     }, "edge energy beats the prior in CC alone"
@@ -151,7 +151,7 @@ def test_c1_by_hand_its_controls_alike_and_those_that_were_not_run_left_out():
         "CC: Edge energy − Center Prior",
         "KLD: Center Prior − Edge energy",
     ]
-    assert claims.verdict(found) == "holds; so does the control without quality training (pretrained_norm)"
+    assert claims.verdict(found) == "holds; so does the control without quality training (Pretrained, norm of features)"
     (raw,) = found.beside
     assert (raw.label, round(raw.value, 6)) == ("raw maps, CC: Baseline − Center Prior", 0.05)
 
