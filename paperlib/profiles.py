@@ -373,7 +373,6 @@ PROFILES = {
                 ("baseline", "fastgaze", "pretrained_norm", *_CONTROLS, "frozen_backbone"),
                 ("frozen_backbone",),
                 "trained",
-                n_images=250,
                 shard=100,
                 input_height=256,
                 input_width=256,
