@@ -377,9 +377,7 @@ PROFILES = {
                 input_height=256,
                 input_width=256,
             ),
-            masking=MaskingSettings(
-                ("biq2021",), ("baseline",), (0.3, 0.5, 0.7), (4, 6, 8), ("black", "mean"), n_masked=150, n_halves=0
-            ),
+            masking=MaskingSettings(("biq2021",), ("baseline",), (0.3, 0.5, 0.7), (4, 6, 8), ("black", "mean"), n_halves=0),
             compression=CompressionSettings(
                 scored_methods=(
                     "ms_ssim",
