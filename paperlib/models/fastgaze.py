@@ -28,6 +28,7 @@ _BLOCKS = ((43, 44), (49, 56), (44, 38), (31, 20), (18, 10))  # channels; blocks
 _READOUT = (7, 7, 2, 1)
 _COLOUR_MEANS = np.array((123.68, 116.779, 103.939), np.float32)
 _INPUT_PIXELS = 800 * 600
+_ENOUGH_PIXELS = 512 * 384
 _BLUR, _BLUR_SD = 19, 3
 
 _HEAD = b"\x01tPM"
@@ -167,8 +168,8 @@ def _array(records: Mapping[str, bytes], name: str) -> NDArray[np.float32]:
 
 # ---- pictures in, maps out ------------------------------------------------------------------------------------------
 def prepare(image: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """The picture, shrunk to as many pixels as 800 x 600 where it has more, in its own aspect ratio, minus the colours'
-    means.
+    """The picture minus the colours' means; of more than 800 x 600 pixels shrunk to so many, of fewer than 512 x 384 enlarged
+    to so many, in its own aspect ratio.
 
     Args:
         image: (h, w, 3) uint8 RGB.
@@ -177,7 +178,8 @@ def prepare(image: NDArray[np.uint8]) -> NDArray[np.float32]:
         (height, width, 3) float32, each side at least 16.
     """
     height, width = image.shape[:2]
-    scale = min(1.0, (_INPUT_PIXELS / (height * width)) ** 0.5)
+    fits = _ENOUGH_PIXELS <= height * width <= _INPUT_PIXELS
+    scale = 1.0 if fits else (_INPUT_PIXELS / (height * width)) ** 0.5
     size = max(STRIDE, round(scale * width)), max(STRIDE, round(scale * height))
     return np.asarray(Image.fromarray(image).resize(size, Image.Resampling.BILINEAR)) - _COLOUR_MEANS
 
