@@ -168,8 +168,8 @@ def _array(records: Mapping[str, bytes], name: str) -> NDArray[np.float32]:
 
 # ---- pictures in, maps out ------------------------------------------------------------------------------------------
 def prepare(image: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """The picture minus the colours' means; of more than 800 x 600 pixels shrunk to so many, of fewer than 512 x 384 enlarged
-    to so many, in its own aspect ratio.
+    """The picture minus the colours' means; of more than 800 x 600 pixels shrunk to so many, of fewer than 512 x 384
+    enlarged to so many, in its own aspect ratio.
 
     Args:
         image: (h, w, 3) uint8 RGB.
