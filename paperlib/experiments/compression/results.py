@@ -265,8 +265,8 @@ def _notes(rows: pd.DataFrame) -> list[str]:
             "them with other rows by tests and ranks, which are taken on common photographs."
         )
     failed = rows[rows["metric"] == FAILURE].groupby("variant", sort=False)["method"].unique()
-    labels = {reason: "; ".join(paper.look(method).label for method in methods) for reason, methods in failed.items()}
-    return notes + [f"{methods}: not available: {reason}" for reason, methods in labels.items()]
+    told = {reason: "; ".join(paper.look(method).label for method in methods) for reason, methods in failed.items()}
+    return notes + [f"{methods}: not available: {reason}" for reason, methods in told.items()]
 
 
 def _simulation_caption(profile: "Profile") -> str:
