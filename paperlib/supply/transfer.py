@@ -511,7 +511,9 @@ class _Download:
                 bar.unit, bar.unit_scale = "B", True
                 bar.update(have)
             for block in _blocks(response):
-                out.write(block)
+                rest = memoryview(block)
+                while rest:  # a disk that gets full takes a part first, and refuses what is asked next
+                    rest = rest[out.write(rest) :]
                 if bar is not None:
                     bar.update(len(block))
             if not self.is_small:
