@@ -79,9 +79,9 @@ def test_a_clone_a_flat_folder_and_the_one_above_are_the_same(case: tuple[str, P
 
 def test_a_profile_asks_for_its_extent(case: tuple[str, Path]) -> None:
     name, root = case
-    paper = profiles.load("paper", data_root=str(root.parent))
+    laptop = profiles.load("open", data_root=str(root.parent))
     with pytest.raises(PaperlibError, match=rf"pictures of the sample; .*python -m paperlib data fetch {name}"):
-        gaze_pictures(paper, name)
+        gaze_pictures(laptop, name)
     found = gaze_pictures(profiles.load("paper", data_root=str(root.parent), extent="found"), name)
     assert found.n == 2 and dict(found.params["options"]) == {"extent": "found"}
     assumed = profiles.load("rehearsal", assumed=(("biq2021", "test", 800),), data_root=str(root))
