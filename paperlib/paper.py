@@ -249,7 +249,7 @@ _METHODS = (
     Method("noise_map", "Noise map", _CONTROL, _GREY, "o"),
     Method("shuffled_map", "Shuffled map", _CONTROL, _GREY, "s"),
     Method("pretrained_activation", "Pretrained activations", _CONTROL, _GREY, "^"),
-    Method("pretrained_norm", "Pretrained, norm of features", _CONTROL, _GREY, "8"),
+    Method("pretrained_norm", "Pretrained, norm of features", _CONTROL, _GREY, "2"),
     Method("random_head", "Pretrained, random head", _CONTROL, _GREY, "<"),
     Method("center_only", "Centre only", _CONTROL, _GREY, ">"),
     Method("edge_energy", "Edge energy", _CONTROL, _GREY, "p"),
