@@ -14,8 +14,8 @@ from torch import nn
 
 from paperlib.datasets.training_pairs import PairBatch, augmented
 from paperlib.engine.finetuning import FinetuneSettings, finetune
-from paperlib.models.backbones import create_backbone
-from paperlib.models.baseline import IMAGENET_MEAN, IMAGENET_SD, Baseline
+from paperlib.models.backbones import IMAGENET_MEAN, IMAGENET_SD, create_backbone
+from paperlib.models.baseline import Baseline
 from paperlib.models.dual_task import DualTask
 
 from .timing import Sides, benchmark
