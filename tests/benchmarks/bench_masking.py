@@ -5,7 +5,8 @@ import torch
 
 from paperlib.maps.fills import PAPER_FILLS
 from paperlib.maps.masking import KERNEL_SIZE, SIGMA, blur, quantile_masks, variants
-from paperlib.models.baseline import IMAGENET_MEAN, to_unit_range
+from paperlib.models.backbones import IMAGENET_MEAN
+from paperlib.models.baseline import to_unit_range
 
 from .timing import Sides, benchmark
 
