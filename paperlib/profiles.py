@@ -284,6 +284,12 @@ _LITE = "tf_efficientnet_lite0"
 
 _CONTROLS = ("pretrained_activation", "random_head", "center_only", "edge_energy", "noise_map")
 
+_WITHOUT_WEIGHTS = (
+    "ms_ssim", "psnr", "ssim", "vif", "ew_ssim", "ew_psnr", "gmsd", "vsi", "nlpd", "baseline",
+    "baseline_sal_loss", "baseline_gradcam_loss", "piqe",
+)  # fmt: skip
+"""Methods of Table III that need no official weights."""
+
 PROFILES = {
     profile.name: profile
     for profile in (
@@ -313,21 +319,7 @@ PROFILES = {
                 compression_set="photographs",
                 network_scale=0.5,
                 weightings=("center", "shuffled", "gaze"),
-                scored_methods=(
-                    "ms_ssim",
-                    "psnr",
-                    "ssim",
-                    "vif",
-                    "ew_ssim",
-                    "ew_psnr",
-                    "gmsd",
-                    "vsi",
-                    "nlpd",
-                    "baseline",
-                    "baseline_sal_loss",
-                    "baseline_gradcam_loss",
-                    "piqe",
-                ),
+                scored_methods=_WITHOUT_WEIGHTS,
             ),
         ),
         Profile(
@@ -379,24 +371,7 @@ PROFILES = {
             ),
             masking=MaskingSettings(("biq2021",), ("baseline",), (0.3, 0.5, 0.7), (4, 6, 8), ("black", "mean"), n_halves=0),
             compression=CompressionSettings(
-                scored_methods=(
-                    "ms_ssim",
-                    "psnr",
-                    "ssim",
-                    "vif",
-                    "ew_ssim",
-                    "ew_psnr",
-                    "gmsd",
-                    "vsi",
-                    "nlpd",
-                    "baseline",
-                    "baseline_sal_loss",
-                    "baseline_gradcam_loss",
-                    "piqe",
-                ),
-                network_scale=0.25,
-                sequence_shard=4,
-                weighting_model="fastgaze",
+                scored_methods=_WITHOUT_WEIGHTS, network_scale=0.25, sequence_shard=4, weighting_model="fastgaze"
             ),
         ),
         Profile(

@@ -32,7 +32,7 @@ def look_at_file(image: Path, out: Path) -> dict[str, Any]:
     pixels, notes = read_image(image)
     require_folder(out)
     looked = look_into(pixels)
-    rows = {SALIENCY: [looked.saliency / max(looked.saliency.max(), 1e-9)], GRADCAM: [looked.gradcam]}
+    rows = {SALIENCY: [looked.saliency], GRADCAM: [looked.gradcam]}
     figure = figure1(Figure1Data([pixels], rows, (f"{image.name}: score {looked.score:.2f}",)))
     drawn = io.BytesIO()
     figure.savefig(drawn, dpi=DPI, format="png")

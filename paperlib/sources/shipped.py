@@ -22,7 +22,7 @@ class Looked:
     Attributes:
         score: of the Baseline, about 0 to 1, higher is better.
         gradcam: (h, w) float32 in [0, 1], why the Baseline scores so: its smoothed HiResCAM, as in section III-A.
-        saliency: (h, w) float32 in [0, 1], where the decoder of Baseline-Sal-Loss expects people to look.
+        saliency: (h, w) float32 in [0, 1], its maximum 1, where the decoder of Baseline-Sal-Loss expects people to look.
     """
 
     score: float
@@ -44,4 +44,5 @@ def look_into(image: NDArray[np.uint8]) -> Looked:
         decoded = dual.decode(dual.features(to_unit_range(seen)))[0].numpy()
     (gradcam,) = extract(baseline, seen, layer=baseline.last_features)
     size = image.shape[:2]
-    return Looked(score, sized(gradcam, size), sized(decoded, size))
+    saliency = sized(decoded, size)
+    return Looked(score, sized(gradcam, size), saliency / max(saliency.max(), 1e-9))

@@ -12,7 +12,7 @@ from paperlib.engine.progress import progress
 from paperlib.engine.store import ResultStore
 from paperlib.errors import PaperlibError
 from paperlib.experiments.sets.plan import WORLDS, opinion_pictures
-from paperlib.experiments.training.plan import Training, trainings
+from paperlib.experiments.training.plan import METHODS, Training, trainings
 from paperlib.metrics.correlation import srocc
 from paperlib.models.backbones import create_backbone
 from paperlib.models.baseline import Baseline, to_unit_range
@@ -96,7 +96,7 @@ def _card(profile: "Profile", scores: dict[str, float]) -> str:
     settings = profile.dual_task
     parts = opinion_pictures(profile, settings.training_set, "").open().splits
     trained_on = sum(parts[name] for name in settings.training_parts)
-    lines = [f"| `{variant}` | {look(_KEYS[variant]).label} | {score:.3f} |" for variant, score in scores.items()]
+    lines = [f"| `{variant}` | {look(METHODS[variant]).label} | {score:.3f} |" for variant, score in scores.items()]
     return _CARD.format(
         lines="\n".join(lines),
         data=DATASETS.get(settings.training_set, settings.training_set),
@@ -111,8 +111,6 @@ def _card(profile: "Profile", scores: dict[str, float]) -> str:
         target=look(settings.targets[0]).label,
     )
 
-
-_KEYS = {"baseline": "baseline", "sal_loss": "baseline_sal_loss", "gradcam_loss": "baseline_gradcam_loss"}
 
 _CARD = """\
 # Networks that ship with the companion

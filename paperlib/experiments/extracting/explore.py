@@ -178,7 +178,7 @@ def photographs() -> Figure1Data:
     """Figure 1 on photographs that ship inside dependencies, which may be passed on: by the networks that ship."""
     shown = open_photographs(PHOTOGRAPHS[:FIGURE_IMAGES])
     looked = [look_into(one.image) for one in shown]
-    rows = {SALIENCY: [_stretched(one.saliency) for one in looked], GRADCAM: [one.gradcam for one in looked]}
+    rows = {SALIENCY: [one.saliency for one in looked], GRADCAM: [one.gradcam for one in looked]}
     return Figure1Data([one.image for one in shown], rows, tuple(one.name for one in shown))
 
 
