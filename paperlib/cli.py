@@ -99,6 +99,7 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument("--only", **repeated, metavar="PREFIX", help="only notebooks like 03a (repeatable)")
     run.add_argument("--set", **repeated, metavar="NAME=VALUE", help="a notebook parameter (repeatable)")
     prepare = verb("prepare", _prepare, "compute all that the profile needs, without notebooks")
+    valued: dict[str, Any] = {**repeated, "metavar": "NAME=VALUE", "help": "a value of the profile (repeatable)"}
     prepare.add_argument(
         "--lecture",
         action="store_true",
@@ -107,17 +108,29 @@ def _parser() -> argparse.ArgumentParser:
     table = verb("table", _table, "print Table I, II or III")
     table.add_argument("number", type=int, choices=(1, 2, 3))
     table.add_argument("--seeds", type=_count, metavar="N", help="number of repeats (default: the profile's)")
+    kept: dict[str, Any] = {
+        "dest": "rows",
+        "action": "store_const",
+        "const": "kept",
+        "default": "computed",
+        "help": "from the rows that this repository holds of the profile open, without its data",
+    }
+    table.add_argument("--kept", **kept)
+    table.add_argument("--set", **valued)
     formats = table.add_mutually_exclusive_group()
     for name in ("csv", "json", "markdown", "latex"):
         formats.add_argument(f"--{name}", dest="format", action="store_const", const=name, default="text")
     figure = verb("figure", _figure, "draw Figure 1 or 2 and print where it was written")
     figure.add_argument("number", type=int, choices=(1, 2))
     figure.add_argument("--out", type=Path, metavar="DIR", help="folder for the files")
+    figure.add_argument("--kept", **kept)
+    figure.add_argument("--set", **valued)
     figure.add_argument("--json", action="store_true", help="print what the figure draws, write nothing")
     claims = verb("claims", _claims, "test the claims of the paper")
     claims.add_argument("--seeds", type=_count, metavar="N", help="number of repeats (default: the profile's)")
+    claims.add_argument("--kept", **kept)
+    claims.add_argument("--set", **valued)
     claims.add_argument("--json", action="store_true", help="value, interval, n, verdict and controls per claim")
-    claims.add_argument("--save", action="store_true", help="write them to claims.csv and claims.md")
     sensitivity = verb("sensitivity", _sensitivity, "what hangs on the saliency loss and its weight, in the micro-world")
     sensitivity.add_argument("--seeds", type=_count, metavar="N", help="number of repeats (default: 2)")
     sensitivity.add_argument("--save", action="store_true", help="write sensitivity.csv and sensitivity.md, which 03c shows")
@@ -307,7 +320,7 @@ def _run(options: argparse.Namespace) -> Outcome:
             values[path]["profile"] = profile.name
 
     from paperlib.engine.progress import say
-    from paperlib.show.report import write_report
+    from paperlib.show.report import kept_runs, write_report
     from paperlib.show.summary import Run, text_summary
 
     run = Run(profile.name, profile.evidence, settings=tuple(options.set), values=names(profile))
@@ -323,7 +336,7 @@ def _run(options: argparse.Namespace) -> Outcome:
                 on_done=lambda done: say(f"{done.name}: {done.error or 'complete'} ({done.seconds:.1f} s)"),
                 workers=2 if stored else 1,
             )
-    report = write_report(run, root / "report")
+    report = write_report(run, root / "report", kept_runs() if run.evidence == "simulation" else ())
     return Outcome(text_summary(run, report), 1 if run.failures else 0)
 
 
@@ -345,10 +358,10 @@ def _require_sections(profile: "Profile", notebooks: Sequence[Path]) -> None:
 
 
 def _compute(run: "Run", profile: "Profile", folder: Path, only: Sequence[str]) -> None:
-    """Compute and write what the chosen notebooks are about; everything when none were chosen."""
+    """Compute and write what the chosen notebooks are about; everything, the claims as well, when none were chosen."""
     from paperlib import regenerate
     from paperlib.engine.progress import say
-    from paperlib.show import report
+    from paperlib.show import report, summary
 
     sections = regenerate.SECTIONS.values()
     if not only:
@@ -364,7 +377,11 @@ def _compute(run: "Run", profile: "Profile", folder: Path, only: Sequence[str]) 
                 say(f"Figure {number}")
                 run.artefacts.append(report.write_figure(number, profile, folder))
         discussed = _about("04", only)
-        run.claims = regenerate.claims(profile, [one.claim for one in sections if discussed or _about(one.notebook, only)])
+        about = [one for one in sections if discussed or _about(one.notebook, only)]
+        run.claims = regenerate.claims(profile, [one.claim for one in about])
+        if len(about) == len(sections):
+            summary.save_claims(run.claims, folder)
+        regenerate.keep_rows(profile, [one.package for one in about], folder)
 
 
 def _about(notebook: str, only: Sequence[str]) -> bool:
@@ -385,7 +402,7 @@ def _prepare(options: argparse.Namespace) -> Outcome:
 
 
 def _table(options: argparse.Namespace) -> Outcome:
-    profile = _profile(options, **_seeds(options))
+    profile = _changed_profile(options)
     from paperlib import regenerate
     from paperlib.show import tables
     from paperlib.show.summary import to_json
@@ -397,8 +414,8 @@ def _table(options: argparse.Namespace) -> Outcome:
 
 
 def _figure(options: argparse.Namespace) -> Outcome:
-    profile = _profile(options)
-    folder = (options.out or _figures_folder(profile)).resolve()
+    profile = _changed_profile(options)
+    folder = (options.out or _figures_folder(profile, custom=bool(options.set))).resolve()
     if not options.json:
         _require_writable(folder)
     from paperlib import regenerate
@@ -411,16 +428,11 @@ def _figure(options: argparse.Namespace) -> Outcome:
 
 
 def _claims(options: argparse.Namespace) -> Outcome:
-    profile = _profile(options, **_seeds(options))
-    folder = _figures_folder(profile)
-    if options.save:
-        _require_writable(folder)
+    profile = _changed_profile(options)
     from paperlib import regenerate
     from paperlib.show import summary
 
     claims = regenerate.claims(profile)
-    if options.save:
-        _say_written(summary.save_claims(claims, folder))
     return _told(options, claims, summary.claims_text(claims))
 
 
@@ -671,8 +683,14 @@ def _say_written(files: Iterable[Path]) -> None:
         say(f"wrote {file}")
 
 
-def _seeds(options: argparse.Namespace) -> dict[str, int]:
-    return {"seeds": options.seeds} if options.seeds else {}
+def _changed_profile(options: argparse.Namespace) -> "Profile":
+    """The profile with what `--kept`, `--seeds` and `--set` of `options` change."""
+    from paperlib.profiles import read_values
+
+    values = read_values(options.set) | {"rows": options.rows}
+    if seeds := getattr(options, "seeds", None):
+        values["seeds"] = seeds
+    return _profile(options, **values)
 
 
 def _figures_folder(profile: "Profile", custom: bool = False) -> Path:

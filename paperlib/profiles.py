@@ -4,7 +4,8 @@ A profile holds no data and computes nothing. `load("demo", observers="uniform")
 field names are unique over all parts of a profile, so that one flat name is enough.
 """
 
-from collections.abc import Callable
+import ast
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, fields, is_dataclass, replace
 from pathlib import Path
 from typing import Any, cast
@@ -67,8 +68,8 @@ class PhotographSettings:
         datasets: `"salicon"`, `"cat2000"`, `"own"`, or the micro-world `"world"`.
         methods: rows of Table I that are computed, besides centre prior and shuffled map.
         slow_methods: those of them that run for the first `n_control_seeds` repeats only.
-        networks: where IQA networks come from that are trained here for Table II: `"trained"`, or `"files"` that `export`
-        wrote.
+        networks: where IQA networks come from that are trained for Table II: `"trained"` here, `"files"` that `export`
+        wrote, or those that `"shipped"` with the companion.
         n_images: pictures of each data set, drawn at random; 0 for all.
         shard: pictures whose maps are made and stored together.
         n_folds: transform and centre prior of a picture come from the other folds.
@@ -231,7 +232,8 @@ class Profile:
     `data_root`, `weights_root` and `models` (the user's networks, see
     `paperlib.sources.source.of_user`) are empty where the profile brings its own data. `home` is the folder below
     `store_root` in which data lie where nobody says otherwise; empty where that must be said. `kept` is the folder below
-    figures/ whose tables and figures are the plain profile's; None where every run writes beside its own results.
+    figures/ whose tables and figures are the plain profile's; None where every run writes beside its own results. `rows` are
+    `"computed"`, or `"kept"`: those that lie there beside them, for real data.
     `assumed` holds numbers of pictures as (set, part, number) that plans take for granted instead of opening the sets.
     `extent` is how much of SACID, BIQ2021, OSIE and EyeCrowd is opened, one of `paperlib.datasets.listed_files.EXTENTS`.
     `sections` are the notebooks that it can fill so far; those of `optional` are left out, with a sentence, where their data
@@ -245,6 +247,7 @@ class Profile:
     evidence: str = "data"
     home: str = ""
     kept: str | None = None
+    rows: str = "computed"
     data_root: str = ""
     weights_root: str = ""
     models: tuple[str, ...] = ()
@@ -261,6 +264,11 @@ class Profile:
     masking: MaskingSettings = field(default_factory=MaskingSettings)
     compression: CompressionSettings = field(default_factory=CompressionSettings)
     dual_task: DualTaskSettings = field(default_factory=DualTaskSettings)
+
+    @property
+    def keeps_rows(self) -> bool:
+        """Whether the repository holds its rows for those who have not its data."""
+        return self.evidence == "data" and self.kept is not None
 
     @property
     def store_root(self) -> Path:
@@ -443,6 +451,31 @@ def load(name: str = "demo", **overrides: Any) -> Profile:
     return _located(profile)
 
 
+def read_values(settings: Sequence[str]) -> dict[str, Any]:
+    """Overrides for `load` from texts like `"n_passes=1"`, read as Python literals; text needs no quotation marks.
+
+    Raises:
+        PaperlibError: a text of another form.
+    """
+    values: dict[str, Any] = {}
+    for setting in settings:
+        key, equals, text = (part.strip() for part in setting.partition("="))
+        if not equals or not key.isidentifier():
+            raise PaperlibError(f"{setting!r} is no setting; write --set name=value")
+        values[key] = literal(text)
+    return values
+
+
+def literal(text: str) -> Any:
+    """The Python value that `text` stands for (`true` and `false` among them), or the text itself."""
+    if text.lower() in ("true", "false"):
+        return text.lower() == "true"
+    try:
+        return ast.literal_eval(text)
+    except (SyntaxError, ValueError):
+        return text
+
+
 def _located(profile: Profile) -> Profile:
     """The profile with the folders and models that the settings name, where it needs some and has none."""
     if profile.evidence == "simulation":
@@ -498,6 +531,8 @@ def _checked(key: str, value: Any, present: Any) -> Any:
 
 
 _RULES: dict[str, tuple[Callable[[Any], bool], str]] = {
+    "networks": (lambda source: source in ("trained", "files", "shipped"), "trained, files, or shipped"),
+    "rows": (lambda source: source in ("computed", "kept"), "computed, or kept"),
     "fractions": (lambda shares: all(0 < share < 1 for share in shares), "shares between 0 and 1"),
     "cell_counts": (lambda counts: all(0 < count < 12 for count in counts), "numbers of cells from 1 to 11"),
     "kernel_size": (lambda size: size % 2 == 1, "an odd number of pixels"),

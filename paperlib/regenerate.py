@@ -76,6 +76,10 @@ def make_ready(profile: Profile) -> None:
 
 def rows(section: str, profile: Profile) -> pd.DataFrame:
     """Tidy rows of one of `SECTIONS`."""
+    if profile.rows == "kept":
+        from paperlib.experiments import kept_rows
+
+        return kept_rows.read(section, profile)
     return _rows(section, profile, profile.store_root)
 
 
@@ -92,6 +96,16 @@ def _rows(section: str, profile: Profile, store: Path) -> pd.DataFrame:
         try_again(planned, profile, FAILURE)
     results = compute(planned, profile, section)
     return pd.concat([result.rows for result in results.values() if len(result.rows)], ignore_index=True)
+
+
+def keep_rows(profile: Profile, sections: Iterable[str], figures: Path) -> list[Path]:
+    """Write the rows of `sections` of a profile of real data into `figures`, for those who have not the data; those of other
+    profiles anyone can compute."""
+    from paperlib.experiments import kept_rows
+
+    if not profile.keeps_rows:
+        return []
+    return [kept_rows.keep(section, rows(section, profile), figures) for section in sections]
 
 
 def forget() -> None:
@@ -134,7 +148,7 @@ def figure(number: int, profile: Profile) -> Figure1Data | Figure2Data:
     if number == 1:
         from paperlib.experiments.extracting import explore
 
-        if profile.evidence == "data" and profile.kept is not None:
+        if profile.keeps_rows:
             return explore.photographs()
         make_ready(profile)
         return explore.figure(explore.examples(profile))

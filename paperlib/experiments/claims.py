@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import pandas as pd
@@ -99,11 +99,17 @@ class Control:
 
 @dataclass(frozen=True)
 class ClaimParts:
-    """All that a claim rests on: the parts that must hold, controls, and parts that stand `beside` and decide nothing."""
+    """All that a claim rests on: the parts that must hold, controls, and parts that stand `beside` and decide nothing.
+
+    `elsewhere` are the same parts on further sets, by what the set is called: the verdict tells how they end there. `home`
+    is then the name of the set that decides.
+    """
 
     subject: tuple[Part, ...]
     controls: tuple[Control, ...] = ()
     beside: tuple[Part, ...] = ()
+    home: str = ""
+    elsewhere: Mapping[str, tuple[Part, ...]] = field(default_factory=dict)
 
 
 def judge(parts: Iterable[Part]) -> str:
@@ -113,16 +119,18 @@ def judge(parts: Iterable[Part]) -> str:
 
 
 def verdict(parts: ClaimParts) -> str:
-    """The outcome of a claim, and which controls meet its criterion as well."""
+    """The outcome of a claim on each of its sets, and which controls meet its criterion as well."""
     outcome = judge(parts.subject)
+    where = "".join(f", {judge(some)} ({name})" for name, some in parts.elsewhere.items())
+    told = f"{outcome} ({parts.home}){where}" if where else outcome
     found = {word: [one for one in parts.controls if one.outcome == word] for word in (HOLDS, UNDECIDED, FAILS)}
     shown, unsure = found[HOLDS], found[UNDECIDED]
     if outcome != HOLDS:
         also = [f"{_named(shown)} hold{'' if len(shown) > 1 else 's'}"] if shown and outcome != UNTESTED else []
-        return "; ".join([outcome, *also])
+        return "; ".join([told, *also])
     also = [f"so {'do' if len(shown) > 1 else 'does'} {_named(shown)}"] if shown else []
     also += [f"not decided for {_named(unsure)}"] if unsure else []
-    return "; ".join([outcome, *(also or ["no control does" if found[FAILS] else "no control was measured"])])
+    return "; ".join([told, *(also or ["no control does" if found[FAILS] else "no control was measured"])])
 
 
 def _named(controls: Iterable[Control]) -> str:
@@ -142,7 +150,7 @@ def headline(parts: Iterable[Part]) -> Part | None:
 
 
 def frame(parts: ClaimParts) -> pd.DataFrame:
-    """All quantities of a claim, those of the controls below.
+    """All quantities of a claim, below them those of the controls, then what stands beside and the further sets.
 
     Returns:
         Columns `role` (`"claim"`, `"control"` or `"beside"`), `control` and `lacks` (empty but for controls), `quantity`,
@@ -151,9 +159,12 @@ def frame(parts: ClaimParts) -> pd.DataFrame:
     """
     groups = [("claim", "", "", parts.subject)]
     groups += [("control", one.label, one.lacks, one.parts) for one in parts.controls]
+    beside = [*parts.beside]
+    for name, some in parts.elsewhere.items():
+        beside += [replace(part, label=f"{name}, {part.label}") for part in some]
     rows = [
         (*names, part.label, part.value, part.low, part.high, part.n, part.over, part.needed, part.outcome)
-        for *names, some in (*groups, ("beside", "", "", parts.beside))
+        for *names, some in (*groups, ("beside", "", "", beside))
         for part in some
     ]
     columns = ["role", "control", "lacks", "quantity", "value", "low", "high", "n", "over", "needed", "outcome"]

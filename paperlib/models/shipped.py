@@ -17,7 +17,7 @@ import torch
 from numpy.typing import NDArray
 
 from paperlib.errors import PaperlibError
-from paperlib.models.backbones import create_backbone
+from paperlib.models.backbones import bundled_weights, create_backbone
 from paperlib.models.baseline import Baseline
 
 FOLDER = Path(__file__).with_name("shipped_networks")
@@ -39,6 +39,15 @@ def shipped_file(variant: str) -> Path:
     if variant not in VARIANTS:
         raise ValueError(f"networks that ship are {', '.join(VARIANTS)}; got {variant!r}")
     return FOLDER / f"{variant}.safetensors"
+
+
+def shipped_files(variant: str) -> list[Path]:
+    """All that a network which ships is made of: its file, and its backbone's weights from pip.
+
+    Raises:
+        PaperlibError: its file is missing or damaged.
+    """
+    return [shipped_file(variant), *filter(None, [bundled_weights(describe(variant)["backbone"])])]
 
 
 def pack(state: Mapping[str, NDArray], trained: Iterable[str]) -> dict[str, NDArray]:

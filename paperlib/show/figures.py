@@ -193,8 +193,9 @@ class Page:
 
 @drawn
 def explored(view: View) -> PaperFigure:
-    """One state of the saliency explorer: image, where people look, map of the network, and how well the two agree."""
-    labels = [view.caption, "Gaze density", f"{view.choice.network}, {view.choice.sign} evidence"]
+    """One state of the saliency explorer: image, where people look or are expected to, map of the network, and how well it
+    agrees with gaze where there is some."""
+    labels = [view.caption, view.reference, f"{view.choice.network}, {view.choice.sign} evidence"]
     page, (image, gaze, found), bar = _three_panels(view.image.shape, labels)
     image.imshow(view.image)
     for ax, values in ((gaze, view.density), (found, view.saliency)):

@@ -22,6 +22,7 @@ from nbformat import NotebookNode
 
 from paperlib.errors import PaperlibError
 from paperlib.paths import REPOSITORY, atomic_write
+from paperlib.profiles import literal
 
 _KERNELSPEC = {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"}
 _LANGUAGE = {"file_extension": ".py", "mimetype": "text/x-python", "name": "python", "pygments_lexer": "ipython3"}
@@ -233,11 +234,7 @@ def _valid_parameters(known: Mapping[Path, Mapping[str, Any]]) -> str:
 
 def _fitting_value(name: str, text: str, default: Any, notebook: str) -> Any:
     """`text` as a value of the default's type."""
-    try:
-        value: Any = {"true": True, "false": False}.get(text.lower(), ...)
-        value = ast.literal_eval(text) if value is ... else value
-    except (SyntaxError, ValueError):
-        value = text
+    value = literal(text)
     if isinstance(default, str):
         return value if isinstance(value, str) else text
     if isinstance(default, float) and isinstance(value, int) and not isinstance(value, bool):

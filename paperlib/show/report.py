@@ -16,16 +16,14 @@ import pandas as pd
 from PIL import Image
 
 from paperlib import regenerate
-from paperlib.experiments.artefacts import Figure1Data, Figure2Data
+from paperlib.experiments.artefacts import Figure1Data, Figure2Data, TableData
 from paperlib.paper import DATASETS, look
-from paperlib.paths import atomic_write
-from paperlib.profiles import Profile
+from paperlib.paths import FIGURES, atomic_write
+from paperlib.profiles import PROFILES, Profile, load
 from paperlib.show import figures, style, tables
 from paperlib.show.summary import CRITERION, Artefact, Run, count, effect, number
 from paperlib.show.tables import template
 
-TABLES = (1, 2, 3)
-FIGURES = (1, 2)
 GRID = 12
 """Cells along the longer side of a map in the CSV file of Figure 1."""
 HEAVY_PICTURE = 300_000
@@ -61,8 +59,7 @@ _GROUNDS = {
 def write_table(number: int, profile: Profile, folder: Path) -> Artefact:
     """Compute table `number` and write it into `folder`."""
     data = regenerate.table(number, profile)
-    files = tuple(tables.save_table(data, folder))
-    return Artefact(data.name, data.title, files, html=tables.to_sortable_html(data), csv=f"{data.name}.csv")
+    return _shown_table(data, tables.save_table(data, folder))
 
 
 def write_figure(number: int, profile: Profile, folder: Path) -> Artefact:
@@ -76,10 +73,36 @@ def write_figure(number: int, profile: Profile, folder: Path) -> Artefact:
     csv = folder / f"fig{number}.csv"
     with atomic_write(csv, "w") as file:
         file.write(figure_frame(data).to_csv(index=False, float_format="%.6f", lineterminator="\n"))
+    return _shown_figure(number, data, (*files, csv))
+
+
+def kept_runs() -> list[Run]:
+    """What the repository holds of profiles whose rows are kept: their claims, tables and figures, with nothing computed."""
+    return [_kept_run(load(name, rows="kept")) for name, profile in PROFILES.items() if profile.keeps_rows]
+
+
+def _kept_run(profile: Profile) -> Run:
+    folder = FIGURES / str(profile.kept)
+
+    def files(stem: str) -> tuple[Path, ...]:
+        return tuple(sorted(path for path in folder.glob(f"{stem}*.*")))
+
+    data = [regenerate.table(number, profile) for number in (1, 2, 3)]
+    shown = [
+        _shown_figure(number, regenerate.figure(number, profile), files(f"fig{number}")) for number in regenerate.FIGURES
+    ]
+    shown += [_shown_table(table, files(table.name)) for table in data]
+    return Run(profile.name, profile.evidence, artefacts=shown, claims=regenerate.claims(profile))
+
+
+def _shown_table(data: TableData, files: Sequence[Path]) -> Artefact:
+    return Artefact(data.name, data.title, tuple(files), html=tables.to_sortable_html(data), csv=f"{data.name}.csv")
+
+
+def _shown_figure(number: int, data: Figure1Data | Figure2Data, files: Sequence[Path]) -> Artefact:
     titles = {1: "Figure 1: images and their saliency maps", 2: "Figure 2: quality prediction on masked images"}
-    return Artefact(
-        f"fig{number}", titles[number], (*files, csv), html=figure_numbers(data), alt=describe(data), csv=csv.name
-    )
+    name = f"fig{number}"
+    return Artefact(name, titles[number], tuple(files), html=figure_numbers(data), alt=describe(data), csv=f"{name}.csv")
 
 
 def _drawings(number: int) -> dict[str, Callable[[Any], figures.PaperFigure]]:
@@ -204,8 +227,8 @@ def _interval(low: float, high: float) -> str:
     return f"[{number(low)}, {number(high)}]" if math.isfinite(low) and math.isfinite(high) else ""
 
 
-def write_report(run: Run, folder: Path) -> Path:
-    """Write `folder`/index.html: claims, figures, tables, links to the executed notebooks, what the numbers rest on, and
+def write_report(run: Run, folder: Path, before: Sequence[Run] = ()) -> Path:
+    """Write `folder`/index.html: first the results of the runs `before`, then of this one: claims, figures, tables, links to the executed notebooks, what the numbers rest on, and
     the run itself; nothing comes from outside, and the data of tables and figures are inside the page as well.
 
     Returns:
@@ -217,11 +240,10 @@ def write_report(run: Run, folder: Path) -> Path:
     page = folder / "index.html"
     text = template("report").render(
         run=run,
+        parts=[*before, run],
         effect=effect,
         count=count,
         criterion=CRITERION,
-        tables=[artefact for artefact in run.artefacts if not artefact.alt],
-        figures=[artefact for artefact in run.artefacts if artefact.alt],
         grounds=_GROUNDS.get(run.evidence, _GROUNDS["data"]).items(),
         settings={name: _shown(value) for name, value in run.values.items() if name not in _FOLDERS},
         versions={"Python": platform.python_version(), "System": f"{platform.system()} {platform.machine()}"}

@@ -288,9 +288,7 @@ def _claims_md(claims: Sequence[ClaimResult]) -> str:
 def _saved_claims(file: Path) -> pd.DataFrame:
     table = pd.read_csv(file)
     if not {"claim", "role", "verdict"} <= set(table.columns):
-        raise PaperlibError(
-            f"{file} is no table of claims as they are saved now; make it anew: python -m paperlib claims --save"
-        )
+        raise PaperlibError(f"{file} is no table of claims as they are saved now; make it anew: ./run_all.sh")
     return table
 
 

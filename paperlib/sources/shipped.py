@@ -1,16 +1,22 @@
 """Score and maps of any picture by the networks that ship with the companion (`paperlib.models.shipped`)."""
 
+import copy
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from PIL import Image
+from torch import nn
 
 from paperlib.maps.hirescam import extract
 from paperlib.models.baseline import to_unit_range
+from paperlib.models.layers import find_layer
 from paperlib.models.shipped import describe, load_shipped
-from paperlib.sources.maps import sized
+from paperlib.sources.maps import device, sized
+from paperlib.sources.networks import optimised
 
 GRADCAM, SALIENCY = "GradCAM (Baseline)", "Saliency (Baseline-Sal-Loss)"
 
@@ -30,19 +36,39 @@ class Looked:
     saliency: NDArray[np.float32]
 
 
+def open_network(params: Mapping[str, Any], inputs: Mapping[str, Any]) -> tuple[nn.Module, nn.Module]:
+    """Opener of kind `shipped`, see `paperlib.sources.networks`; `model` is the variant."""
+    ready = optimised(copy.deepcopy(load_shipped(params["model"])).to(device()), params)
+    return ready, find_layer(ready, params["layer"] or "backbone")
+
+
 def look_into(image: NDArray[np.uint8]) -> Looked:
     """Score, GradCAM and saliency of a picture (h, w, 3) uint8 of any size.
 
     Raises:
         PaperlibError: the networks' files are missing or damaged.
     """
-    height, width = describe("baseline")["size"]
-    seen = np.array(Image.fromarray(image).resize((width, height), Image.Resampling.BILINEAR))[None]
-    baseline, dual = load_shipped("baseline"), load_shipped("sal_loss")
+    baseline, seen = load_shipped("baseline"), _as_seen(image)
     with torch.inference_mode():
         score = baseline(to_unit_range(seen)).item()
-        decoded = dual.decode(dual.features(to_unit_range(seen)))[0].numpy()
     (gradcam,) = extract(baseline, seen, layer=baseline.last_features)
-    size = image.shape[:2]
-    saliency = sized(decoded, size)
-    return Looked(score, sized(gradcam, size), saliency / max(saliency.max(), 1e-9))
+    return Looked(score, sized(gradcam, image.shape[:2]), expected_saliency(image))
+
+
+def expected_saliency(image: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """Where the decoder of Baseline-Sal-Loss expects people to look in a picture (h, w, 3) uint8: `Looked.saliency`.
+
+    Raises:
+        PaperlibError: the network's file is missing or damaged.
+    """
+    network = load_shipped("sal_loss")
+    with torch.inference_mode():
+        decoded = network.decode(network.features(to_unit_range(_as_seen(image))))[0].numpy()
+    saliency = sized(decoded, image.shape[:2])
+    return saliency / max(saliency.max(), 1e-9)
+
+
+def _as_seen(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """(1, h, w, 3), at the size of the networks' training."""
+    height, width = describe("baseline")["size"]
+    return np.array(Image.fromarray(image).resize((width, height), Image.Resampling.BILINEAR))[None]

@@ -21,6 +21,7 @@ from paperlib.models.backbones import bundled_weights, imagenet_file
 from paperlib.models.official import OfficialFile, find_official, of_timm, official_path
 from paperlib.models.quality.model import expected_files
 from paperlib.models.saliency import OFFICIAL_FILES
+from paperlib.models.shipped import VARIANTS, shipped_files
 
 SAMPLES, SAMPLE_BYTES = 32, 65536
 
@@ -60,7 +61,7 @@ class Source:
     @property
     def scores(self) -> bool:
         """Whether it judges quality by a trained score: its maps are asked of that score, and pictures can be scored."""
-        return self.kind in ("baseline", "quality", "trained")
+        return self.kind in ("baseline", "quality", "trained", "shipped")
 
     @property
     def asks_score(self) -> bool:
@@ -106,6 +107,7 @@ KINDS = {
     "norm": Kind("paperlib.sources.cam:make_norms", _BASELINE),
     "quality": Kind(_CAM, "paperlib.sources.quality:open_network"),
     "trained": Kind(_CAM, "paperlib.sources.networks:open_trained"),
+    "shipped": Kind(_CAM, "paperlib.sources.shipped:open_network"),
     "decoder": Kind("paperlib.sources.networks:make_decoded"),
     "network": Kind("paperlib.sources.saliency_network:make"),
     "folder": Kind("paperlib.sources.folders:make"),
@@ -116,7 +118,7 @@ KINDS = {
 }
 """Of sources: `baseline`, a Baseline in a file; `random_head`, `activation` and `norm`, a backbone before quality training;
 `quality`, an IQA network of pyiqa or of the user; `trained` and `decoder`, score and decoder of a network that a needed unit
-trained; `network`, a saliency network; `folder`, the user's maps; `gaze`, the set's own density; and three controls."""
+trained; `shipped`, a variant that ships; `network`, a saliency network; `folder`, the user's maps; `gaze`, the set's own density; and three controls."""
 
 KNOWN = {
     "baseline": Source("baseline", "efficientnet_b0"),
@@ -143,7 +145,8 @@ def of_user(models: Sequence[str], folders: Sequence[str] = ()) -> dict[str, Sou
     """The user's models from texts like `cnniqa@conv1=weights.pth`: method -> source.
 
     `NAME[@LAYER][=WEIGHTS]`, where NAME is an IQA network of `paperlib.models.quality` (`package.module:factory` among
-    them), or `timm:MODEL` for a backbone before quality training, which gives two controls.
+    them), `timm:MODEL` for a backbone before quality training, which gives two controls, or `shipped:VARIANT` for a quality
+    network that ships with the companion.
 
     Args:
         models: the texts.
@@ -168,6 +171,8 @@ def of_user(models: Sequence[str], folders: Sequence[str] = ()) -> dict[str, Sou
                 f"{backbone}, {what}": Source(kind, backbone, layer, weights)
                 for what, kind in (("activations", "activation"), ("random head", "random_head"))
             }
+        elif name.startswith("shipped:"):
+            new = {name: _shipped(name.removeprefix("shipped:"), layer, weights)}
         else:
             new = {name: Source("quality", name, layer, weights)}
             _source_files(new[name], folders)
@@ -175,6 +180,14 @@ def of_user(models: Sequence[str], folders: Sequence[str] = ()) -> dict[str, Sou
             raise PaperlibError(f"two models are called {', '.join(sorted(known))}; give each once")
         sources |= new
     return sources
+
+
+def _shipped(variant: str, layer: str, weights: str) -> Source:
+    if variant not in VARIANTS:
+        raise PaperlibError(f"no network {variant!r} ships; those that do: {', '.join(VARIANTS)}")
+    if weights:
+        raise PaperlibError(f"shipped:{variant} brings its weights; leave out ={weights}")
+    return Source("shipped", variant, layer)
 
 
 # ------------------------------------------------------------------------------------------------------------- weights
@@ -225,6 +238,7 @@ def weights_fingerprint(source: Source, root: Path, folders: Sequence[str] = ())
     spread over their contents."""
     files = [Path(source.weights)] if source.weights else [official_path(file, root) for file in official_files(source)]
     files += [file for file in [_bundled(source)] if file]
+    files += shipped_files(source.model) if source.kind == "shipped" else ()
     files += _source_files(source, folders)
     return file_fingerprint(files) if files else "none"
 

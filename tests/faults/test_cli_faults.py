@@ -111,7 +111,7 @@ def test_interrupting_a_notebook_leaves_no_kernel_behind(folder: Path, tmp_path:
     assert not psutil.pid_exists(kernel)
 
 
-@pytest.mark.parametrize("words", [["prepare"], ["run"], ["figure", "1"], ["claims", "--save"]])
+@pytest.mark.parametrize("words", [["prepare"], ["run"], ["figure", "1"]])
 def test_a_folder_that_cannot_be_written_is_refused_before_anything_is_computed(
     monkeypatch: pytest.MonkeyPatch, folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture, words: list[str]
 ) -> None:

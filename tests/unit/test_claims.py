@@ -98,6 +98,14 @@ def test_a_verdict_names_the_controls_that_meet_the_criterion(subject, controls,
     assert claims.verdict(ClaimParts((part(*subject),), tuple(controls))) == words
 
 
+def test_a_verdict_tells_of_further_sets_and_lets_the_first_decide():
+    parts = ClaimParts((part(*SURE),), (control("A", *SURE),), (), "OSIE", {"EyeCrowd": (part(*UNSURE),)})
+    assert claims.verdict(parts) == "holds (OSIE), not decided (EyeCrowd); so does the control without the picture (A)"
+    found = claims.frame(parts)
+    assert found["role"].to_list() == ["claim", "control", "beside"]
+    assert found["quantity"].iloc[2].startswith("EyeCrowd, ") and claims.judge(parts.subject) == HOLDS
+
+
 def test_stand_ins_test_nothing():
     parts = {"C1": ClaimParts((part(*SURE),), (control("A", *SURE),))}
     (found,) = claims.results(parts, profiles.load("rehearsal"))

@@ -230,16 +230,15 @@ def test_claims_as_json_and_as_text(capsys: Capture) -> None:
     )
 
 
-def test_claims_save_gives_verdicts_effects_and_controls(tmp_path: Path, capsys: Capture) -> None:
-    assert cli.main(["claims", "--seeds", "5", "--save", "--json"]) == 0
-    json.loads(capsys.readouterr().out)
+def test_a_run_keeps_the_verdicts_effects_and_controls(fake_notebooks: dict, prepared: list, tmp_path: Path) -> None:
+    assert cli.main(["run"]) == 0
     table = pd.read_csv(tmp_path / "figures" / "claims.csv")
-    assert table["value"].to_list() == [12, -12] and set(table["verdict"]) == {"holds; no control does"}
-    assert (table["claim"] == "C1").all() and table["n"].to_list() == [5, 5]
+    assert table["value"].to_list() == [11, -11] and set(table["verdict"]) == {"holds; no control does"}
+    assert (table["claim"] == "C1").all() and table["n"].to_list() == [3, 3]
     text = (tmp_path / "figures" / "claims.md").read_text("utf-8")
     assert "**C1** holds; no control does" in text and "**C2** not testable" in text
-    assert "| claim | CC: <ours> − prior | 12.000 [10.037, 13.963] | 5 repeats | 0.000 | holds |" in text
-    assert "| control without a network: noise | CC | −12.000 [−13.963, −10.037] | 5 repeats |" in text
+    assert "| claim | CC: <ours> − prior | 11.000 [8.516, 13.484] | 3 repeats | 0.000 | holds |" in text
+    assert "| control without a network: noise | CC | −11.000 [−13.484, −8.516] | 3 repeats |" in text
 
 
 def test_run_does_everything(fake_notebooks: dict, prepared: list, tmp_path: Path, capsys: Capture) -> None:
@@ -252,7 +251,7 @@ def test_run_does_everything(fake_notebooks: dict, prepared: list, tmp_path: Pat
     assert not any(fake_notebooks["values"].values())
     drawn = ("fig1", "fig1_column", "fig2", "fig2_column", "fig2_extended")
     names = {f"{name}.{kind}" for name in drawn for kind in ("png", "pdf")} | {"fig1.csv", "fig2.csv"}
-    names |= {f"table{number}.{kind}" for number in (1, 2, 3) for kind in ("csv", "md", "tex")}
+    names |= {f"table{number}.{kind}" for number in (1, 2, 3) for kind in ("csv", "md", "tex")} | {"claims.csv", "claims.md"}
     assert {path.name for path in (tmp_path / "figures").iterdir()} == names
     out = capsys.readouterr().out
     page = tmp_path / "results" / "demo" / "report" / "index.html"
@@ -283,7 +282,7 @@ def test_run_does_everything(fake_notebooks: dict, prepared: list, tmp_path: Pat
             | {f"{name}.{kind}" for name in ("fig1", "fig1_column") for kind in ("png", "pdf")},
             {"C1"},
         ),
-        ("04", ["04_discussion"], set(), {"C1", "C2"}),
+        ("04", ["04_discussion"], {"claims.csv", "claims.md"}, {"C1", "C2"}),
     ],
 )
 def test_only_computes_what_the_notebook_is_about(

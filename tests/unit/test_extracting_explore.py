@@ -7,12 +7,14 @@ import pytest
 import torch
 from torch import nn
 
+from paperlib.experiments.extracting import explore as explorer
 from paperlib.experiments.extracting.explore import Choice, Examples, Material, explore
 from paperlib.maps import hirescam
 from paperlib.maps.evidence import score_evidence
 from paperlib.maps.hirescam import extract
 from paperlib.metrics.saliency import evaluate
 from paperlib.models.baseline import to_unit_range
+from paperlib.models.shipped import load_shipped
 
 SIZES = ((40, 56), (48, 32))
 
@@ -128,3 +130,15 @@ def test_what_is_not_there_is_refused(material, change, complaint):
 
 def test_every_sign_has_a_standard_before_it():
     assert next(iter(hirescam.SIGNS)) == Choice(0, "any").sign == "positive"
+
+
+def test_photographs_are_explored_with_the_networks_that_ship_and_without_gaze() -> None:
+    material = explorer.photographs_material()
+    assert list(material.networks) == ["Baseline", "Baseline-Sal-Loss", "Baseline-GradCAM-Loss"]
+    view = explore(material, replace(material.standard, image=1, smoothing="none", principal_component=False))
+    assert view.caption == "2: chelsea" and view.metrics == {} and view.reference == "Saliency (Baseline-Sal-Loss)"
+    network = load_shipped("baseline")
+    (expected,) = extract(
+        network, view.image[None], layer=network.last_features, smoothing="none", principal_component=False
+    )
+    np.testing.assert_allclose(view.saliency, expected, atol=1e-5)

@@ -179,7 +179,7 @@ def view() -> View:
     metrics = {"NSS": 1.2345, "SIM": 0.5, "CC": float("nan"), "KLD": 0.25}
     image = rng.integers(0, 256, (*WIDE, 3), dtype=np.uint8)
     choice = Choice(0, "Baseline", sign="negative")
-    return View(choice, "3: a <picture>", image, rng.random(WIDE), rng.random(WIDE), metrics)
+    return View(choice, "3: a <picture>", image, rng.random(WIDE), "Gaze density", rng.random(WIDE), metrics)
 
 
 def test_the_explorer_shows_image_gaze_map_and_numbers(view: View) -> None:

@@ -17,6 +17,8 @@ from paperlib.experiments.masking.explore import MaskChoice, Material, masked
 from paperlib.maps.fills import fill
 from paperlib.maps.half_image import leave_one_out
 from paperlib.maps.masking import blur, quantile_masks
+from paperlib.models.baseline import to_unit_range
+from paperlib.models.shipped import load_shipped
 from paperlib.vocabulary import FILLS, STRATEGIES
 from tests.own_standins import write_own, write_own_opinions
 
@@ -279,3 +281,14 @@ def test_networks_may_have_slashes_in_their_names():
     data = results.curves(rows)
     assert set(data.curves["network"]) == {"hub/net"} and data.unmasked["srocc"].tolist() == [0.9]
     assert data.curves[["strategy", "fraction", "srocc"]].values.tolist() == [["LeRF", 0.5, 0.7], ["MoRF", 0.5, 0.4]]
+
+
+def test_photographs_are_masked_for_the_network_that_ships() -> None:
+    material = explore.photographs_material()
+    assert material.map_names == ["saliency", "gradcam", "random", "center", "half_image"] and material.mos == ()
+    view = explore.masked(material, replace(material.standard, image=1, fraction=0.3))
+    assert view.share == pytest.approx(0.3, abs=0.01) and view.mos is None
+    network = load_shipped("baseline")
+    with torch.inference_mode():
+        expected = network(to_unit_range(np.stack([view.image, view.masked]))).numpy()
+    np.testing.assert_allclose([view.whole, view.score], expected, atol=1e-4)

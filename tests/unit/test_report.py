@@ -359,7 +359,7 @@ def test_a_broken_block_is_named(figures: Path, text: str, sentence: str) -> Non
 
 def test_claims_in_another_form_are_one_sentence(figures: Path) -> None:
     (figures / "claims.csv").write_text("claim,mean\nC1,1\n")
-    with pytest.raises(PaperlibError, match="claims.csv is no table of claims.*claims --save"):
+    with pytest.raises(PaperlibError, match="claims.csv is no table of claims.*run_all.sh"):
         summary.readme_blocks(figures)
 
 

@@ -9,15 +9,18 @@ import numpy as np
 import pytest
 import torch
 
-from paperlib import cli
+from paperlib import cli, profiles
 from paperlib.datasets.photographs import open_photographs
 from paperlib.datasets.registry import open_opinions
+from paperlib.engine.units import function
 from paperlib.errors import PaperlibError
+from paperlib.experiments.maps.plan import published_sources
 from paperlib.metrics.correlation import srocc
 from paperlib.models import shipped
 from paperlib.models.baseline import to_unit_range
 from paperlib.sources.maps import picture
 from paperlib.sources.shipped import look_into
+from paperlib.sources.source import of_user, official_files, weights_fingerprint
 
 LARGEST = 10_000_000
 """Bytes of all files together."""
@@ -96,3 +99,34 @@ def test_look_writes_a_figure_and_prints_the_score(tmp_path: Path, capsys: pytes
     assert told["score"] == pytest.approx(look_into(np.array(Image.open(tmp_path / "my picture.jpg"))).score)
     assert cli.main(["look", str(tmp_path / "none.jpg")]) == 2
     assert "none.jpg cannot be used" in capsys.readouterr().err
+
+
+def test_a_network_that_ships_is_a_source_like_any_other() -> None:
+    source = of_user(["shipped:gradcam_loss"])["shipped:gradcam_loss"]
+    assert source.scores and source.asks_score and not official_files(source)
+    params = {"model": source.model, "layer": "", "optimise": True, "input_height": 64, "input_width": 64}
+    network, layer = function(source.opener)(params, {})
+    (picture,) = open_photographs(("coffee",), (64, 64))
+    seen = to_unit_range(picture.image[None].copy())
+    plain = shipped.load_shipped("gradcam_loss")
+    with torch.inference_mode():
+        assert network(seen).item() == pytest.approx(plain(seen).item(), abs=1e-4)
+    assert layer in set(network.modules())
+    assert len(weights_fingerprint(source, Path())) == 16
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [("shipped:resnet", "no network 'resnet' ships; those that do: baseline"), ("shipped:baseline=a.pth", "a.pth")],
+)
+def test_what_does_not_ship_is_told(text: str, sentence: str) -> None:
+    with pytest.raises(PaperlibError, match=sentence):
+        of_user([text])
+
+
+def test_table1_takes_the_network_that_ships_instead_of_training(tmp_path: Path) -> None:
+    profile = profiles.load("open", networks="shipped", data_root=str(tmp_path))
+    source = published_sources(profile)["baseline"]
+    assert (source.kind, source.model) == ("shipped", "baseline")
+    with pytest.raises(PaperlibError, match="networks='bought': expected trained, files, or shipped"):
+        profiles.load("open", networks="bought")

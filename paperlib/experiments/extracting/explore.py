@@ -20,14 +20,16 @@ from paperlib.experiments.maps.plan import Made, network_params, network_places
 from paperlib.experiments.running import compute
 from paperlib.maps.hirescam import OTHER_METHODS, extract
 from paperlib.metrics.saliency import evaluate
+from paperlib.models.shipped import VARIANTS, describe, load_shipped
 from paperlib.paper import look
 from paperlib.sources.maps import picture, sized
-from paperlib.sources.shipped import GRADCAM, SALIENCY, look_into
+from paperlib.sources.shipped import GRADCAM, SALIENCY, expected_saliency, look_into
 
 if TYPE_CHECKING:
     from paperlib.profiles import Profile
 
 FIGURE_IMAGES = 6
+GAZE = "Gaze density"
 
 MAP_LABELS = {"baseline": "GradCAM (Baseline)"}
 """What Figure 1 calls a map, where that is not the method's own label."""
@@ -103,6 +105,7 @@ class Examples:
         captions: one per image.
         published: (h, w) each, the density maps as a data set publishes them, by whose positive pixels the paper's NSS
             is measured; `density` itself when None.
+        reference: what `density` is: `GAZE`, or the name of a prediction, with which no agreement is measured.
     """
 
     images: Sequence[np.ndarray]
@@ -112,13 +115,16 @@ class Examples:
     maps: dict[str, Sequence[np.ndarray]]
     captions: tuple[str, ...] = ()
     published: Sequence[np.ndarray] | None = None
+    reference: str = GAZE
 
     def extract(self, **how: Any) -> list[np.ndarray]:
         """Maps of the images by `paperlib.maps.hirescam.extract`, (h, w) float32 in [0, 1] each."""
         return [extract(self.network, image[None], layer=self.layer, **how)[0] for image in self.images]
 
     def agreement(self, index: int, saliency: np.ndarray) -> dict[str, float]:
-        """NSS, SIM, CC and KLD of a map (h, w) of one image, as it is, against gaze."""
+        """NSS, SIM, CC and KLD of a map (h, w) of one image, as it is, against gaze; nothing where there is none."""
+        if self.reference != GAZE:
+            return {}
         truth = self.density if self.published is None else self.published
         found = evaluate(saliency[None], self.density[index][None])
         found |= {"NSS": evaluate(saliency[None], truth[index][None])["NSS"]}
@@ -169,7 +175,7 @@ def examples(profile: "Profile") -> Examples:
 
 def figure(shown: Examples) -> Figure1Data:
     """Figure 1: images, where people look, and the maps of a supervised net and of an IQA network."""
-    rows = {"Gaze density": shown.density} | shown.maps
+    rows = {GAZE: shown.density} | shown.maps
     stretched = {name: [_stretched(one) for one in maps] for name, maps in rows.items()}
     return Figure1Data(shown.images, stretched, shown.captions)
 
@@ -300,15 +306,18 @@ class View:
         choice: what was asked for.
         caption: name of the picture.
         image: (h, w, 3) uint8.
-        density: (h, w) gaze density, stretched to a maximum of 1.
+        density: (h, w), `Examples.density` of the picture, stretched to a maximum of 1.
+        reference: what that is.
         saliency: (h, w) float32 in [0, 1].
-        metrics: NSS, SIM, CC and KLD of the map against gaze, without map transform; NaN where a map is flat.
+        metrics: NSS, SIM, CC and KLD of the map against gaze, without map transform; NaN where a map is flat; empty where
+            there is no gaze.
     """
 
     choice: Choice
     caption: str
     image: np.ndarray
     density: np.ndarray
+    reference: str
     saliency: np.ndarray
     metrics: dict[str, float]
 
@@ -341,6 +350,7 @@ def explore(material: Material, choice: Choice) -> View:
         material.captions[choice.image],
         image,
         density / density.max(),
+        shown.reference,
         saliency,
         shown.agreement(choice.image, saliency),
     )
@@ -356,3 +366,26 @@ def material(profile: "Profile") -> Material:
     settings = profile.extraction
     standard = Choice(0, next(iter(networks)), settings.smoothing, settings.n_passes, settings.principal_component)
     return Material(examples(profile), networks, standard, settings.max_angle)
+
+
+def photographs_material() -> Material:
+    """Photographs and quality networks that ship: real opinions behind the networks, no gaze behind the pictures. Beside the
+    map of a network stands what the decoder of Baseline-Sal-Loss predicts."""
+    height, width = describe("baseline")["size"]
+    shown = open_photographs(size=(height, width))
+    images = [one.image.copy() for one in shown]
+    predicted = [expected_saliency(image) for image in images]
+    networks = {look(_TABLE_KEYS[variant]).label: partial(_shipped, variant) for variant in VARIANTS}
+    first = next(iter(networks))
+    captions = tuple(one.name for one in shown)
+    examples = Examples(images, predicted, *networks[first](), {}, captions, reference=SALIENCY)
+    return Material(examples, networks, Choice(0, first))
+
+
+_TABLE_KEYS = {variant: f"baseline_{variant}".removesuffix("_baseline") for variant in VARIANTS}
+"""Keys of `paperlib.paper.METHODS` for the networks that ship."""
+
+
+def _shipped(variant: str) -> tuple[nn.Module, nn.Module]:
+    network = load_shipped(variant)
+    return network, network.last_features

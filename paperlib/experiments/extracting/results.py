@@ -230,28 +230,33 @@ _CONTROLS = (
 def claim_parts(rows: pd.DataFrame, profile: "Profile") -> ClaimParts:
     """C1 on the profile's first set: the Baseline's maps beat the centre prior in CC and KLD, and those of a supervised
     network beat the Baseline's. A control's maps are held against the centre prior alike. Beside them the Baseline's
-    one-pass maps without map transforms, and further sets."""
+    one-pass maps without map transforms; elsewhere, its maps on further sets."""
     home, *others = profile.photographs.datasets
     computed = set(rows.loc[rows["dataset"] == home, "method"])
     supervised = next((method for method in SUPERVISED if method in computed), SUPERVISED[0])
     beside = [_advantage(rows, home, "baseline", CENTER_PRIOR, "CC", "plain", "raw maps, ")]
-    beside += [part for one in others for part in _above_prior(rows, one, "baseline", f"{paper.DATASETS.get(one, one)}, ")]
+    elsewhere = {paper.DATASETS.get(one, one): _all_claimed(rows, one, supervised) for one in others}
     return ClaimParts(
-        (
-            *_above_prior(rows, home, "baseline"),
-            *(_advantage(rows, home, supervised, "baseline", metric) for metric in ("CC", "KLD")),
-        ),
+        _all_claimed(rows, home, supervised),
         tuple(
             Control(paper.look(method).label, LACKS[method], _above_prior(rows, home, method))
             for method in _CONTROLS
             if method in computed
         ),
         tuple(part for part in beside if part.n),
+        paper.DATASETS.get(home, home),
+        {name: parts for name, parts in elsewhere.items() if any(part.n for part in parts)},
     )
 
 
-def _above_prior(rows: pd.DataFrame, dataset: str, method: str, before: str = "") -> tuple[Part, ...]:
-    return tuple(_advantage(rows, dataset, method, CENTER_PRIOR, metric, before=before) for metric in ("CC", "KLD"))
+def _all_claimed(rows: pd.DataFrame, dataset: str, supervised: str) -> tuple[Part, ...]:
+    metrics = ("CC", "KLD")
+    above = (_advantage(rows, dataset, supervised, "baseline", metric) for metric in metrics)
+    return (*_above_prior(rows, dataset, "baseline"), *above)
+
+
+def _above_prior(rows: pd.DataFrame, dataset: str, method: str) -> tuple[Part, ...]:
+    return tuple(_advantage(rows, dataset, method, CENTER_PRIOR, metric) for metric in ("CC", "KLD"))
 
 
 def _advantage(

@@ -51,6 +51,8 @@ def published_sources(profile: "Profile") -> dict[str, Source]:
     """The methods of `profile` that are known by name, those before quality training on the profile's first backbone."""
     backbone = profile.dual_task.backbones[0]
     chosen = {method: KNOWN[method] for method in profile.photographs.methods if method in KNOWN}
+    if profile.photographs.networks == "shipped" and "baseline" in chosen:
+        chosen["baseline"] = Source("shipped", "baseline")
     return chosen | {method: replace(chosen[method], model=backbone) for method in BEFORE_TRAINING if method in chosen}
 
 

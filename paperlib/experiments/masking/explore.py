@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from paperlib.datasets.photographs import PHOTOGRAPHS, open_photographs
 from paperlib.experiments.extracting.explore import loader, seen_size
 from paperlib.experiments.masking.compute import HALF_IMAGE_FILL, control_maps, network_score, whole_scores
 from paperlib.experiments.masking.plan import map_units, masked_pictures, tested_networks
@@ -15,10 +16,13 @@ from paperlib.experiments.running import compute
 from paperlib.maps import masking
 from paperlib.maps.fills import fill
 from paperlib.maps.half_image import Score, cell_masks, leave_one_out, on_pixels
+from paperlib.maps.hirescam import extract
 from paperlib.maps.masking import KERNEL_SIZE, SIGMA, blur, quantile_masks
+from paperlib.models.shipped import describe, load_shipped
 from paperlib.paper import look
 from paperlib.sources.controls import picture_rng
 from paperlib.sources.maps import device, picture, sized
+from paperlib.sources.shipped import expected_saliency
 from paperlib.vocabulary import FILLS, STRATEGIES
 
 if TYPE_CHECKING:
@@ -208,6 +212,24 @@ def material(profile: "Profile") -> Material:
         blur_sigma=profile.masking.blur_sigma,
         kernel_size=profile.masking.kernel_size,
     )
+
+
+def photographs_material() -> Material:
+    """Photographs and the quality network that ship: nothing here is simulated, and nobody gave these pictures a MOS. Their
+    saliency is what the decoder of Baseline-Sal-Loss predicts."""
+    network = load_shipped("baseline")
+    shown = open_photographs(PHOTOGRAPHS[:N_PICTURES], tuple(describe("baseline")["size"]))
+    images = [one.image.copy() for one in shown]
+    maps: dict[str, list[NDArray]] = {
+        "saliency": [expected_saliency(image) for image in images],
+        "gradcam": [extract(network, image[None], layer=network.last_features)[0] for image in images],
+    }
+    for number, image in enumerate(images):
+        controls = control_maps(1, *image.shape[:2], np.random.default_rng(number))
+        for name, (one,) in controls.items():
+            maps.setdefault(name, []).append(one)
+    captions = [f"{number}: {one.name}" for number, one in enumerate(shown, start=1)]
+    return Material(images, captions, (), maps, look("baseline").label, network_score(network, 32))
 
 
 def _controls(records: Sequence[Any], images: Sequence[NDArray], seed: int) -> dict[str, list[NDArray]]:

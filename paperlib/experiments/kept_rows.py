@@ -1,0 +1,48 @@
+"""Rows that lie in the repository, so that tables, figures and claims of a profile can be shown without its data."""
+
+from pathlib import Path
+
+import pandas as pd
+
+from paperlib import paths
+from paperlib.engine.units import tidy
+from paperlib.errors import PaperlibError
+from paperlib.profiles import Profile, load, names
+
+_OF_A_MACHINE = ["seconds", "device"]
+_WHERE = {"rows", "data_root", "weights_root", "model_folders"}
+"""Values of a profile that change no row."""
+
+
+def keep(section: str, rows: pd.DataFrame, figures: Path) -> Path:
+    """Write the rows of a section, as `paperlib.regenerate.rows` has them, beside the tables and figures made of them: six
+    significant digits, without times and devices."""
+    file = _file(section, figures)
+    with paths.atomic_write(file, "w") as opened:
+        opened.write(rows.drop(columns=_OF_A_MACHINE).to_csv(index=False, float_format="%.6g", lineterminator="\n"))
+    return file
+
+
+def read(section: str, profile: Profile) -> pd.DataFrame:
+    """The rows of a section that the repository holds for a profile.
+
+    Raises:
+        PaperlibError: it holds none, or the profile's values are not those that they were made with.
+    """
+    made_with, asked = names(load(profile.name)), names(profile)
+    changed = [f"{name}={asked[name]!r}" for name in asked if name not in _WHERE and asked[name] != made_with[name]]
+    if changed:
+        raise PaperlibError(
+            f"the rows kept for the profile {profile.name!r} were not made with {', '.join(changed)}; leave out --kept to "
+            "compute them"
+        )
+    file = _file(section, paths.FIGURES / (profile.kept or ""))
+    if profile.kept is None or not file.is_file():
+        raise PaperlibError(
+            f"no rows of section {section!r} are kept for the profile {profile.name!r}; leave out --kept to compute them"
+        )
+    return tidy(pd.read_csv(file, keep_default_na=False, na_values=[""]))
+
+
+def _file(section: str, figures: Path) -> Path:
+    return figures / "rows" / f"{section}.csv"
