@@ -374,15 +374,6 @@ ERRATA: tuple[Erratum, ...] = (
         _WITHIN,
     ),
     Erratum(
-        5,
-        "Tables I and II",
-        "Best, second and third are marked bold, underlined and italic.",
-        "Table I sets its seconds in SIM and CC (.767, .891) in italics, like the thirds (.584, .637). Table II "
-        "leaves the IQA columns unmarked and does not underline the same two seconds. Only Table I has decimal "
-        "commas. Bold type did not survive in the text that we read.",
-        _WITHIN,
-    ),
-    Erratum(
         6,
         "Table I, caption",
         "GradCAM maps beat the centre prior and lose to the saliency networks.",
@@ -529,14 +520,6 @@ ERRATA: tuple[Erratum, ...] = (
         "the encoder. SROCC is ruled by bit-rate: the target bit-rate by itself has a mean SROCC of .900, which only "
         "DBCNN (.901) reaches, and a fixed order of presets has a FracCP of .717, above every row of the table.",
         _SACID + " and 1-run-models.ipynb; own computation",
-    ),
-    Erratum(
-        24,
-        "II-B, References",
-        "A method is called SCVC in the text; an author of [29] is Gurrum; CAT2000 is dated both 2015 and 2019.",
-        "The reference says SCVS; the author is Gurram; the CAT2000 report is of 2015. The address of the data also "
-        "changed, from GitHub in the first version to Hugging Face.",
-        _WITHIN + "; arXiv 2405.04997 version 1",
     ),
     Erratum(
         25,

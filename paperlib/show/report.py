@@ -228,8 +228,9 @@ def _interval(low: float, high: float) -> str:
 
 
 def write_report(run: Run, folder: Path, before: Sequence[Run] = ()) -> Path:
-    """Write `folder`/index.html: first the results of the runs `before`, then of this one: claims, figures, tables, links to the executed notebooks, what the numbers rest on, and
-    the run itself; nothing comes from outside, and the data of tables and figures are inside the page as well.
+    """Write `folder`/index.html: claims, figures and tables of the runs `before` and then of this one; links to the executed
+    notebooks, what the numbers rest on, and the run itself. Nothing comes from outside, and the data of tables and figures
+    are inside the page as well.
 
     Returns:
         The page's path.

@@ -16,6 +16,7 @@ from __future__ import annotations
 import re
 import textwrap
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from functools import cache
 from itertools import accumulate, groupby, pairwise
 from math import isfinite, nan, sqrt
@@ -131,6 +132,12 @@ def display(table: TableData) -> TableView:
     """The table as an object for the last line of a notebook cell."""
     _validate(table)
     return TableView(table)
+
+
+def only(table: TableData, metrics: Sequence[str]) -> TableData:
+    """The table with the columns of some metrics alone, as a page has room for."""
+    columns = tuple(column for column in table.columns if column.metric in metrics)
+    return replace(table, columns=columns, cells=table.cells[table.cells["metric"].isin(metrics)])
 
 
 def to_csv(table: TableData) -> str:

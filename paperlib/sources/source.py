@@ -118,7 +118,8 @@ KINDS = {
 }
 """Of sources: `baseline`, a Baseline in a file; `random_head`, `activation` and `norm`, a backbone before quality training;
 `quality`, an IQA network of pyiqa or of the user; `trained` and `decoder`, score and decoder of a network that a needed unit
-trained; `shipped`, a variant that ships; `network`, a saliency network; `folder`, the user's maps; `gaze`, the set's own density; and three controls."""
+trained; `shipped`, a variant that ships; `network`, a saliency network; `folder`, the user's maps; `gaze`, the set's own
+density; and three controls."""
 
 KNOWN = {
     "baseline": Source("baseline", "efficientnet_b0"),

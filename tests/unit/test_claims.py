@@ -200,9 +200,9 @@ def test_on_shared_pictures_what_is_not_trained_stands_beside_every_repeat():
     assert [one.n for one in found.subject] == [3, 3, 3, 3]
     assert found.subject[0].values.to_list() == pytest.approx([0.2, 0.201, 0.202])
     assert found.subject[2].values.to_list() == pytest.approx([0.2, 0.199, 0.198])
-    assert [(one.label, one.outcome) for one in found.beside] == [
-        ("CAT2000, CC: Baseline − Center Prior", FAILS),
-        ("CAT2000, KLD: Center Prior − Baseline", FAILS),
+    assert [(one.label, one.outcome) for one in found.elsewhere["CAT2000"]] == [
+        ("CC: Baseline − Center Prior", FAILS),
+        ("KLD: Center Prior − Baseline", FAILS),
     ]
 
 

@@ -1,4 +1,4 @@
-"""The rows that lie in the repository: tables, figures and claims of `open` without data, and that the data give them again."""
+"""The rows that lie in the repository: tables, figures and claims of `open` without data; the data give them again."""
 
 from io import StringIO
 from pathlib import Path

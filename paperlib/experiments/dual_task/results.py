@@ -218,8 +218,8 @@ def verdicts(rows: pd.DataFrame, references: Mapping[str, str]) -> tuple[str, ..
 
 def claim_parts(rows: pd.DataFrame, profile: "Profile") -> ClaimParts:
     """C3 on the first test sets: both variants lose at most `SROCC_MARGIN` of the Baseline's SROCC and gain `CC_GAIN` in CC.
-    Controls are trained on other targets. Beside them the CC of one-pass maps, of the Baseline's as well; elsewhere, the same
-    on further sets of gaze, each with its own set of scores or else the first."""
+    Controls are trained on other targets. Beside them the CC of one-pass maps, of the Baseline's as well; elsewhere, the
+    same on further sets of gaze, each with its own set of scores or else the first."""
     settings, controls = profile.dual_task, []
     scored = (*settings.quality_sets, *settings.quality_sets[:1] * len(settings.gaze_sets))
     home, *others = zip(scored, settings.gaze_sets, strict=False)

@@ -245,7 +245,7 @@ def claim_parts(rows: pd.DataFrame, profile: "Profile") -> ClaimParts:
         ),
         tuple(part for part in beside if part.n),
         paper.DATASETS.get(home, home),
-        {name: parts for name, parts in elsewhere.items() if any(part.n for part in parts)},
+        {name: tuple(part for part in parts if part.n) for name, parts in elsewhere.items() if any(one.n for one in parts)},
     )
 
 
