@@ -315,9 +315,13 @@ def _run(options: argparse.Namespace) -> Outcome:
     folder = _figures_folder(profile, custom=bool(options.set))
     for needed in (root, folder):
         _require_writable(needed)
+    of_profile = names(profile) | {"profile": profile.name}
     for path in chosen:
-        if notebooks.parameters(path).get("profile", profile.name) != profile.name:
-            values[path]["profile"] = profile.name
+        defaults = notebooks.parameters(path)
+        differing = {
+            name: of_profile[name] for name in defaults.keys() & of_profile.keys() if defaults[name] != of_profile[name]
+        }
+        values[path] = differing | values[path]
 
     from paperlib.engine.progress import say
     from paperlib.show.report import kept_runs, write_report
