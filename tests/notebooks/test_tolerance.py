@@ -29,6 +29,7 @@ conftest = load_conftest()
 
 # ------------------------------------------------------------------------------------------- the text comparison
 SAME_TEXT = {
+    "dagger": ("0.617", "0.617†"),
     "equal": ("CC 0.617", "CC 0.617"),
     "within": ("CC 0.617", "CC 0.6184"),
     "end of a sentence": ("it is 0.617.", "it is 0.618."),
@@ -88,6 +89,14 @@ def test_other_text(stored: str, computed: str) -> None:
 def test_tolerance_is_used_on_both_sides_of_its_edge() -> None:
     assert conftest.same_text("0.6190", "0.6", 0.02)
     assert not conftest.same_text("0.6210", "0.6", 0.02)
+
+
+@pytest.mark.parametrize(("key", "cell"), [("text/plain", "C2 {}"), ("text/html", "<td>0.5</td><td>{}</td>")])
+def test_verdicts_hang_on_the_processor_and_numbers_do_not(key: str, cell: str) -> None:
+    stored, computed = (cell.format(words) for words in ("holds; no control does", "not decided; the control A holds"))
+    assert conftest.same(key, computed, stored, conftest.ATOL, verdicts=False)
+    assert not conftest.same(key, computed, stored, conftest.ATOL)
+    assert not conftest.same(key, computed.replace("C2", "C3").replace("0.5", "0.6"), stored, conftest.ATOL, verdicts=False)
 
 
 # ------------------------------------------------------------------------------------------- the HTML comparison

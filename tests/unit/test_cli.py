@@ -362,6 +362,17 @@ def test_other_profiles_write_beside_their_results(fake_notebooks: dict, monkeyp
     assert "Simulation" not in (tmp_path / "results" / "other" / "report" / "index.html").read_text("utf-8")
 
 
+def test_notebooks_get_the_values_of_the_profile(fake_notebooks: dict, monkeypatch: Patch) -> None:
+    other = profiles.Profile("other", extraction=profiles.ExtractionSettings(n_passes=2))
+    monkeypatch.setitem(profiles.PROFILES, "other", other)
+    values = new_code_cell('profile = "demo"\nn_passes = 6\nimage = 3', metadata={"tags": ["parameters"]})
+    cli_samples.write_notebook(paths.NOTEBOOKS, "03b_passes", values)
+    assert cli.main(["run", "--profile", "other"]) == 0
+    assert fake_notebooks["values"]["03b_passes"] == {"profile": "other", "n_passes": 2}
+    assert cli.main(["run", "--profile", "other", "--set", "n_passes=3"]) == 0
+    assert fake_notebooks["values"]["03b_passes"]["n_passes"] == 3
+
+
 def test_a_profile_without_every_section_says_what_it_runs(
     fake_notebooks: dict, monkeypatch: Patch, capsys: Capture
 ) -> None:

@@ -24,10 +24,11 @@ def test_methods_are_named_on_their_side_of_the_prior():
         ["baseline", "random_head", "noise_map"],
     )
     assert found == (
-        "CC of the centre prior: 0.550. plain maps above it: Baseline 0.650. Not above it: Pretrained, random head 0.550."
+        "CC of the centre prior: 0.550. plain maps above it: Baseline 0.650; level with it: Pretrained, random head 0.550; "
+        "below it: none."
     )
 
 
 def test_without_plain_maps_the_sentence_names_nobody():
     found = extraction.above_the_prior(rows(("world", "center_prior", "raw", "CC", 0.5)), ["baseline"])
-    assert found == "CC of the centre prior: 0.500. plain maps above it: none. Not above it: none."
+    assert found == "CC of the centre prior: 0.500. plain maps above it: none; level with it: none; below it: none."

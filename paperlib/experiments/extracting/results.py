@@ -31,6 +31,8 @@ PUBLISHED_ON = "salicon"
 BESIDE_PUBLISHED = (PUBLISHED_ON, "world")
 """Sets beside whose numbers the paper's on SALICON stand; a table without them has no rows that only the paper has."""
 
+LEVEL = 0.005
+"""In CC: less than this is nothing to speak of."""
 ALPHA = 0.05
 """A difference from the centre prior survives when its corrected p lies below."""
 
@@ -205,19 +207,20 @@ def side_by_side(
 
 
 def above_the_prior(rows: pd.DataFrame, methods: Iterable[str], metric: str = "CC", variant: str = "plain") -> str:
-    """One sentence: whose maps lie above the centre prior on the first data set of the rows, by means over repeats."""
+    """One sentence: whose maps lie above the centre prior on the first data set of the rows, by means over repeats; closer to
+    it than `LEVEL` is neither above nor below."""
     first = rows[(rows["dataset"] == rows["dataset"].iloc[0]) & (rows["metric"] == metric)]
     means = first.groupby(["method", "variant"])["value"].mean()
     prior = means.get(("center_prior", "raw"), math.nan)
     known = {paper.look(method).label: means[method, variant] for method in methods if (method, variant) in means.index}
+    sides = {"above": lambda gain: gain > LEVEL, "level with": lambda gain: abs(gain) <= LEVEL}
+    sides["below"] = lambda gain: gain < -LEVEL
     words = {
-        side: ", ".join(f"{label} {mean:.3f}" for label, mean in known.items() if (mean > prior) == above) or "none"
-        for side, above in (("above", True), ("not above", False))
+        side: ", ".join(f"{label} {mean:.3f}" for label, mean in known.items() if lies(mean - prior)) or "none"
+        for side, lies in sides.items()
     }
-    return (
-        f"{metric} of the centre prior: {prior:.3f}. {variant} maps above it: {words['above']}. "
-        f"Not above it: {words['not above']}."
-    )
+    told = "; ".join(f"{side} it: {names}" for side, names in words.items())
+    return f"{metric} of the centre prior: {prior:.3f}. {variant} maps {told}."
 
 
 _CONTROLS = (
