@@ -71,8 +71,8 @@ def same_text(test: str, reference: str, atol: float) -> bool:
 
 
 RANK_MARKS = ("span", "b", "u", "i", "sup")
-"""How tables mark the best three, and set daggers. Numbers that differ within the tolerance may change places, so these do not
-count."""
+"""How tables mark the best three, and set daggers. Numbers that differ within the tolerance may change places, so these do
+not count."""
 
 
 class Markup(HTMLParser):

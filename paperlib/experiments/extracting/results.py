@@ -207,8 +207,8 @@ def side_by_side(
 
 
 def above_the_prior(rows: pd.DataFrame, methods: Iterable[str], metric: str = "CC", variant: str = "plain") -> str:
-    """One sentence: whose maps lie above the centre prior on the first data set of the rows, by means over repeats; closer to
-    it than `LEVEL` is neither above nor below."""
+    """One sentence: whose maps lie above the centre prior on the first data set of the rows, by means over repeats; closer
+    to it than `LEVEL` is neither above nor below."""
     first = rows[(rows["dataset"] == rows["dataset"].iloc[0]) & (rows["metric"] == metric)]
     means = first.groupby(["method", "variant"])["value"].mean()
     prior = means.get(("center_prior", "raw"), math.nan)

@@ -225,8 +225,8 @@ def photographs_material() -> Material:
         "gradcam": [extract(network, image[None], layer=network.last_features)[0] for image in images],
     }
     for number, image in enumerate(images):
-        controls = control_maps(1, *image.shape[:2], np.random.default_rng(number))
-        for name, (one,) in controls.items():
+        height, width = image.shape[:2]
+        for name, (one,) in control_maps(1, height, width, np.random.default_rng(number)).items():
             maps.setdefault(name, []).append(one)
     captions = [f"{number}: {one.name}" for number, one in enumerate(shown, start=1)]
     return Material(images, captions, (), maps, look("baseline").label, network_score(network, 32))
