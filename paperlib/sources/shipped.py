@@ -1,22 +1,16 @@
 """Score and maps of any picture by the networks that ship with the companion (`paperlib.models.shipped`)."""
 
-import copy
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from PIL import Image
-from torch import nn
 
 from paperlib.maps.hirescam import extract
 from paperlib.models.baseline import to_unit_range
-from paperlib.models.layers import find_layer
 from paperlib.models.shipped import describe, load_shipped
-from paperlib.sources.maps import device, sized
-from paperlib.sources.networks import optimised
+from paperlib.sources.maps import sized
 
 GRADCAM, SALIENCY = "GradCAM (Baseline)", "Saliency (Baseline-Sal-Loss)"
 
@@ -34,12 +28,6 @@ class Looked:
     score: float
     gradcam: NDArray[np.float32]
     saliency: NDArray[np.float32]
-
-
-def open_network(params: Mapping[str, Any], inputs: Mapping[str, Any]) -> tuple[nn.Module, nn.Module]:
-    """Opener of kind `shipped`, see `paperlib.sources.networks`; `model` is the variant."""
-    ready = optimised(copy.deepcopy(load_shipped(params["model"])).to(device()), params)
-    return ready, find_layer(ready, params["layer"] or "backbone")
 
 
 def look_into(image: NDArray[np.uint8]) -> Looked:

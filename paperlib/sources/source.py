@@ -107,7 +107,7 @@ KINDS = {
     "norm": Kind("paperlib.sources.cam:make_norms", _BASELINE),
     "quality": Kind(_CAM, "paperlib.sources.quality:open_network"),
     "trained": Kind(_CAM, "paperlib.sources.networks:open_trained"),
-    "shipped": Kind(_CAM, "paperlib.sources.shipped:open_network"),
+    "shipped": Kind(_CAM, "paperlib.sources.shipped_network:open_network"),
     "decoder": Kind("paperlib.sources.networks:make_decoded"),
     "network": Kind("paperlib.sources.saliency_network:make"),
     "folder": Kind("paperlib.sources.folders:make"),

@@ -86,8 +86,8 @@ def whole_run(
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(regenerate, "table", table)
         patch.setattr(regenerate, "figure", figure)
-        run.artefacts = [report.write_table(number, profile, root / "figures") for number in report.TABLES]
-        run.artefacts += [report.write_figure(number, profile, root / "figures") for number in report.FIGURES]
+        run.artefacts = [report.write_table(number, profile, root / "figures") for number in (1, 2, 3)]
+        run.artefacts += [report.write_figure(number, profile, root / "figures") for number in regenerate.FIGURES]
     run.claims = claims(profile)
     folder = root / "demo" / "notebooks"
     folder.mkdir(parents=True)

@@ -83,11 +83,11 @@ def test_real_data_give_the_kept_rows_of_what_needs_no_network(shared, tmp_path:
         slow_methods=["noise_map"], networks="files",
     )  # fmt: skip
     again = regenerate.rows("extracting", some)
-    measured = ~again["variant"].str.startswith(("difference", "interval")) & again["method"].isin(
+    measured = again["variant"].isin(["raw", "fitted", "fitted_on_test"]) & again["method"].isin(
         ["center_prior", "center_only", "edge_energy", "noise_map"]
     )
     compared = both(again[measured], kept_rows.read("extracting", profiles.load("open")))
-    assert len(compared) >= 50
+    assert len(compared) >= 40
     np.testing.assert_allclose(compared["value_again"], compared["value_kept"], atol=SAME)
 
 
@@ -106,4 +106,5 @@ def test_a_whole_run_gives_the_kept_rows(section: str) -> None:
 
 
 def both(again: pd.DataFrame, kept: pd.DataFrame) -> pd.DataFrame:
+    again, kept = (rows[rows["variant"] != "data"] for rows in (again, kept))  # counts of pictures, several under one name
     return again.merge(kept, on=KEY, suffixes=("_again", "_kept")).dropna(subset=["value_again", "value_kept"])
