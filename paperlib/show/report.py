@@ -16,7 +16,8 @@ import pandas as pd
 from PIL import Image
 
 from paperlib import regenerate
-from paperlib.experiments.artefacts import Figure1Data, Figure2Data, TableData
+from paperlib.experiments.artefacts import ClaimResult, Figure1Data, Figure2Data, TableData
+from paperlib.experiments.claims import FAILS, HOLDS
 from paperlib.paper import DATASETS, look
 from paperlib.paths import FIGURES, atomic_write
 from paperlib.profiles import PROFILES, Profile, load
@@ -244,6 +245,7 @@ def write_report(run: Run, folder: Path, before: Sequence[Run] = ()) -> Path:
         parts=[*before, run],
         effect=effect,
         count=count,
+        mark=_mark,
         criterion=CRITERION,
         grounds=_GROUNDS.get(run.evidence, _GROUNDS["data"]).items(),
         settings={name: _shown(value) for name, value in run.values.items() if name not in _FOLDERS},
@@ -257,6 +259,13 @@ def write_report(run: Run, folder: Path, before: Sequence[Run] = ()) -> Path:
     with atomic_write(page, "w") as file:
         file.write(text)
     return page
+
+
+def _mark(claim: ClaimResult) -> str:
+    """A tick for a claim that holds while no control does, a cross for one that does not hold, a dash for all others."""
+    controls = claim.parts[claim.parts["role"] == "control"]
+    shared = any((parts["outcome"] == HOLDS).all() for _, parts in controls.groupby("control"))
+    return {HOLDS: "–" if shared else "✓", FAILS: "✗"}.get(claim.outcome, "–")
 
 
 def _shown(value: Any) -> str:

@@ -37,8 +37,8 @@ _CLAIMS_COLUMNS = {"Real, small": "open/claims.csv", "Simulation": "claims.csv"}
 
 WARNINGS = {
     "simulation": (
-        "Simulation: all numbers here come from a small generated world with simulated observers and assessors. They test "
-        "the pipeline and show the mechanism; they are no evidence about people."
+        "Simulation: the numbers of this run come from a small generated world with simulated observers and assessors. They "
+        "test the pipeline and show the mechanism; they are no evidence about people."
     ),
     "stand-ins": (
         "Rehearsal: generated pictures in the official layouts of the data sets, and networks with random weights. The "

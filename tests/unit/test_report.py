@@ -5,6 +5,7 @@ import csv
 import io
 import math
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -367,3 +368,24 @@ def test_readme_is_what_the_command_would_write() -> None:
     text = (paths.REPOSITORY / "README.md").read_text("utf-8")
     assert "<!-- generated:claims -->" in text
     assert summary.rewrite_readme(text, paths.FIGURES) == text, "run: python -m paperlib readme"
+
+
+@pytest.mark.parametrize(
+    ("outcome", "controls", "mark"),
+    [
+        ("holds", ["does not hold"], "✓"),
+        ("holds", ["holds"], "–"),
+        ("holds", ["holds", "not decided"], "✓"),
+        ("does not hold", ["holds"], "✗"),
+        ("not decided", [], "–"),
+    ],
+)
+def test_a_tick_stands_only_where_no_control_does_as_well(
+    outcome: str, controls: list[str], mark: str, tmp_path: Path
+) -> None:
+    (claim, *_) = cli_samples.claims(profiles.load())
+    part = {"role": "control", "control": "A", "lacks": "", "quantity": "CC", "n": 3, "over": "repeats"}
+    part |= dict.fromkeys(["value", "low", "high", "needed"], 0.0)
+    parts = pd.DataFrame([part | {"outcome": one} for one in controls], columns=[*part, "outcome"])
+    page = report.write_report(Run("demo", claims=[replace(claim, outcome=outcome, verdict="told", parts=parts)]), tmp_path)
+    assert f"{mark} told</td>" in page.read_text("utf-8")
