@@ -112,6 +112,11 @@ class ClaimParts:
     elsewhere: Mapping[str, tuple[Part, ...]] = field(default_factory=dict)
 
 
+def by_set(found: Mapping[str, tuple[Part, ...]]) -> dict[str, tuple[Part, ...]]:
+    """Parts by the key of a set, now by what the set is called; sets on which nothing was measured are left out."""
+    return {paper.DATASETS.get(key, key): parts for key, parts in found.items() if any(part.n for part in parts)}
+
+
 def judge(parts: Iterable[Part]) -> str:
     """The worst outcome of the parts: all of them must hold. Nothing is testable where there are none."""
     found = {part.outcome for part in parts}

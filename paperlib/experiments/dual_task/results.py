@@ -13,7 +13,7 @@ import pandas as pd
 
 from paperlib import paper
 from paperlib.experiments.artefacts import STANDINS, Column, TableData
-from paperlib.experiments.claims import LACKS, ClaimParts, Control, Part
+from paperlib.experiments.claims import LACKS, ClaimParts, Control, Part, by_set
 from paperlib.experiments.dual_task.plan import SUPERVISED, is_shown
 from paperlib.experiments.sets.plan import WORLDS
 from paperlib.experiments.statistics import by_seed, interval, less, summarise
@@ -229,13 +229,13 @@ def claim_parts(rows: pd.DataFrame, profile: "Profile") -> ClaimParts:
         if any(part.n for part in parts):
             controls.append(Control(f"{paper.look(target).label} as target", LACKS.get(target, "the paper's target"), parts))
     subject = [one for one in dual if one.target == settings.targets[0]]
-    elsewhere = {paper.DATASETS.get(one[1], one[1]): _gains(rows, one, subject) for one in others}
+    elsewhere = {one[1]: _gains(rows, one, subject) for one in others}
     return ClaimParts(
         _gains(rows, home, subject),
         tuple(controls),
         _one_pass_gains(rows, home[1], subject),
         paper.DATASETS.get(home[1], home[1]),
-        {name: parts for name, parts in elsewhere.items() if any(part.n for part in parts)},
+        by_set(elsewhere),
     )
 
 

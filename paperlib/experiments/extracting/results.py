@@ -9,7 +9,7 @@ import pandas as pd
 
 from paperlib import paper
 from paperlib.experiments.artefacts import STANDINS, Column, TableData
-from paperlib.experiments.claims import LACKS, ClaimParts, Control, Part
+from paperlib.experiments.claims import LACKS, ClaimParts, Control, Part, by_set
 from paperlib.experiments.extracting.compute import CENTER_PRIOR, LOWER_IS_BETTER
 from paperlib.experiments.sets.plan import WORLDS
 from paperlib.experiments.statistics import by_seed, less, summarise
@@ -238,7 +238,7 @@ def claim_parts(rows: pd.DataFrame, profile: "Profile") -> ClaimParts:
     computed = set(rows.loc[rows["dataset"] == home, "method"])
     supervised = next((method for method in SUPERVISED if method in computed), SUPERVISED[0])
     beside = [_advantage(rows, home, "baseline", CENTER_PRIOR, "CC", "plain", "raw maps, ")]
-    elsewhere = {paper.DATASETS.get(one, one): _all_claimed(rows, one, supervised) for one in others}
+    elsewhere = {one: tuple(part for part in _all_claimed(rows, one, supervised) if part.n) for one in others}
     return ClaimParts(
         _all_claimed(rows, home, supervised),
         tuple(
@@ -248,7 +248,7 @@ def claim_parts(rows: pd.DataFrame, profile: "Profile") -> ClaimParts:
         ),
         tuple(part for part in beside if part.n),
         paper.DATASETS.get(home, home),
-        {name: tuple(part for part in parts if part.n) for name, parts in elsewhere.items() if any(one.n for one in parts)},
+        by_set(elsewhere),
     )
 
 
