@@ -276,6 +276,9 @@ class Profile:
         return paths.results_root() / self.name
 
 
+_WHERE = {"rows", "data_root", "weights_root", "model_folders"}
+"""Values of a profile that change no row."""
+
 _IQA = ("baseline", "baseline_resnet50", "topiq", "dbcnn", "clipiqa_plus")
 _SALIENCY = ("msinet", "transalnet", "transalnet_res")
 _TRAINING = TrainingSettings(batch_size=16, head_lr=3e-4, backbone_lr_factor=0.1, weight_decay=1e-5)
@@ -449,6 +452,12 @@ def load(name: str = "demo", **overrides: Any) -> Profile:
             raise PaperlibError(f"profile {name!r} has no value {key!r}; it has: {', '.join(sorted(known))}")
         profile = _with(profile, key, _checked(key, value, known[key]))
     return _located(profile)
+
+
+def changed(profile: Profile) -> dict[str, Any]:
+    """Values that change rows and are not those of the plain profile: flat name -> value."""
+    plain = names(load(profile.name))
+    return {name: value for name, value in names(profile).items() if name not in _WHERE and value != plain[name]}
 
 
 def read_values(settings: Sequence[str]) -> dict[str, Any]:

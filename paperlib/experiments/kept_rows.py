@@ -7,11 +7,9 @@ import pandas as pd
 from paperlib import paths
 from paperlib.engine.units import tidy
 from paperlib.errors import PaperlibError
-from paperlib.profiles import Profile, load, names
+from paperlib.profiles import Profile, changed
 
 _OF_A_MACHINE = ["seconds", "device"]
-_WHERE = {"rows", "data_root", "weights_root", "model_folders"}
-"""Values of a profile that change no row."""
 
 
 def keep(section: str, rows: pd.DataFrame, figures: Path) -> Path:
@@ -29,11 +27,9 @@ def read(section: str, profile: Profile) -> pd.DataFrame:
     Raises:
         PaperlibError: it holds none, or the profile's values are not those that they were made with.
     """
-    made_with, asked = names(load(profile.name)), names(profile)
-    changed = [f"{name}={asked[name]!r}" for name in asked if name not in _WHERE and asked[name] != made_with[name]]
-    if changed:
+    if others := [f"{name}={value!r}" for name, value in changed(profile).items()]:
         raise PaperlibError(
-            f"the rows kept for the profile {profile.name!r} were not made with {', '.join(changed)}; leave out --kept to "
+            f"the rows kept for the profile {profile.name!r} were not made with {', '.join(others)}; leave out --kept to "
             "compute them"
         )
     file = _file(section, paths.FIGURES / (profile.kept or ""))

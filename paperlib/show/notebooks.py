@@ -41,6 +41,9 @@ _PAGE = """
 """The page of a notebook: as nbconvert makes it, solutions of exercises folded as in JupyterLab."""
 
 
+_WORDS_A_MINUTE, _SECONDS_A_CODE_LINE, _SECONDS_A_PICTURE_OR_TABLE = 200, 3, 20
+
+
 @dataclass(frozen=True)
 class NotebookRun:
     """What came of one notebook: where its executed copy lies, how long it took, and `error`, one sentence or None."""
@@ -78,6 +81,32 @@ def parameters(path: Path) -> dict[str, Any]:
         if cell.cell_type == "code" and "parameters" in cell.metadata.get("tags", []):
             return _literal_assignments(cell.source, path)
     return {}
+
+
+def reading_minutes(path: Path) -> int:
+    """How long reading a notebook takes: 200 words a minute of its text and of the sentences that it generates, 3 seconds a
+    line of code, 20 seconds a picture or table. Folded parts are not read: `<details>`, cells tagged `solution` or
+    `look-up`, and the code of those tagged `answer`.
+    """
+    words, seconds = 0, 0
+    for cell in _read(path).cells:
+        tags = cell.metadata.get("tags", [])
+        if {"solution", "look-up"} & set(tags):
+            continue
+        if cell.cell_type == "markdown":
+            words += _words(cell.source)
+            continue
+        if "answer" not in tags:
+            seconds += _SECONDS_A_CODE_LINE * sum(bool(line.strip()) for line in cell.source.splitlines())
+        for shown in (output.get("data", {}) for output in cell.outputs):
+            words += _words(shown.get("text/markdown", ""))
+            seconds += _SECONDS_A_PICTURE_OR_TABLE * any(kind.startswith(("image/", "text/html")) for kind in shown)
+    return max(1, round(words / _WORDS_A_MINUTE + seconds / 60))
+
+
+def _words(markdown: str) -> int:
+    read = re.sub(r"<details>.*?</details>|\]\([^)]*\)|<[^>]+>", " ", markdown, flags=re.DOTALL)
+    return sum(bool(re.search(r"\w", word)) for word in read.split())
 
 
 def check_parameters(paths: Sequence[Path], settings: Sequence[str]) -> dict[Path, dict[str, Any]]:
@@ -153,11 +182,13 @@ def write_html(notebook: Path, names: Sequence[str] = ()) -> Path:
     """Write `notebook` as a page beside it, pictures inside the page, links to the notebooks `names` turned to pages.
 
     Formulas need MathJax from the network and stay readable TeX without it; everything else is in the file. Code cells
-    tagged `solution` are folded.
+    tagged `solution` are folded, and of those tagged `answer` the outputs alone are shown.
     """
     from nbconvert import HTMLExporter
+    from nbconvert.preprocessors import TagRemovePreprocessor
 
     exporter = HTMLExporter(embed_images=True, require_js_url="", jquery_url="", raw_template=_PAGE)
+    exporter.register_preprocessor(TagRemovePreprocessor(remove_input_tags={"answer"}), enabled=True)
     resources = {"metadata": {"name": notebook.stem, "path": str(notebook.parent)}}
     shown = _read(notebook)
     for output in chain.from_iterable(cell.get("outputs", []) for cell in shown.cells):

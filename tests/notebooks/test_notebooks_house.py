@@ -102,11 +102,21 @@ def test_cells_are_small(name: str) -> None:
 
 @each_notebook
 def test_prose_comes_before_each_code_cell(name: str) -> None:
+    """But for an answer, which follows what it is about."""
     cells = [cell for cell in notebook(name).cells if cell.source.strip()]
     kinds = [None, *(cell.cell_type for cell in cells)]
     assert not [
-        cell.id for before, cell in zip(kinds, cells, strict=False) if cell.cell_type == "code" and before != "markdown"
+        cell.id
+        for before, cell in zip(kinds, cells, strict=False)
+        if cell.cell_type == "code" and before != "markdown" and "answer" not in tags(cell)
     ]
+
+
+@each_notebook
+def test_answers_show_what_they_say_and_fold_how(name: str) -> None:
+    for cell in code_cells(name):
+        if "answer" in tags(cell):
+            assert cell.metadata.jupyter == {"source_hidden": True} and re.search(r"^\s*say\(", cell.source, re.MULTILINE)
 
 
 @each_notebook

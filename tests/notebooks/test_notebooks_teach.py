@@ -11,6 +11,7 @@ import nbformat
 import pytest
 
 from paperlib.show import notebooks
+from paperlib.show.sentences import FOLDED
 
 FOLDER = Path(__file__).resolve().parents[2] / "notebooks"
 PATHS = sorted(FOLDER.glob("*.ipynb"))
@@ -85,7 +86,8 @@ def test_exercises_have_folded_solutions_that_ran(name: str) -> None:
         assert found[place - 1].source.endswith("Solution: unfold the next cell.")
         assert solution.metadata.jupyter == {"outputs_hidden": True, "source_hidden": True}
         assert solution.outputs and solution.execution_count
-        assert found[place + 1].source.startswith("<details><summary>What it shows</summary>")
+        said = [output.get("data", {}).get("text/markdown", "") for output in solution.outputs]
+        assert any(text.startswith(f"<details><summary>{FOLDED}</summary>") for text in [*said, found[place + 1].source])
 
 
 @each_notebook
