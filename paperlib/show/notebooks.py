@@ -37,8 +37,10 @@ _PAGE = """
 {{ super() }}
 {%- endif -%}
 {% endblock codecell %}
+{% block html_head_js_mathjax %}<style>math[display="block"] { font-size: 1.2em; padding: 0.4em 0 }</style>{% endblock %}
 """
-"""The page of a notebook: as nbconvert makes it, solutions of exercises folded as in JupyterLab."""
+"""The page of a notebook: as nbconvert makes it, solutions of exercises folded as in JupyterLab, formulas by the browser."""
+_CODE_OR_FORMULA = re.compile(r"```.*?```|`[^`\n]*`|\$\$(?P<display>.+?)\$\$|\$(?P<inline>[^$\n]+)\$", re.DOTALL)
 
 
 _WORDS_A_MINUTE, _SECONDS_A_CODE_LINE, _SECONDS_A_PICTURE_OR_TABLE = 200, 3, 20
@@ -181,7 +183,7 @@ def run_notebooks(
 def write_html(notebook: Path, names: Sequence[str] = ()) -> Path:
     """Write `notebook` as a page beside it, pictures inside the page, links to the notebooks `names` turned to pages.
 
-    Formulas need MathJax from the network and stay readable TeX without it; everything else is in the file. Code cells
+    Everything is in the file: formulas become MathML, which browsers render by themselves. Code cells
     tagged `solution` are folded, and of those tagged `answer` the outputs alone are shown.
     """
     from nbconvert import HTMLExporter
@@ -193,11 +195,36 @@ def write_html(notebook: Path, names: Sequence[str] = ()) -> Path:
     shown = _read(notebook)
     for output in chain.from_iterable(cell.get("outputs", []) for cell in shown.cells):
         _without_widgets(output)
+    formulas = _take_formulas(shown)
     body, _ = exporter.from_notebook_node(shown, resources)
+    body = re.sub(r"formula\d+taken", lambda match: formulas[match[0]], body)
     page = notebook.with_suffix(".html")
     with atomic_write(page, "w") as file:
         file.write(re.sub(rf'href="({"|".join(map(re.escape, names))})\.ipynb', r'href="\1.html', body) if names else body)
     return page
+
+
+def _take_formulas(notebook: NotebookNode) -> dict[str, str]:
+    """Put a mark in the place of every formula, which the Markdown reader leaves alone; mark -> MathML."""
+    from latex2mathml.converter import convert
+
+    taken: dict[str, str] = {}
+
+    def marked(match: re.Match[str]) -> str:
+        tex = match["display"] or match["inline"]
+        if not tex:
+            return match[0]
+        mark = f"formula{len(taken)}taken"
+        taken[mark] = convert(tex.strip(), display="block" if match["display"] else "inline")
+        return mark
+
+    for cell in notebook.cells:
+        if cell.cell_type == "markdown":
+            cell.source = _CODE_OR_FORMULA.sub(marked, cell.source)
+        for output in cell.get("outputs", []):
+            if text := output.get("data", {}).get("text/markdown"):
+                output["data"]["text/markdown"] = _CODE_OR_FORMULA.sub(marked, text)
+    return taken
 
 
 def promote(executed: Path, committed: Path) -> list[Path]:

@@ -1,5 +1,6 @@
 """Controls for notebooks: they turn what is clicked into a call of an experiment, and draw what comes back."""
 
+from base64 import b64encode
 from collections.abc import Callable, Mapping, Sequence
 from html import escape
 from typing import Any
@@ -29,7 +30,20 @@ FRAME = 1000  # milliseconds: of the training film
 AS_GOOD = 0.02  # in CC: closer to the centre prior than this, nothing of the map is left
 
 
-def saliency_explorer(material: Material) -> ipywidgets.Widget:
+class Explorer(ipywidgets.VBox):
+    """Controls with the picture that they change; where no kernel runs, the picture alone."""
+
+    def __init__(self, children: Sequence[ipywidgets.Widget], picture: ipywidgets.Image) -> None:
+        super().__init__(children)
+        self.picture = picture
+
+    def _repr_mimebundle_(self, **options: Any) -> dict[str, Any]:
+        image = {f"image/{self.picture.format}": b64encode(self.picture.value).decode()}
+        words = {"text/plain": "An explorer: its controls appear in JupyterLab, where a kernel runs."}
+        return super()._repr_mimebundle_(**options) | words | image
+
+
+def saliency_explorer(material: Material) -> Explorer:
     """Look into the networks of `material`: picture, network, smoothing, passes, first component and sign of the
     evidence by controls; below them what `paperlib.show.figures.explored` draws, and the choice in words."""
     first = material.standard
@@ -53,7 +67,7 @@ def saliency_explorer(material: Material) -> ipywidgets.Widget:
     return _live(controls, [["image", "network"], ["smoothing", "n_passes", "principal_component"], ["sign"]], draw)
 
 
-def masking_explorer(material: mask_explorer.Material) -> ipywidgets.Widget:
+def masking_explorer(material: mask_explorer.Material) -> Explorer:
     """Mask a picture of `material`: picture, map, order, fraction and fill by controls; below them what
     `paperlib.show.figures.masked` draws of the choice, and what the network's score does in words."""
     first = material.standard
@@ -78,7 +92,7 @@ def masking_explorer(material: mask_explorer.Material) -> ipywidgets.Widget:
     return _live(controls, [["image", "map"], ["strategy"], ["fraction", "fill"]], draw)
 
 
-def coding_explorer(material: coding_explorers.Material) -> ipywidgets.Widget:
+def coding_explorer(material: coding_explorers.Material) -> Explorer:
     """Slide between the presets of a photograph of `material` at equal bit-rate; below the controls what
     `paperlib.show.figures.coded` draws: both versions, their errors, the encoder's map and its quantiser. Below that
     the photograph once more, plain before and chosen after a line that a slider moves."""
@@ -105,10 +119,10 @@ def coding_explorer(material: coding_explorers.Material) -> ipywidgets.Widget:
 
     live = _live(controls, [["image"], ["bpp", "preset"]], draw)
     split.observe(divide, "value")
-    return ipywidgets.VBox([live, ipywidgets.HBox([split, names_of_halves], layout=_WRAPPING), halves])
+    return Explorer([live, ipywidgets.HBox([split, names_of_halves], layout=_WRAPPING), halves], live.picture)
 
 
-def metric_playground(material: playgrounds.Material) -> ipywidgets.Widget:
+def metric_playground(material: playgrounds.Material) -> Explorer:
     """Blur, move, brighten and mix a map of `material` by hand; below the controls what
     `paperlib.show.playground.playground` draws: four metrics before and after the map transform, and the transform."""
     first = material.standard
@@ -152,12 +166,10 @@ def training_explorer(material: films.Material | None) -> ipywidgets.Widget:
     last = len(material.epochs) - 1
     play = ipywidgets.Play(value=last, min=0, max=last, interval=FRAME)
     ipywidgets.jslink((play, "value"), (controls["epoch"], "index"))
-    return ipywidgets.VBox([play, live])
+    return Explorer([play, live], live.picture)
 
 
-def _live(
-    controls: Mapping[str, Any], rows: Sequence[Sequence[str]], draw: Callable[..., tuple[Figure, str]]
-) -> ipywidgets.Widget:
+def _live(controls: Mapping[str, Any], rows: Sequence[Sequence[str]], draw: Callable[..., tuple[Figure, str]]) -> Explorer:
     """Rows of controls; below them what `draw` makes of their values, a figure and words (HTML), at every change."""
     picture, words = ipywidgets.Image(), ipywidgets.HTML()
 
@@ -175,7 +187,7 @@ def _live(
         control.observe(show, "value")
     show()
     boxes = [ipywidgets.HBox([controls[name] for name in row], layout=_WRAPPING) for row in rows]
-    return ipywidgets.VBox([*boxes, picture, words])
+    return Explorer([*boxes, picture, words], picture)
 
 
 _MEANING = {

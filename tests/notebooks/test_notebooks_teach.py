@@ -167,6 +167,24 @@ def same_text(ran: Any, before: Any) -> bool:
     return plain[0] == plain[1]
 
 
+@each_notebook
+def test_formulas_of_pages_need_nothing_from_elsewhere(name: str, tmp_path: Path) -> None:
+    copy = tmp_path / f"{name}.ipynb"
+    copy.write_bytes((FOLDER / copy.name).read_bytes())
+    page = notebooks.write_html(copy).read_text(encoding="utf-8")
+    formulas = re.findall(r"<math .*?</math>", page, re.DOTALL)
+    assert len(formulas) >= sum(text.count("$$") for text in texts(name)) / 2 > 0
+    assert not [formula for formula in formulas if "\\" in formula], "TeX that was not understood"
+    assert not re.search(r"formula\d+taken", page) and "mathjax" not in page.lower()
+
+
+def test_a_price_in_code_is_no_formula(tmp_path: Path) -> None:
+    cells = [nbformat.v4.new_markdown_cell("`a $x$ b` and $y$", id="one")]
+    nbformat.write(nbformat.v4.new_notebook(cells=cells), tmp_path / "n.ipynb")
+    page = notebooks.write_html(tmp_path / "n.ipynb").read_text(encoding="utf-8")
+    assert "a $x$ b" in page and page.count("<math ") == 1
+
+
 def test_pages_fold_solutions(tmp_path: Path) -> None:
     copy = tmp_path / f"{GLOSSARY}.ipynb"
     copy.write_bytes((FOLDER / copy.name).read_bytes())

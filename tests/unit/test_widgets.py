@@ -1,5 +1,6 @@
 """The explorers driven without a browser: values are set as clicks would, and what is shown is looked at."""
 
+from base64 import b64decode
 from io import BytesIO
 
 import numpy as np
@@ -29,6 +30,14 @@ def parts(widget):
 @pytest.fixture
 def material():
     return make_material()
+
+
+def test_where_no_kernel_runs_the_picture_stands_for_the_controls(material):
+    explorer = widgets.saliency_explorer(material)
+    _, picture, _ = parts(explorer)
+    shown = explorer._repr_mimebundle_()
+    assert b64decode(shown[f"image/{picture.format}"]) == picture.value
+    assert "VBox" not in shown["text/plain"] and "application/vnd.jupyter.widget-view+json" in shown
 
 
 def test_the_first_state_is_the_static_picture(material):
