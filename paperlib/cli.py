@@ -699,9 +699,11 @@ def _changed_profile(options: argparse.Namespace) -> "Profile":
 
 def _figures_folder(profile: "Profile", custom: bool = False) -> Path:
     """figures/ belongs to plain profiles that keep theirs there; every other run writes beside its own results."""
+    from paperlib.profiles import PROFILES, changed
+
     if custom:
         return profile.store_root / "custom" / "figures"
-    if profile.kept is not None:
+    if profile.kept is not None and not changed(profile, PROFILES[profile.name]):
         return paths.figures_root() / profile.kept
     return paths.figures_root() if current().figures_root else profile.store_root / "figures"
 

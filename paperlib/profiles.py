@@ -454,10 +454,11 @@ def load(name: str = "demo", **overrides: Any) -> Profile:
     return _located(profile)
 
 
-def changed(profile: Profile) -> dict[str, Any]:
-    """Values that change rows and are not those of the plain profile: flat name -> value."""
-    plain = names(load(profile.name))
-    return {name: value for name, value in names(profile).items() if name not in _WHERE and value != plain[name]}
+def changed(profile: Profile, plain: Profile | None = None) -> dict[str, Any]:
+    """Values that change rows and are not those of the `plain` profile, by default as it is loaded here, with what the
+    settings say of models and extent: flat name -> value."""
+    before = names(plain or load(profile.name))
+    return {name: value for name, value in names(profile).items() if name not in _WHERE and value != before[name]}
 
 
 def read_values(settings: Sequence[str]) -> dict[str, Any]:

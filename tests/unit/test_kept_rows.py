@@ -75,6 +75,21 @@ def test_a_table_without_data(capsys: pytest.CaptureFixture[str], monkeypatch: p
     assert "  C1  " in capsys.readouterr().out and not list(tmp_path.iterdir())
 
 
+@pytest.mark.parametrize(
+    ("asked", "folder"),
+    [([], "open"), (["--model", "timm:resnet18"], "open/figures"), (["--extent", "all"], "open/figures")],
+)
+def test_other_models_and_extents_leave_the_stored_figures_alone(
+    asked: list[str], folder: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("PAPERLIB_RESULTS", str(tmp_path / "results"))
+    monkeypatch.setattr(paths, "figures_root", lambda: tmp_path / "figures")
+    assert cli.main(["figure", "2", "--profile", "open", "--kept", *asked]) == 0
+    written = [Path(line) for line in capsys.readouterr().out.split()]
+    root = tmp_path / ("figures" if not asked else "results")
+    assert written and all(file.is_relative_to(root / folder) for file in written)
+
+
 def test_real_data_give_the_kept_rows_of_what_needs_no_network(shared, tmp_path: Path, monkeypatch) -> None:
     monkeypatch.setenv("PAPERLIB_RESULTS", str(tmp_path / "results"))
     (tmp_path / "eyecrowd").symlink_to(shared("open", "eyecrowd"))
