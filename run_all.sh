@@ -310,7 +310,7 @@ run_tests() {
         notebooks=given
         check_code
     fi
-    [ -z "$notebooks" ] || "$python" -m paperlib prepare --profile demo
+    [ -z "$notebooks" ] || "$python" -P -m paperlib prepare --profile demo
     exec "$python" -m pytest --nbval --nbval-current-env "$@"
 }
 
@@ -332,5 +332,5 @@ export PATH PYTHONPATH=$root${PYTHONPATH:+:$PYTHONPATH}
 
 case $verb in
 test) run_tests "$@" ;;
-*) exec "$python" -m paperlib "$verb" "$@" ;;
+*) exec "$python" -P -m paperlib "$verb" "$@" ;;
 esac

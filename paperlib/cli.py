@@ -249,30 +249,37 @@ def _common(profile: str) -> argparse.ArgumentParser:
 
 
 def _count(text: str) -> int:
-    number = int(text)
+    number = int(text) if text.strip().isdecimal() else 0
     if number < 1:
-        raise argparse.ArgumentTypeError(f"expected a number of 1 or more, got {text}")
+        raise argparse.ArgumentTypeError(f"expected a whole number of 1 or more, got {text!r}")
     return number
 
 
 def _rates(text: str) -> list[float]:
     try:
-        return [float(rate) for rate in text.split(",")]
+        rates = [float(rate) for rate in text.split(",")]
     except ValueError:
-        raise argparse.ArgumentTypeError(f"expected bits per pixel such as 0.12 or 0.08,0.12,0.16, got {text}") from None
+        rates = []
+    if not rates or min(rates) <= 0:
+        message = f"expected bits per pixel such as 0.12 or 0.08,0.12,0.16, decimals with a point, got {text}"
+        raise argparse.ArgumentTypeError(message)
+    return rates
 
 
 def _port(text: str) -> int:
-    number = int(text)
+    number = int(text) if text.strip().isdecimal() else 0
     if not 0 < number < 2**16:
-        raise argparse.ArgumentTypeError(f"expected a port from 1 to {2**16 - 1}, got {text}")
+        raise argparse.ArgumentTypeError(f"expected a port from 1 to {2**16 - 1}, got {text!r}")
     return number
 
 
 def _speed(text: str) -> float:
-    number = float(text)
+    try:
+        number = float(text)
+    except ValueError:
+        number = 0.0
     if not 0 < number < float("inf"):
-        raise argparse.ArgumentTypeError(f"expected a speed above 0, got {text}")
+        raise argparse.ArgumentTypeError(f"expected a speed above 0, got {text!r}")
     return number
 
 
@@ -421,7 +428,7 @@ def _figure(options: argparse.Namespace) -> Outcome:
     profile = _changed_profile(options)
     folder = (options.out or _figures_folder(profile, custom=bool(options.set))).resolve()
     if not options.json:
-        _require_writable(folder)
+        _require_writable(folder, "--out DIR")
     from paperlib import regenerate
     from paperlib.show.report import write_figure
     from paperlib.show.summary import to_json
@@ -570,7 +577,8 @@ def _data(options: argparse.Namespace) -> Outcome:
     from paperlib.supply.state import look_at, look_at_own
 
     found = look_at(profile, chosen_items(profile, options.names), thorough=options.task == "verify")
-    usable, notes = look_at_own(profile) if profile.name == "own" and not options.names else (True, [])
+    own = profile.name == "own" and not options.names
+    usable, notes = look_at_own(profile, thorough=options.task == "verify") if own else (True, [])
     ready = usable and all(one.is_there for one in found)
     code = 0 if ready or options.task == "where" else 1
     if options.json:
@@ -665,7 +673,14 @@ def _pretrain(options: argparse.Namespace) -> Outcome:
 def _profile(options: argparse.Namespace, **overrides: object) -> "Profile":
     from paperlib.profiles import load
 
-    return load(options.profile, **overrides)
+    profile = load(options.profile, **overrides)
+    given = [f"--{name.replace('_', '-')}" for name in ("data_root", "extent", "weights", "model") if getattr(options, name)]
+    if given and profile.evidence == "simulation":
+        raise PaperlibError(
+            f"{' and '.join(given)} would change nothing: the profile {profile.name!r} makes its own pictures; add "
+            "--profile own for your data, or another profile"
+        )
+    return profile
 
 
 def _told(options: argparse.Namespace, found: Any, text: str) -> Outcome:
@@ -708,12 +723,9 @@ def _figures_folder(profile: "Profile", custom: bool = False) -> Path:
     return paths.figures_root() if current().figures_root else profile.store_root / "figures"
 
 
-def _require_writable(folder: Path) -> None:
-    try:
+def _require_writable(folder: Path, instead: str = "--results DIR (results) or PAPERLIB_FIGURES=DIR (figures)") -> None:
+    with paths.writing_to(folder, f"choose another folder with {instead}"):
         paths.make_writable(folder)
-    except OSError as error:
-        advice = "choose another folder with --results DIR (results) or PAPERLIB_FIGURES=DIR (figures)"
-        raise PaperlibError(f"cannot write to {folder} ({error.strerror}); {advice}") from error
 
 
 @contextmanager

@@ -541,6 +541,7 @@ def _checked(key: str, value: Any, present: Any) -> Any:
 
 
 _RULES: dict[str, tuple[Callable[[Any], bool], str]] = {
+    "n_passes": (lambda passes: passes >= 1, "at least 1"),
     "networks": (lambda source: source in ("trained", "files", "shipped"), "trained, files, or shipped"),
     "rows": (lambda source: source in ("computed", "kept"), "computed, or kept"),
     "fractions": (lambda shares: all(0 < share < 1 for share in shares), "shares between 0 and 1"),

@@ -5,6 +5,7 @@ how many, the first few by name, what to do.
 """
 
 import os
+import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,11 +17,15 @@ from PIL import Image, ImageFile, UnidentifiedImageError
 
 from paperlib.errors import PaperlibError
 
-IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp", ".gif")
+IMAGE_SUFFIXES = (
+    ".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".tif", ".tiff", ".webp", ".gif", ".avif", ".jp2", ".ppm", ".pgm",
+    ".pnm",
+)  # fmt: skip
 ARCHIVE_SUFFIXES = (".zip", ".tar", ".tgz", ".gz", ".rar", ".7z")
 NAMED = 3
 """How many names a message spells out before it only counts."""
 
+_TRACES = 24
 _JUNK = {"thumbs.db", "desktop.ini", "__macosx"}
 _SIXTEEN_BIT_GREY = ("I;16", "I;16L", "I;16B", "I;16N")
 
@@ -72,6 +77,25 @@ def read_grey(path: str | Path) -> NDArray[np.float32]:
     if not np.isfinite(values).all():
         raise UnusableFile(path, "a map must have finite values, found NaN or infinity")
     return values
+
+
+def is_coloured(path: str | Path) -> bool:
+    """Whether a picture has colours, more than the traces that JPEG leaves in a grey one.
+
+    Raises:
+        UnusableFile: missing, unreadable or truncated.
+    """
+    pixels = read_rgb(path).astype(np.int16)
+    return bool((pixels.max(axis=2) - pixels.min(axis=2)).max() > _TRACES)
+
+
+def no_larger(values: NDArray[np.float32], size: Sequence[int]) -> NDArray[np.float32]:
+    """A map (h, w) whose sides are at most those of `size` (height, width): larger ones become means over what a pixel
+    covers."""
+    height, width = min(values.shape[0], size[0]), min(values.shape[1], size[1])
+    if values.shape == (height, width):
+        return values
+    return np.asarray(Image.fromarray(values).resize((width, height), Image.Resampling.BOX))
 
 
 def picture_size(path: str | Path) -> tuple[int, int]:
@@ -256,6 +280,40 @@ def listing(names: Iterable[str]) -> str:
 def last_part(name: str) -> str:
     """The file's name at the end of a path as tables write it, with slashes of either kind."""
     return name.replace("\\", "/").rpartition("/")[2]
+
+
+def matched(names: Iterable[str], files: Iterable[str]) -> dict[str, str | None]:
+    """The file that each name of a table means: that of the same name or, where only one has it, of the same name in another
+    case, or with another suffix. Accented letters are equal however they are encoded.
+
+    Args:
+        names: as the table writes them; what stands before the last slash does not count.
+        files: names of files.
+
+    Returns:
+        name -> file, None where there is none.
+    """
+    lookups = (_composed, lambda name: _composed(name).casefold(), lambda name: Path(_composed(name)).stem.casefold())
+    every = list(files)
+    tables = [(lookup, unique_by(every, lookup)) for lookup in lookups]
+    found: dict[str, str | None] = {}
+    for name in names:
+        hits = (table.get(lookup(last_part(name))) for lookup, table in tables)
+        found[name] = next((hit for hit in hits if hit is not None), None)
+    return found
+
+
+def _composed(name: str) -> str:
+    return unicodedata.normalize("NFC", name)
+
+
+def others_in(folder: Path, suffixes: Sequence[str]) -> list[str]:
+    """Names of visible files in a folder that have none of the suffixes, sorted.
+
+    Raises:
+        PaperlibError: the folder cannot be listed.
+    """
+    return [entry.name for entry in _entries(folder) if entry.suffix.lower() not in suffixes and entry.is_file()]
 
 
 def unique_by(names: Iterable[str], of: Callable[[str], str]) -> dict[str, str]:

@@ -19,7 +19,16 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from paperlib.datasets.files import Problems, UnusableFile, file_bytes, picture_size, read_grey, read_rgb, require_size
+from paperlib.datasets.files import (
+    Problems,
+    UnusableFile,
+    file_bytes,
+    picture_size,
+    read_grey,
+    read_rgb,
+    require_size,
+    spell_size,
+)
 from paperlib.datasets.pictures import Progress, RecordSet
 from paperlib.errors import PaperlibError
 
@@ -113,8 +122,13 @@ class GazeRecord(ABC):
 
     @property
     def signature(self) -> str:
-        """What the record's values depend on, besides its key."""
-        return " ".join(map(str, (*self.size, *self.file_sizes)))
+        """What the record's values depend on, besides its key and its files."""
+        return spell_size(self.size)
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """Those that belong to this record alone, the picture's first."""
+        return (self.image,)
 
 
 @dataclass(frozen=True)
@@ -129,6 +143,10 @@ class FileRecord(GazeRecord):
     fixations: Path
     density: Path
     read_gaze: Callable[[Path, tuple[int, int]], Gaze]
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        return self.image, self.fixations, self.density
 
     def load_gaze(self) -> Gaze:
         return self.read_gaze(self.fixations, self.size)

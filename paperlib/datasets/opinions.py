@@ -28,11 +28,11 @@ from paperlib.datasets.files import (
     last_part,
     list_files,
     listing,
+    matched,
     packed_hint,
     picture_size,
     read_rgb,
     require_size,
-    unique_by,
 )
 from paperlib.datasets.pictures import Picture, Progress, RecordSet
 from paperlib.errors import PaperlibError
@@ -91,8 +91,13 @@ class OpinionRecord:
 
     @property
     def signature(self) -> str:
-        """What the record's values depend on, besides its key."""
-        return f"{self.size[0]} {self.size[1]} {self.file_size} {self.mos:.10g} {self.split}"
+        """What the record's values depend on, besides its key and its file."""
+        return f"{self.size[0]} {self.size[1]} {self.mos:.10g} {self.split}"
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """The picture's."""
+        return (self.path,)
 
 
 @dataclass(frozen=True)
@@ -178,7 +183,8 @@ def place_pictures(
             are counted in one message, and the first of each kind are named.
     """
     files = {path.name: path for path in list_files(folder, IMAGE_SUFFIXES)}
-    chosen = _choose(opinions, files)
+    names = matched((opinion.name for opinion in opinions), files)
+    chosen = [(opinion, names[opinion.name]) for opinion in opinions]
     placed = {name: opinion for opinion, name in chosen if name is not None}
     missing = [opinion.name for opinion, name in chosen if name is None]
     spare = [name for name in files if name not in placed]
@@ -203,18 +209,6 @@ def place_pictures(
         more = ", or open what is there with partial" if missing and placed and not partial else ""
         raise PaperlibError(f"{what} in {folder}: {'; '.join(faults)}; {advice}{more}{packed_hint(folder.parent)}")
     return records, tuple(f"left out: {note}" for note in notes)
-
-
-def _choose(opinions: Sequence[Opinion], files: dict[str, Path]) -> list[tuple[Opinion, str | None]]:
-    """Each opinion with the name of its file, None where there is none."""
-    lookups = (str, str.casefold, lambda name: Path(name).stem.casefold())
-    tables = [(lookup, unique_by(files, lookup)) for lookup in lookups]
-    chosen = []
-    for opinion in opinions:
-        last = last_part(opinion.name)
-        matches = (table.get(lookup(last)) for lookup, table in tables)
-        chosen.append((opinion, next((name for name in matches if name is not None), None)))
-    return chosen
 
 
 def opinion_records(

@@ -21,13 +21,13 @@ from paperlib.datasets.files import (
     existing_folder,
     file_bytes,
     has_rotation,
-    last_part,
     list_files,
     list_folders,
     listing,
+    matched,
+    others_in,
     packed_hint,
     picture_size,
-    unique_by,
 )
 from paperlib.datasets.gaze import Gaze, GazeSet, PointRecord
 from paperlib.datasets.pictures import SALICON_SIGMA
@@ -64,6 +64,7 @@ def open_own(root: str | Path, sigma_px: float | None = None, px_per_degree: flo
     setting, sigma = _blur_setting(sigma_px, px_per_degree)
     pictures = own_pictures(home)
     table = _matched(read_fixations(home / TABLE), pictures)
+    _require_pixels(table)
     records, findings = _records({key: path for key, path in pictures.items() if key in table}, table, sigma)
     if not records:
         raise PaperlibError(
@@ -74,7 +75,7 @@ def open_own(root: str | Path, sigma_px: float | None = None, px_per_degree: flo
     without = sorted(pictures.keys() - {record.key for record in records})
     if without:
         notes.append(f"left out: {len(without)} of {len(pictures)} pictures without fixations: {listing(without)}")
-    return GazeSet("own", tuple(records), (*notes, *findings))
+    return GazeSet("own", tuple(records), (*notes, *findings, *_repeated(table), *unread(home)))
 
 
 def _records(
@@ -116,6 +117,12 @@ def _records(
     return records, notes
 
 
+def unread(root: Path) -> tuple[str, ...]:
+    """A note on files beside the pictures that are none, or of a type that is not read."""
+    others = others_in(root / "images", IMAGE_SUFFIXES)
+    return (f"left out: {len(others)} files in images/ of other types: {listing(others)}",) if others else ()
+
+
 def own_pictures(root: Path) -> dict[str, Path]:
     """Key (the file's name) -> picture in `root/images`, sorted.
 
@@ -125,8 +132,8 @@ def own_pictures(root: Path) -> dict[str, Path]:
     folder = root / "images"
     pictures = {path.name: path for path in list_files(folder, IMAGE_SUFFIXES)}
     if not pictures:
-        inside = [path.name for path in list_folders(folder)]
-        found = f"only the folders {listing(inside)}" if inside else "no pictures"
+        inside = [path.name for path in list_folders(folder)] or others_in(folder, IMAGE_SUFFIXES)
+        found = f"only {listing(inside)}" if inside else "no pictures"
         raise PaperlibError(
             f"expected pictures in {folder}, found {found if folder.is_dir() else 'no such folder'}"
             f"{packed_hint(root)}; put them there as .jpg, .png or another common type"
@@ -174,27 +181,37 @@ def _fixation(image: str, subject: str, x: str, y: str) -> tuple[str, Fixation]:
 
 
 def _matched(table: dict[str, list[Fixation]], pictures: dict[str, Path]) -> dict[str, list[Fixation]]:
-    """Lines by the key of their picture: the file's name, or its stem where only one picture has it."""
-    stems = unique_by(pictures, _stem)
-    matched: dict[str, list[Fixation]] = {}
-    strangers = []
+    """Lines by the key of their picture, as `paperlib.datasets.files.matched` finds it."""
+    keys = matched(table, pictures)
+    found: dict[str, list[Fixation]] = {}
     for name, lines in table.items():
-        last = last_part(name)
-        key = last if last in pictures else stems.get(last)
-        if key is None:
-            strangers.append(name)
-        else:
-            matched.setdefault(key, []).extend(lines)
+        if key := keys[name]:
+            found.setdefault(key, []).extend(lines)
+    strangers = [name for name, key in keys.items() if key is None]
     if strangers:
         raise PaperlibError(
             f"{len(strangers)} of {len(table)} images named in {TABLE} are not in images/: {listing(strangers)} "
             f"({sum(len(table[name]) for name in strangers)} fixations); expected names such as {listing(pictures)}"
         )
-    return matched
+    return found
 
 
-def _stem(name: str) -> str:
-    return Path(name).stem
+def _require_pixels(table: Mapping[str, Sequence[Fixation]]) -> None:
+    """Raises PaperlibError where coordinates are shares of the picture."""
+    points = np.array([(line.x, line.y) for lines in table.values() for line in lines])
+    if len(points) > 1 and points.min() >= 0 and points.max() <= 1 and (points % 1).any():
+        raise PaperlibError(
+            f"all x and y in {TABLE} lie between 0 and 1 and look like shares of the picture; expected pixels: multiply x "
+            "by the width and y by the height of each picture"
+        )
+
+
+def _repeated(table: Mapping[str, Sequence[Fixation]]) -> list[str]:
+    """A note on lines that stand in the table twice."""
+    twice = {name: len(lines) - len(set(lines)) for name, lines in table.items() if len(set(lines)) < len(lines)}
+    if not twice:
+        return []
+    return [f"{sum(twice.values())} lines of {TABLE} repeat an earlier one and count as well, in {listing(twice)}"]
 
 
 # ---- maps of models -------------------------------------------------------------------------------------------------
@@ -221,18 +238,21 @@ def map_folders(root: str | Path, keys: Iterable[str] | None = None) -> dict[str
 
 
 def maps_in(folder: Path, keys: Sequence[str]) -> dict[str, Path]:
-    """The map of each picture `keys`: the file of the same name or, failing that, of the same stem.
+    """The map of each picture `keys`, as `paperlib.datasets.files.matched` finds it.
 
     Raises:
-        PaperlibError: pictures without a map; they are counted and named.
+        PaperlibError: pictures without a map, or with several; they are counted and named.
     """
     files = {path.name: path for path in list_files(folder, IMAGE_SUFFIXES)}
-    stems = unique_by(files, _stem)
-    found = {key: key if key in files else stems.get(_stem(key)) for key in keys}
+    found = matched(keys, files)
     missing = [key for key, name in found.items() if name is None]
     if missing:
+        stem = Path(missing[0]).stem
+        several = [name for name in files if Path(name).stem.casefold() == stem.casefold()]
+        others = others_in(folder, IMAGE_SUFFIXES)
+        there = f"there are {listing(several)}, keep one" if several else f"expected files such as {stem}.png"
+        unreadable = f" (maps must be pictures, {listing(others)} cannot be read)" if others and not several else ""
         raise PaperlibError(
-            f"{len(missing)} of {len(keys)} pictures have no map in {folder}: {listing(missing)}; expected files of "
-            f"the same name, such as {_stem(missing[0])}.png"
+            f"{len(missing)} of {len(keys)} pictures have no map in {folder}: {listing(missing)}; {there}{unreadable}"
         )
     return {key: files[name] for key, name in found.items() if name is not None}

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from paperlib.datasets.files import existing_folder, has_rotation, listing
 from paperlib.datasets.opinions import Opinion, OpinionSet, place_pictures, split_named
-from paperlib.datasets.own import own_pictures
+from paperlib.datasets.own import own_pictures, unread
 from paperlib.datasets.pictures import SCALE
 from paperlib.datasets.tables import finite, read_header, read_table
 from paperlib.errors import PaperlibError
@@ -18,13 +18,15 @@ from paperlib.errors import PaperlibError
 TABLE = "mos.csv"
 COLUMNS = ("image", "mos")
 SCALES = ((0.0, 1.0), (1.0, 5.0), (0.0, 10.0), SCALE)
-"""Scales that are recognised, the first that holds all values."""
+"""Scales that are recognised, the first that holds all values. Others, such as z-scores, are their own: nothing here hangs
+on the ends of a scale, only on order and distances."""
 
 
 def open_own_opinions(root: str | Path, partial: bool = False) -> OpinionSet:
     """Open a folder with `images/` and `mos.csv`. The table is read whole; of pictures only the headers.
 
-    Scores lie on the first of `SCALES` that holds all of them, which becomes 0 to 100; a note says which.
+    Scores lie on the first of `SCALES` that holds all of them, else from the least to the largest; this becomes 0 to 100,
+    and a note says so.
 
     Args:
         root: the folder.
@@ -32,7 +34,7 @@ def open_own_opinions(root: str | Path, partial: bool = False) -> OpinionSet:
 
     Raises:
         PaperlibError: no pictures, no table, mistakes in the table, pictures that are named twice, missing or
-            unreadable, or scores that are all equal or on no known scale.
+            unreadable, or scores that are all equal.
     """
     home = existing_folder(root, "own data")
     own_pictures(home)
@@ -41,11 +43,12 @@ def open_own_opinions(root: str | Path, partial: bool = False) -> OpinionSet:
     scaled = [Opinion(one.name, SCALE[1] * (one.mos - low) / (high - low), one.split) for one in raw]
     advice = f"complete images/ and {TABLE}"
     records, left_out = place_pictures(scaled, home / "images", "own data", advice, partial=partial)
-    notes: tuple[str, ...] = (f"MOS: {low:g}..{high:g} became 0..100, as the values suggest",)
+    scale = "" if (low, high) in SCALES else "no usual scale, "
+    notes: tuple[str, ...] = (f"{scale}MOS: {low:g}..{high:g} became 0..100, as the values suggest; more must mean better",)
     rotated = [record.key for record in records if has_rotation(record.path)]
     if rotated:
         notes += (f"{len(rotated)} pictures carry an EXIF rotation, which is ignored: {listing(rotated)}",)
-    return OpinionSet("own", records, notes + left_out)
+    return OpinionSet("own", records, (*notes, *left_out, *unread(home)))
 
 
 def read_opinions(path: Path) -> list[Opinion]:
@@ -80,8 +83,4 @@ def _scale_of(mos: list[float]) -> tuple[float, float]:
     for scale in SCALES:
         if scale[0] <= low and high <= scale[1]:
             return scale
-    known = ", ".join(f"{one[0]:g}..{one[1]:g}" for one in SCALES)
-    raise PaperlibError(
-        f"the MOS in {TABLE} lie on {low:g}..{high:g}, expected {known}; scale the column mos to 0..100, from the worst "
-        "to the best possible score"
-    )
+    return low, high

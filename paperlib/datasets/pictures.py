@@ -5,10 +5,13 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from pathlib import Path
 from typing import Any, Generic, Protocol, Self, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
+
+from paperlib.datasets.contents import digests
 
 TITLES = {
     "salicon": "SALICON",
@@ -54,7 +57,11 @@ class Record(Picture, Protocol):
 
     @property
     def signature(self) -> str:
-        """What the record's values depend on, besides its key."""
+        """What the record's values depend on, besides its key and the content of its files."""
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """Whose content its values depend on."""
 
 
 R = TypeVar("R", bound=Record)
@@ -88,10 +95,16 @@ class RecordSet(Generic[R]):
 
     @cached_property
     def fingerprint(self) -> str:
-        """16 hexadecimal digits over the name, and each record's key and signature; not over places or times."""
+        """16 hexadecimal digits over the name, and each record's key, signature and files; not over places or times.
+
+        Raises:
+            UnusableFile: a file that is gone or cannot be read.
+        """
         digest = hashlib.sha256(self.name.encode())
+        held = iter(digests(file for record in self.records for file in record.files))
         for record in self.records:
-            digest.update(f"\n{record.key} {record.signature}".encode())
+            contents = " ".join(next(held) for _ in record.files)
+            digest.update(f"\n{record.key} {record.signature} {contents}".encode())
         return digest.hexdigest()[:16]
 
     def take(self, n: int, seed: int) -> Self:

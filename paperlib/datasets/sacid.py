@@ -37,6 +37,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from paperlib.datasets.files import (
+    IMAGE_SUFFIXES,
     Problems,
     UnusableFile,
     existing_folder,
@@ -250,8 +251,13 @@ class SacidRecord:
 
     @property
     def signature(self) -> str:
-        """What the record's values depend on, besides its key."""
-        return f"{spell_size(self.size)} {' '.join(map(str, self.file_sizes))} {self.mos:.10g}"
+        """What the record's values depend on, besides its key and its files."""
+        return f"{spell_size(self.size)} {self.mos:.10g}"
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """Coded picture, saliency map and, if it is there, reference."""
+        return tuple(filter(None, (self.path, self.saliency, self.reference)))
 
     def load_image(self) -> NDArray[np.uint8]:
         """The coded picture, (h, w, 3) uint8 RGB (see `paperlib.datasets.files.read_rgb`).
@@ -485,7 +491,7 @@ class _Files:
                     spare.append(f"{folder.name}/{path.name}")
                 elif coded[folder.name].setdefault(version, path) != path:
                     doubled.append(f"{folder.name}/{path.name}")
-        reference, saliency = ({path.stem: path for path in list_files(home / part, (".png",))} for part in PARTS[:2])
+        reference, saliency = (_by_stem(home / part) for part in PARTS[:2])
         strangers = [path.name for name, path in reference.items() if name not in coded]
         return cls(coded, doubled, reference, saliency, spare, strangers)
 
@@ -525,6 +531,12 @@ class _Files:
             (self.doubled, "coded pictures are there twice, the .png is used instead of"),
         )
         return tuple(f"{len(names)} {text}: {listing(names)}" for names, text in lines if names)
+
+
+def _by_stem(folder: Path) -> dict[str, Path]:
+    """Stem -> picture; a .png before others of the same stem."""
+    files = sorted(list_files(folder, IMAGE_SUFFIXES), key=lambda path: path.suffix.lower() == ".png")
+    return {path.stem: path for path in files}
 
 
 def _read_headers(

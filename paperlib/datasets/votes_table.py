@@ -5,8 +5,9 @@
     kitchen,q20.png,q80.png,tie,ben
 
 `image` is the photograph, `left` and `right` are the two versions of it that were shown. `choice` is the preferred
-side, `left` or `right`, or the name of the preferred version; `tie` or nothing means "almost the same". A column
-`expected` is optional: `left` or `right` marks a verification pair, whose answer is known beforehand.
+side, `left` or `right`, or the name of the preferred version; `tie` means "almost the same". A line without a choice is
+an unanswered question and no vote. A column `expected` is optional: `left` or `right` marks a verification pair, whose
+answer is known beforehand.
 """
 
 from collections.abc import Sequence
@@ -17,9 +18,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from paperlib.datasets.tables import read_header, read_table
+from paperlib.errors import PaperlibError
 
 COLUMNS = ("image", "left", "right", "choice", "assessor")
-SIDES = {"left": 1, "tie": 0, "": 0, "right": -1}
+SIDES = {"left": 1, "tie": 0, "right": -1}
 """Words for a choice and the numbers that `paperlib.coding.votes` gives them."""
 
 _ADVICE = "choice must be left, right, tie or a version shown, and every line must name image, versions and assessor"
@@ -37,6 +39,7 @@ class VotesTable:
         left, right: indices of `versions[image]`.
         choice: 1 left, 0 tie, -1 right.
         expected: 1 or -1 for a verification pair, 0 for a pair that counts.
+        unanswered: number of lines without a choice, which are left out.
     """
 
     images: tuple[str, ...]
@@ -48,6 +51,7 @@ class VotesTable:
     choice: NDArray[np.int8]
     assessor: NDArray[np.intp]
     expected: NDArray[np.int8]
+    unanswered: int
 
 
 @dataclass(frozen=True)
@@ -55,7 +59,7 @@ class _Vote:
     image: str
     left: str
     right: str
-    choice: int
+    choice: int | None
     assessor: str
     expected: int
 
@@ -65,11 +69,15 @@ def read_votes(path: str | Path) -> VotesTable:
 
     Raises:
         PaperlibError: no such file, unreadable, empty, another separator or encoding, a missing column, or lines with
-            an unknown choice, the same version on both sides, or a name missing; lines are told by number.
+            an unknown choice, the same version on both sides, or a name missing; lines are told by number; or no line
+            with a choice.
     """
     path = Path(path)
     optional = ("expected",) if "expected" in read_header(path, COLUMNS, "votes") else ()
-    votes = read_table(path, (*COLUMNS, *optional), _vote, "votes", _ADVICE)
+    lines = read_table(path, (*COLUMNS, *optional), _vote, "votes", _ADVICE)
+    votes = [vote for vote in lines if vote.choice is not None]
+    if not votes:
+        raise PaperlibError(f"none of the {len(lines)} lines of {path} has a choice; fill the column choice in")
     images, image = _indices([vote.image for vote in votes])
     assessors, assessor = _indices([vote.assessor for vote in votes])
     shown: dict[str, set[str]] = {}
@@ -86,6 +94,7 @@ def read_votes(path: str | Path) -> VotesTable:
         choice=np.array([vote.choice for vote in votes], dtype=np.int8),
         assessor=assessor,
         expected=np.array([vote.expected for vote in votes], dtype=np.int8),
+        unanswered=len(lines) - len(votes),
     )
 
 
@@ -102,10 +111,10 @@ def _vote(image: str, left: str, right: str, choice: str, assessor: str, expecte
             raise ValueError(f"no {name}")
     if left == right:
         raise ValueError(f"{left!r} on both sides")
-    wanted = _side(expected, left, right, "expected")
+    wanted = _side(expected, left, right, "expected") if expected else 0
     if not wanted and expected:
         raise ValueError("a tie is expected, only left or right can be")
-    return _Vote(image, left, right, _side(choice, left, right, "choice"), assessor, wanted)
+    return _Vote(image, left, right, _side(choice, left, right, "choice") if choice else None, assessor, wanted)
 
 
 def _side(word: str, left: str, right: str, column: str) -> int:

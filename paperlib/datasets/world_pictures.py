@@ -8,6 +8,7 @@ The first `n_test` pictures are its part `"test"`, to judge by; the others are i
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -102,6 +103,11 @@ class WorldRecord:
     def signature(self) -> str:
         """Nothing beyond the key: the unit that made the world is known by all that decides it."""
         return ""
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """None."""
+        return ()
 
     @property
     def size(self) -> tuple[int, int]:

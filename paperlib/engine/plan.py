@@ -19,6 +19,7 @@ from paperlib.engine.progress import progress, say
 from paperlib.engine.store import ResultStore, short
 from paperlib.engine.units import Inputs, Result, Unit, check_unchanged, function
 from paperlib.errors import ComputationError, PaperlibError
+from paperlib.paths import make_writable, writing_to
 
 ONE_THREAD = dict.fromkeys(
     ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "VECLIB_MAXIMUM_THREADS", "NUMEXPR_NUM_THREADS"), "1"
@@ -50,6 +51,8 @@ def completed(units: Sequence[Unit], store: ResultStore, title: str, execute: Ca
     results, missing, total = _survey(wanted, store)
     say(_headline(title, store, missing, total))
     if missing:
+        with writing_to(store.root, "choose another folder with --results DIR"):
+            make_writable(store.root)
         with progress(total=len(missing), desc=title) as bar:
             plan = Plan(missing, bar)
             execute(plan)

@@ -1,5 +1,6 @@
 """Files of weights: read as tensors, never run as programs, and loaded into the network that they belong to."""
 
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,9 @@ from paperlib.errors import PaperlibError
 _load = torch.load  # itself, also where `quality.offline` has something else in its place
 
 Shape = tuple[int, ...]
+
+_HOLDERS = ("params", "state_dict", "model_state_dict", "model", "network", "net")
+_WRAPPED = re.compile(r"^(?:module\.|_orig_mod\.)+")
 
 
 # ---- PyTorch --------------------------------------------------------------------------------------------------------
@@ -48,17 +52,23 @@ def read_checkpoint(path: Path) -> Any:
 
 
 def read_state(path: Path) -> dict[str, Tensor]:
-    """A state dict, alone or under `params`; names lose the `module.` that parallel training leaves before them.
+    """A state dict, alone or under one of `_HOLDERS`; names lose what parallel training and compiling leave before them.
 
     Raises:
         PaperlibError: as `read_checkpoint`, or the file holds no state dict.
     """
     held = read_checkpoint(path)
-    if isinstance(held, dict):
-        held = held.get("params", held)
-    if not isinstance(held, dict) or not all(isinstance(value, Tensor) for value in held.values()):
-        raise PaperlibError(f"{path.name} holds no state dict (tensors by name, alone or under 'params')")
-    return {key.removeprefix("module."): value for key, value in held.items()}
+    if isinstance(held, dict) and not _is_state(held):
+        held = next((held[name] for name in _HOLDERS if _is_state(held.get(name))), held)
+    if not _is_state(held):
+        raise PaperlibError(
+            f"{path.name} holds no state dict (tensors by name, alone or under one of {', '.join(_HOLDERS)})"
+        )
+    return {_WRAPPED.sub("", key): value for key, value in held.items()}
+
+
+def _is_state(held: Any) -> bool:
+    return isinstance(held, dict) and all(isinstance(name, str) and isinstance(held[name], Tensor) for name in held)
 
 
 def fill(network: nn.Module, path: Path, *, part: bool = False) -> nn.Module:

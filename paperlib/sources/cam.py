@@ -6,10 +6,14 @@ The network is opened by the function that the parameter `network_opener` names,
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
+from torch import nn
 
+from paperlib.datasets.files import listing
 from paperlib.datasets.pictures import Picture
 from paperlib.engine.units import function
+from paperlib.errors import PaperlibError
 from paperlib.maps.hirescam import extract
 from paperlib.sources.maps import Maker, of_one_size, sized
 
@@ -43,8 +47,30 @@ def _maker(params: Mapping[str, Any], inputs: Mapping[str, Any], ways: Mapping[s
         found: dict[str, list[NDArray]] = {name: [] for name in ways}
         for group, pictures in of_one_size(records, (params["input_height"], params["input_width"])):
             for name, way in ways.items():
-                maps = extract(network, pictures, **options, **way)
+                maps = _extracted(network, pictures, [record.key for record in group], params, {**options, **way})
                 found[name] += [sized(one, record.size) for one, record in zip(maps, group, strict=True)]
         return found
 
     return make
+
+
+def _extracted(
+    network: nn.Module, pictures: NDArray[np.uint8], keys: Sequence[str], params: Mapping[str, Any], way: Mapping[str, Any]
+) -> NDArray[np.floating]:
+    """Maps (n, h, w) of pictures.
+
+    Raises:
+        PaperlibError: values that are not finite; the picture is named.
+    """
+    try:
+        maps = extract(network, pictures, **way)
+    except np.linalg.LinAlgError:  # of values that are not finite
+        plain = {**way, "smoothing": "none", "principal_component": False}
+        maps = extract(network, pictures, **plain)
+    bad = [key for key, one in zip(keys, maps, strict=True) if not np.isfinite(one).all()]
+    if bad:
+        raise PaperlibError(
+            f"the network {params['model']} gives NaN or infinity for {listing(bad)}; mend the network, or take the "
+            "pictures out"
+        )
+    return np.asarray(maps)

@@ -14,16 +14,14 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-
+from paperlib.datasets.contents import digests, made_of
 from paperlib.errors import PaperlibError
 from paperlib.models.backbones import bundled_weights, imagenet_file
 from paperlib.models.official import OfficialFile, find_official, of_timm, official_path
 from paperlib.models.quality.model import expected_files
 from paperlib.models.saliency import OFFICIAL_FILES
 from paperlib.models.shipped import VARIANTS, shipped_files
-
-SAMPLES, SAMPLE_BYTES = 32, 65536
+from paperlib.sources.watching import files_behind
 
 
 @dataclass(frozen=True)
@@ -176,7 +174,7 @@ def of_user(models: Sequence[str], folders: Sequence[str] = ()) -> dict[str, Sou
             new = {name: _shipped(name.removeprefix("shipped:"), layer, weights)}
         else:
             new = {name: Source("quality", name, layer, weights)}
-            _source_files(new[name], folders)
+            _module_of(new[name], folders)
         if known := sources.keys() & new.keys():
             raise PaperlibError(f"two models are called {', '.join(sorted(known))}; give each once")
         sources |= new
@@ -235,26 +233,18 @@ def missing_files(files: Iterable[OfficialFile], root: Path) -> list[OfficialFil
 
 
 def weights_fingerprint(source: Source, root: Path, folders: Sequence[str] = ()) -> str:
-    """Hash of the files that `source` needs, the source of the user's own code among them: of their sizes, and of samples
-    spread over their contents."""
+    """Hash of the files that `source` needs, the source of the user's own code among them."""
     files = [Path(source.weights)] if source.weights else [official_path(file, root) for file in official_files(source)]
     files += [file for file in [_bundled(source)] if file]
     files += shipped_files(source.model) if source.kind == "shipped" else ()
-    files += _source_files(source, folders)
+    if module := _module_of(source, folders):
+        files += [module, *made_of(source.model, lambda: files_behind(source.model, folders))]
     return file_fingerprint(files) if files else "none"
 
 
 def file_fingerprint(files: Iterable[Path]) -> str:
-    """16 hexadecimal digits over the sizes of `files` and samples spread over their contents."""
-    digest = hashlib.sha256()
-    for file in files:
-        size = file.stat().st_size
-        digest.update(f"{size}".encode())
-        with file.open("rb") as stream:
-            for position in np.linspace(0, max(0, size - SAMPLE_BYTES), SAMPLES).astype(int).tolist():
-                stream.seek(position)
-                digest.update(stream.read(SAMPLE_BYTES))
-    return digest.hexdigest()[:16]
+    """16 hexadecimal digits over the contents of `files`."""
+    return hashlib.sha256(" ".join(digests(files)).encode()).hexdigest()[:16]
 
 
 def _bundled(source: Source) -> Path | None:
@@ -262,16 +252,16 @@ def _bundled(source: Source) -> Path | None:
     return bundled_weights(source.model) if source.shows_pretraining and not source.weights else None
 
 
-def _source_files(source: Source, folders: Sequence[str]) -> list[Path]:
-    """The module of a network that is named `package.module:factory`; empty for the others.
+def _module_of(source: Source, folders: Sequence[str]) -> Path | None:
+    """The module of a network that is named `package.module:factory`; None for the others.
 
     Raises:
         PaperlibError: it cannot be found.
     """
     module, colon, _ = source.model.partition(":")
     if not colon or source.kind != "quality":
-        return []
-    return [file for file in [find_module(module, folders)] if file]
+        return None
+    return find_module(module, folders)
 
 
 def find_module(name: str, places: Sequence[str | Path] = ()) -> Path | None:

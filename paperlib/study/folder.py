@@ -23,11 +23,12 @@ from typing import Any
 import numpy as np
 
 from paperlib.coding.votes import LEFT, RANDOM_PAIRS, RIGHT, VERIFICATION_PAIRS, schedule
-from paperlib.datasets.files import IMAGE_SUFFIXES, list_files, list_folders, listing
+from paperlib.datasets.files import IMAGE_SUFFIXES, list_files, list_folders, listing, others_in
 from paperlib.datasets.own import maps_in
 from paperlib.datasets.sacid import PARTS, Version
 from paperlib.datasets.votes_table import COLUMNS as VOTE_COLUMNS
 from paperlib.engine.local import run
+from paperlib.engine.progress import say
 from paperlib.engine.store import ResultStore
 from paperlib.engine.units import Unit
 from paperlib.errors import ComputationError, PaperlibError
@@ -194,6 +195,8 @@ def _pictures(images: Path) -> dict[str, Path]:
         raise PaperlibError(
             f"names must have no backslash, line break or space at an end, got {listing(map(repr, odd))}; rename them"
         )
+    if others := others_in(images, IMAGE_SUFFIXES):
+        say(f"left out: {len(others)} files in {images} of other types: {listing(others)}")
     return {path.stem: path for path in files}
 
 
@@ -218,7 +221,9 @@ def _claim(out: Path, options: Mapping[str, Any]) -> None:
         _write_log(out, options)
         return
     other = [name for name, value in options.items() if known.get(name) != value]
-    if other:
+    if other and not any(file.is_file() for part in PARTS for file in (out / part).rglob("*")):
+        _write_log(out, options)
+    elif other:
         was = "; ".join(f"{name} {_words(known.get(name))}, now {_words(options[name])}" for name in other)
         raise PaperlibError(
             f"{out} holds pictures that were coded with other options ({was}); give the same, or another "

@@ -12,7 +12,7 @@ from PIL import Image
 
 from paperlib.coding.still import TOLERANCE, CodedStill, code_picture, predicted_share
 from paperlib.coding.x264 import PRESETS, EncoderSettings
-from paperlib.datasets.files import UnusableFile, has_rotation, read_grey, read_rgb, spell_size
+from paperlib.datasets.files import UnusableFile, has_rotation, no_larger, read_grey, read_rgb, spell_size
 from paperlib.datasets.photographs import centre_bias
 from paperlib.errors import PaperlibError
 from paperlib.study.files import OTHER_FOLDER, encoded, require_folder, sha256, to_json, write
@@ -189,7 +189,7 @@ def read_map(saliency: str, size: tuple[int, ...]) -> tuple[NDArray[np.floating]
     source = fingerprint(path, values.shape)
     if values.shape == tuple(size):
         return values, source, []
-    resized = Image.fromarray(values).resize((size[1], size[0]), Image.Resampling.BILINEAR)
+    resized = Image.fromarray(no_larger(values, size)).resize((size[1], size[0]), Image.Resampling.BILINEAR)
     note = f"the saliency map was resized from {spell_size(values.shape)} to {spell_size(size)}"
     return np.asarray(resized), source, [note]
 

@@ -95,6 +95,9 @@ def score_votes(table: VotesTable, virtual_wins: float = VIRTUAL_WINS) -> VoteSc
             for index, score, error in zip(seen, found.scores[0], found.standard_errors[0], strict=True)
         }
         images[name] = ImageScores(votes=round(own.sum()), connected=connected, scores=scores)
+    if table.unanswered:
+        lines = table.unanswered + len(kept)
+        notes.append(f"{table.unanswered} of {lines} lines have no choice and are left out; a tie is written tie")
     parted = [name for name, own in images.items() if not own["connected"]]
     if parted:
         notes.append(

@@ -331,8 +331,9 @@ def _read(item: Item, path: Path) -> None:
 
 
 # ---- the user's own folder ------------------------------------------------------------------------------------------
-def look_at_own(profile: "Profile") -> tuple[bool, list[str]]:
-    """Whether the folder of the profile `own` can be used, and sentences on what is in it."""
+def look_at_own(profile: "Profile", thorough: bool = False) -> tuple[bool, list[str]]:
+    """Whether the folder of the profile `own` can be used, and sentences on what is in it; where `thorough`, everything is
+    decoded."""
     from paperlib.experiments.available import without_data
     from paperlib.experiments.compression.plan import coded_set
     from paperlib.experiments.sets.plan import gaze_pictures, opinion_pictures
@@ -348,21 +349,26 @@ def look_at_own(profile: "Profile") -> tuple[bool, list[str]]:
     faults: list[str] = []
     usable = False
     absent, root = without_data(profile), Path(profile.data_root)
-    for notebook, is_there, opener, what in (
-        ("03a", (root / "fixations.csv").is_file(), lambda: gaze_pictures(profile, "own"), "Table I"),
-        ("03b", (root / "mos.csv").is_file(), lambda: opinion_pictures(profile, "own", "test"), "Figure 2"),
-        ("03d", True, lambda: coded_set(profile), "Table III"),
-    ):
+    looks: tuple[tuple[str, bool, Callable[[], Any], Callable[..., Any], str], ...] = (
+        ("03a", (root / "fixations.csv").is_file(), lambda: gaze_pictures(profile, "own"), gaze.check, "Table I"),
+        ("03b", (root / "mos.csv").is_file(), lambda: opinion_pictures(profile, "own", "test"), opinions.check, "Figure 2"),
+        ("03d", True, lambda: coded_set(profile), sacid.check, "Table III"),
+    )
+    for notebook, is_there, opener, check, what in looks:
         if notebook in absent:
             lines.append(absent[notebook])
             continue
         try:
             pictures = opener()
+            opened = pictures.open()
+            if thorough:
+                check(opened, progress)
         except PaperlibError as error:
             (faults if is_there else lines).append(f"{what}: {error}")
             continue
         usable = True
         lines.append(f"{what}: {pictures.n} pictures, fingerprint {pictures.fingerprint}")
+        lines += [f"  {note}" for note in opened.notes]
     try:
         require_weights(of_user(profile.models, profile.model_folders).values(), Path(profile.weights_root))
     except PaperlibError as error:

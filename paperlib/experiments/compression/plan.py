@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from paperlib import paper
+from paperlib.datasets.contents import remembering
 from paperlib.datasets.photographs import PHOTOGRAPHS, fingerprint
 from paperlib.datasets.sacid import holds_scores_alone, open_sacid, open_scores
 from paperlib.engine.units import Unit
@@ -24,12 +25,14 @@ from paperlib.errors import PaperlibError
 from paperlib.experiments.compression.coded_photographs import photographs_named
 from paperlib.experiments.compression.scoring import CENTER, GAZE, OWN, SHUFFLED, UNIFORM
 from paperlib.experiments.maps.plan import Made, content_of, network_params, network_places, network_resources
+from paperlib.experiments.sets.noted import note
 from paperlib.experiments.sets.opening import SAMPLE_SEED
 from paperlib.experiments.sets.plan import home, told_how_to_get, unit_on
 from paperlib.experiments.training.plan import Training, trainings
 from paperlib.models.official import OfficialFile, official_path
 from paperlib.models.quality.methods import SIZE_MODES, describe
 from paperlib.models.quality.model import expected_files
+from paperlib.paths import results_root
 from paperlib.sources.source import (
     KNOWN,
     Source,
@@ -179,8 +182,11 @@ def _in_files(profile: "Profile", name: str) -> Coded:
                 f"{pictures.title}: Table III needs at least {_FEW} sequences, bit-rates and presets, every "
                 f"preset at every bit-rate, got {len(scores.sequences)}, {len(rates)} and {len(kinds)}"
             )
+        note(pictures.title, len(pictures), pictures.notes)
+        with remembering(results_root()):
+            fingerprint = pictures.fingerprint
         found = replace(
-            found, fingerprint=pictures.fingerprint, sequences=scores.sequences,
+            found, fingerprint=fingerprint, sequences=scores.sequences,
             bpps=tuple(scores.bpps.tolist()), presets=tuple(scores.presets.tolist()),
         )  # fmt: skip
     return replace(found, checked=found.unit(f"pictures/{name}", f"{_COMPUTE}:check_pictures", cost=60.0))

@@ -6,10 +6,16 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from paperlib.datasets.own import map_folders
+from paperlib.datasets.contents import digests, remembering
+from paperlib.datasets.files import is_coloured, listing
+from paperlib.datasets.own import MAP_PREFIX, map_folders
 from paperlib.engine.units import Unit
+from paperlib.errors import PaperlibError
+from paperlib.experiments.extracting.compute import CENTER_PRIOR, SHUFFLED
+from paperlib.experiments.sets.noted import note
 from paperlib.experiments.sets.plan import OWN, Pictures
 from paperlib.models.official import official_path
+from paperlib.paths import results_root
 from paperlib.sources.source import KNOWN, Source, of_user, official_files, require_weights, weights_fingerprint
 
 if TYPE_CHECKING:
@@ -18,6 +24,10 @@ if TYPE_CHECKING:
 
 BEFORE_TRAINING = ("pretrained_activation", "pretrained_norm", "random_head")
 """Rows that show the first backbone before quality training."""
+
+
+_LOOKED_AT = 3
+"""Maps of a folder that a plan decodes."""
 
 
 @dataclass(frozen=True)
@@ -60,9 +70,27 @@ def known_sources(profile: "Profile", pictures: Pictures) -> dict[str, Made]:
     """The methods whose maps of a set are made of files or of nothing: those of `profile`, the user's folders and models."""
     chosen = published_sources(profile)
     if pictures.name == OWN:
-        chosen |= {name: Source("folder", name) for name in map_folders_of(pictures)}
-    chosen |= of_user(profile.models, profile.model_folders)
+        folders = map_folders_of(pictures)
+        if taken := sorted(set(folders) & {*KNOWN, CENTER_PRIOR, SHUFFLED}):
+            raise PaperlibError(
+                f"the folders {listing(MAP_PREFIX + name for name in taken)} have names of rows of ours; rename them, for "
+                f"example to {MAP_PREFIX}my_{taken[0]}"
+            )
+        _note_colours(pictures)
+        chosen |= {name: Source("folder", name) for name in folders}
+    models = of_user(profile.models, profile.model_folders)
+    if taken := sorted(chosen.keys() & models.keys()):
+        raise PaperlibError(f"a model and another row are both called {listing(taken)}; rename the folder or the module")
+    chosen |= models
     return {method: Made(source) for method, source in chosen.items()}
+
+
+def _note_colours(pictures: Pictures) -> None:
+    """Look at some maps of every folder, and note those that are read by their luma."""
+    for name, files in map_folders(pictures.root, pictures.keys).items():
+        coloured = [path.name for path in list(files.values())[:_LOOKED_AT] if is_coloured(path)]
+        if coloured:
+            note(MAP_PREFIX + name, len(files), [f"maps are in colours, of which the luma is read: {listing(coloured)}"])
 
 
 def map_folders_of(pictures: Pictures) -> list[str]:
@@ -124,7 +152,10 @@ def network_params(profile: "Profile", made: Made) -> dict[str, Any]:
 
 def content_of(profile: "Profile", source: Source) -> str:
     """What the files hold that make `source`; nothing is looked up where sets are taken for granted, to count work."""
-    return "assumed" if profile.assumed else weights_fingerprint(source, Path(profile.weights_root), profile.model_folders)
+    if profile.assumed:
+        return "assumed"
+    with remembering(results_root()):
+        return weights_fingerprint(source, Path(profile.weights_root), profile.model_folders)
 
 
 def require_weights_of(profile: "Profile", sources: Iterable[Source]) -> None:
@@ -149,7 +180,8 @@ def network_places(profile: "Profile", source: Source) -> dict[str, Any]:
 
 
 def _folder_content(pictures: Pictures, name: str) -> str:
-    """What a folder of maps holds, as far as its listing tells."""
+    """What a folder of maps holds."""
     files = map_folders(pictures.root, pictures.keys)[name]
-    listing = [f"{key} {path.name} {path.stat().st_size}" for key, path in files.items()]
+    with remembering(results_root()):
+        listing = [f"{key} {digest}" for key, digest in zip(files, digests(files.values()), strict=True)]
     return hashlib.sha256("\n".join(listing).encode()).hexdigest()[:16]

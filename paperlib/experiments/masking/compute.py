@@ -18,6 +18,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from paperlib.datasets.files import listing
 from paperlib.engine.progress import progress
 from paperlib.engine.units import Inputs, Result, function
 from paperlib.errors import PaperlibError
@@ -272,10 +273,20 @@ class _Shard:
         masks = all_masks(self._maps(records, places, images.shape[1:3]), importance, self.params)
         found = {UNMASKED: whole_scores(self.score, images, device())}
         found |= dict(masked_scores(self.score, images, masks, fills, device(), batch))
+        self._require_finite(found, records)
         n_tried = sum(place < self.params["n_halves"] for place in places)
         if not n_tried:
             return found, np.empty(0)
         return found, half_rank(self.score, images[:n_tried], importance[:n_tried], device(), batch)
+
+    def _require_finite(self, found: Mapping[Variant, NDArray[np.float64]], records: Sequence[Any]) -> None:
+        for variant, scores in found.items():
+            if bad := [record.key for record, score in zip(records, scores, strict=True) if not np.isfinite(score)]:
+                how = "unmasked" if variant == UNMASKED else f"masked by {' '.join(map(str, variant))}"
+                raise PaperlibError(
+                    f"the network {self.params['model']} scores {listing(bad)} as NaN or infinity, {how}; mend the network, "
+                    "or take the pictures out"
+                )
 
     def _maps(self, records: Sequence[Any], places: Sequence[int], size: tuple[int, int]) -> dict[str, NDArray]:
         first = self.params["first"]

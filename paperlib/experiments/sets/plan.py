@@ -12,10 +12,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from paperlib.datasets import microworld, registry
+from paperlib.datasets.contents import remembering
+from paperlib.datasets.files import listing
 from paperlib.datasets.world_pictures import TEST
 from paperlib.engine.units import Unit
 from paperlib.errors import PaperlibError
+from paperlib.experiments.sets.noted import note
 from paperlib.experiments.sets.opening import opened
+from paperlib.paths import results_root
 
 if TYPE_CHECKING:
     from paperlib.profiles import Profile
@@ -27,6 +31,9 @@ OWN = "own"
 
 FIRST_SEED = {("world", "train"): 100, ("world", TEST): 200, ("world_shifted", TEST): 300}
 """First random seed of each part of the micro-worlds; repeat s takes the next ones, so no two parts share an image."""
+
+_SMALLEST = 16
+"""Pixels: no network sees anything in a smaller picture, and HalfImage's squares need some."""
 
 _READING = "paperlib.experiments.sets.reading"
 _ADVICE = {
@@ -208,10 +215,22 @@ def _in_files(profile: "Profile", face: str, name: str, options: Mapping[str, An
         n = {(key, which): number for key, which, number in profile.assumed}[name, part]
         n = min(n, n_images) if n_images else n
         return replace(found, fingerprint="assumed", n=n, n_judged=n)
-    with told_how_to_get(profile, name):
+    with told_how_to_get(profile, name), remembering(results_root()):
         pictures = found.open()
+        fingerprint = pictures.fingerprint
+    _require_size(pictures)
+    note(pictures.title, len(pictures), getattr(pictures, "notes", ()))
     n = len(pictures)
-    return replace(found, fingerprint=pictures.fingerprint, n=n, n_judged=n)
+    return replace(found, fingerprint=fingerprint, n=n, n_judged=n)
+
+
+def _require_size(pictures: Any) -> None:
+    small = [record.key for record in pictures.records if min(record.size) < _SMALLEST]
+    if small:
+        raise PaperlibError(
+            f"{len(small)} of {len(pictures)} pictures of {pictures.title} have a side of fewer than {_SMALLEST} pixels: "
+            f"{listing(small)}; take them out"
+        )
 
 
 @contextmanager
