@@ -132,8 +132,8 @@ def own_pictures(root: Path) -> dict[str, Path]:
     folder = root / "images"
     pictures = {path.name: path for path in list_files(folder, IMAGE_SUFFIXES)}
     if not pictures:
-        inside = [path.name for path in list_folders(folder)] or others_in(folder, IMAGE_SUFFIXES)
-        found = f"only {listing(inside)}" if inside else "no pictures"
+        folders, others = [path.name for path in list_folders(folder)], others_in(folder, IMAGE_SUFFIXES)
+        found = f"only the folders {listing(folders)}" if folders else f"only {listing(others)}" if others else "no pictures"
         raise PaperlibError(
             f"expected pictures in {folder}, found {found if folder.is_dir() else 'no such folder'}"
             f"{packed_hint(root)}; put them there as .jpg, .png or another common type"

@@ -57,11 +57,15 @@ def test_sets_without_a_split_say_so(koniq: OpinionSet) -> None:
         whole.part("test")
 
 
-def test_the_fingerprint_follows_scores_splits_and_files_but_not_places(koniq: OpinionSet) -> None:
+def test_the_fingerprint_follows_scores_splits_and_files_but_not_places(koniq: OpinionSet, tmp_path: Path) -> None:
     def changed(**values: object) -> str:
         return koniq.holding([replace(koniq.records[0], **values), *koniq.records[1:]]).fingerprint
 
-    assert changed(path=Path("elsewhere.jpg")) == koniq.fingerprint
+    content = koniq.records[0].path.read_bytes()
+    copy, other = tmp_path / "elsewhere.jpg", tmp_path / "of_the_same_size.jpg"
+    copy.write_bytes(content)
+    other.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
+    assert changed(path=copy) == koniq.fingerprint
     prints = {
         koniq.fingerprint,
         changed(mos=50.0),
@@ -69,7 +73,7 @@ def test_the_fingerprint_follows_scores_splits_and_files_but_not_places(koniq: O
         changed(split="training"),
         changed(key="0.jpg"),
         changed(size=(384, 511)),
-        changed(file_size=1),
+        changed(path=other),
         koniq.part("training").fingerprint,
     }
     assert len(prints) == 7, "the record's own split is one of the two"

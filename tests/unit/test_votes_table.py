@@ -12,6 +12,7 @@ import pytest
 from paperlib import cli
 from paperlib.coding import votes
 from paperlib.datasets.votes_table import COLUMNS, SIDES, read_votes
+from paperlib.errors import PaperlibError
 from paperlib.study.votes import score_votes
 
 Capture = pytest.CaptureFixture[str]
@@ -39,13 +40,19 @@ def test_the_table_as_arrays(by_hand: Path) -> None:
     table = read_votes(by_hand)
     assert table.images == ("garden", "kitchen") and table.versions == (("x", "y"), ("q20", "q40", "q80"))
     assert table.assessors == ("anna", "ben")
-    assert table.image.tolist() == [1, 1, 0, 0, 0] and table.assessor.tolist() == [1, 0, 1, 0, 0]
-    assert table.left.tolist() == [0, 1, 0, 1, 1] and table.right.tolist() == [1, 2, 1, 0, 0]
-    assert table.choice.tolist() == [-1, -1, 0, 0, 1] and not table.expected.any()
+    assert table.image.tolist() == [1, 1, 0, 0] and table.assessor.tolist() == [1, 0, 1, 0]
+    assert table.left.tolist() == [0, 1, 0, 1] and table.right.tolist() == [1, 2, 1, 0]
+    assert table.choice.tolist() == [-1, -1, 0, 1] and not table.expected.any()
+    assert table.unanswered == 1, "a line without a choice is no vote"
+
+
+def test_a_table_that_nobody_answered_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(PaperlibError, match="none of the 2 lines of .* has a choice; fill the column choice in"):
+        read_votes(write(tmp_path / "votes.csv", [("k", "a", "b", "", "x"), ("k", "b", "a", " ", "x")]))
 
 
 def test_sides_are_those_of_the_votes() -> None:
-    assert SIDES == {"left": votes.LEFT, "tie": votes.TIE, "": votes.TIE, "right": votes.RIGHT}
+    assert SIDES == {"left": votes.LEFT, "tie": votes.TIE, "right": votes.RIGHT}
 
 
 def test_a_version_that_is_called_like_a_side(tmp_path: Path) -> None:
@@ -139,7 +146,11 @@ def test_verb(by_hand: Path, capsys: Capture) -> None:
             assert told["images"][image]["scores"][version] == pytest.approx(score, abs=1e-9)
     assert cli.main(["votes", str(by_hand)]) == 0
     out = capsys.readouterr().out
-    assert "5 of 5 votes count, 2 of them ties" in out and "0 of 2 assessors excluded" in out
+    assert (
+        "4 of 4 votes count, 1 of them ties" in out
+        and "1 of 5 lines have no choice" in out
+        and "0 of 2 assessors excluded" in out
+    )
     kitchen = out[out.index("kitchen") :].split("\n")
     assert [line.split()[-1] for line in kitchen[2:5]] == ["q80", "q40", "q20"]
 
