@@ -35,6 +35,9 @@ FIRST_SEED = {("world", "train"): 100, ("world", TEST): 200, ("world_shifted", T
 _SMALLEST = 16
 """Pixels: no network sees anything in a smaller picture, and HalfImage's squares need some."""
 
+_LARGE = 4_000_000
+"""Pixels."""
+
 _READING = "paperlib.experiments.sets.reading"
 _ADVICE = {
     ("gaze", OWN): ", a folder with images/ and fixations.csv (columns image, subject, x, y)",
@@ -219,7 +222,8 @@ def _in_files(profile: "Profile", face: str, name: str, options: Mapping[str, An
         pictures = found.open()
         fingerprint = pictures.fingerprint
     _require_size(pictures)
-    note(pictures.title, len(pictures), getattr(pictures, "notes", ()))
+    notes = [*getattr(pictures, "notes", ()), *_large(profile, pictures)]
+    note(pictures.title, len(pictures), notes)
     n = len(pictures)
     return replace(found, fingerprint=fingerprint, n=n, n_judged=n)
 
@@ -231,6 +235,17 @@ def _require_size(pictures: Any) -> None:
             f"{len(small)} of {len(pictures)} pictures of {pictures.title} have a side of fewer than {_SMALLEST} pixels: "
             f"{listing(small)}; take them out"
         )
+
+
+def _large(profile: "Profile", pictures: Any) -> list[str]:
+    """A note on pictures that take minutes each where networks see them whole."""
+    large = [record.key for record in pictures.records if record.size[0] * record.size[1] > _LARGE]
+    if not large or profile.photographs.input_height:
+        return []
+    return [
+        f"{len(large)} have more than {_LARGE // 10**6} megapixels and networks see them whole, which takes minutes each: "
+        f"{listing(large)}; --set input_height=768 --set input_width=1024 shows networks smaller ones"
+    ]
 
 
 @contextmanager
