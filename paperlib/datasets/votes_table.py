@@ -64,8 +64,12 @@ class _Vote:
     expected: int
 
 
-def read_votes(path: str | Path) -> VotesTable:
+def read_votes(path: str | Path, schedule: bool = False) -> VotesTable:
     """Read a table of votes: as `paperlib.datasets.tables.read_table` says, with `COLUMNS` and maybe `expected`.
+
+    Args:
+        path: the file.
+        schedule: nobody answered yet; lines without a choice are kept, and theirs is 0.
 
     Raises:
         PaperlibError: no such file, unreadable, empty, another separator or encoding, a missing column, or lines with
@@ -75,7 +79,7 @@ def read_votes(path: str | Path) -> VotesTable:
     path = Path(path)
     optional = ("expected",) if "expected" in read_header(path, COLUMNS, "votes") else ()
     lines = read_table(path, (*COLUMNS, *optional), _vote, "votes", _ADVICE)
-    votes = [vote for vote in lines if vote.choice is not None]
+    votes = [vote for vote in lines if schedule or vote.choice is not None]
     if not votes:
         raise PaperlibError(f"none of the {len(lines)} lines of {path} has a choice; fill the column choice in")
     images, image = _indices([vote.image for vote in votes])
@@ -91,7 +95,7 @@ def read_votes(path: str | Path) -> VotesTable:
         image=image,
         left=np.array([place[vote.image][vote.left] for vote in votes]),
         right=np.array([place[vote.image][vote.right] for vote in votes]),
-        choice=np.array([vote.choice for vote in votes], dtype=np.int8),
+        choice=np.array([vote.choice or 0 for vote in votes], dtype=np.int8),
         assessor=assessor,
         expected=np.array([vote.expected for vote in votes], dtype=np.int8),
         unanswered=len(lines) - len(votes),

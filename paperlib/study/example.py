@@ -259,7 +259,7 @@ def _opinions(versions: Sequence[_Version]) -> list[tuple[str, str]]:
 
 def _answered(study: OwnStudy, photographs: Sequence[Photograph]) -> str:
     """The schedule of `code` with the column `choice` filled by simulated assessors, as in the demo's Table III."""
-    table = read_votes(study.pairs)
+    table = read_votes(study.pairs, schedule=True)
     shown = [one for one in photographs if one.name in table.images]
     places = {one.name: place for place, one in enumerate(shown)}
     image = np.array([places[name] for name in table.images])[table.image]
@@ -272,7 +272,7 @@ def _answered(study: OwnStudy, photographs: Sequence[Photograph]) -> str:
         responses.append(felt([read_rgb(file) for file in files], read_rgb(original)))
     gaze = [block_gaze(one.gaze, OBSERVERS[0]) for one in shown]
     choice = simulate(plan, responses, gaze, np.random.default_rng([SEED, 2]))
-    words = {side: word for word, side in SIDES.items() if word}
+    words = {side: word for word, side in SIDES.items()}
     with study.pairs.open(encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file))
     answers = [row | {"choice": words[side]} for row, side in zip(rows, choice.tolist(), strict=True)]
