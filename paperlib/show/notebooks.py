@@ -189,7 +189,8 @@ def write_html(notebook: Path, names: Sequence[str] = ()) -> Path:
     from nbconvert import HTMLExporter
     from nbconvert.preprocessors import TagRemovePreprocessor
 
-    exporter = HTMLExporter(embed_images=True, require_js_url="", jquery_url="", raw_template=_PAGE)
+    # embed_images would close every <details> of Markdown at once; pictures of outputs are inside the page without it
+    exporter = HTMLExporter(require_js_url="", jquery_url="", raw_template=_PAGE)
     exporter.register_preprocessor(TagRemovePreprocessor(remove_input_tags={"answer"}), enabled=True)
     resources = {"metadata": {"name": notebook.stem, "path": str(notebook.parent)}}
     shown = _read(notebook)

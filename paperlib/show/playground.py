@@ -1,18 +1,22 @@
-"""Drawings of the metric playground (notebook 02), of the training film (03c), and pictures before and after (03d)."""
+"""Drawings of notebook 02 (statistics of scenes, four pixels, the metric playground), of the training film (03c), and
+pictures before and after (03d)."""
 
+from collections.abc import Mapping
 from io import BytesIO
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
+from matplotlib.patches import Rectangle
 from matplotlib.patheffects import withStroke
 from PIL import Image
 
 from paperlib.experiments.dual_task.explore import FilmChoice, watch
 from paperlib.experiments.metric_playground import PREDICTION, PRIOR, TRANSFORMED, TRUTH
+from paperlib.experiments.related_work import BLURRED, NOISY, PLAIN, mscn, versions
 from paperlib.paper import look
 from paperlib.show import style
-from paperlib.show.figures import GAP, INK, LINE, Page, PaperFigure, drawn, note, open_left, overlay, text_colour
+from paperlib.show.figures import BAR, GAP, INK, LINE, Page, PaperFigure, drawn, note, open_left, overlay, text_colour
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -32,6 +36,118 @@ COLOURS = {
 _LOWER_IS_BETTER = ("KLD",)
 _NAMES, _NUMBERS, _TRANSFORM = 1.3, 0.35, 1.75  # inches: names of the maps, numbers at the right, the transform
 _HEAD, _PLOT, _FOOT = 0.35, 1.1, 0.45  # inches: above, of and below the plots
+
+# ------------------------------------------------------------------------------------------------ statistics of scenes
+
+VERSIONS = {PLAIN: style.MAPS["saliency"].colour, BLURRED: look("baseline").colour, NOISY: look("maniqa").colour}
+_COEFFICIENTS = (-2.5, 2.5)  # the range of a histogram
+_BINS = 80
+
+
+@drawn
+def scene_statistics(image: "NDArray[np.uint8]", part: tuple[slice, slice] = (slice(None), slice(None))) -> PaperFigure:
+    """A photograph undamaged, blurred and noisy; below each its coefficients (`related_work.mscn`), beside them their
+    histograms.
+
+    Args:
+        image: (h, w, 3).
+        part: rows and columns that are shown; the histograms are of all.
+    """
+    made = versions(image)
+    coefficients = {name: mscn(one) for name, one in made.items()}
+    height, width = made[PLAIN][part].shape
+    panel = (0.56 * style.FULL_WIDTH - BAR - 4 * GAP) / len(made)
+    tall = panel * height / width
+    page = Page(style.FULL_WIDTH, 2 * LINE + 2 * tall + 2 * GAP)
+    for place, (name, colour) in enumerate(VERSIONS.items()):
+        x = LINE + GAP + place * (panel + GAP)
+        upper = page.picture(x, 2 * LINE, panel, tall)
+        upper.imshow(made[name][part], cmap="gray", vmin=0, vmax=255)
+        upper.set_title(name, color=text_colour(colour), pad=3)
+        lower = page.picture(x, 2 * LINE + tall + GAP, panel, tall)
+        lower.imshow(coefficients[name][part], cmap="gray", vmin=_COEFFICIENTS[0], vmax=_COEFFICIENTS[1])
+        if place == 0:
+            upper.set_ylabel("luminance", fontsize=7, labelpad=2)
+            lower.set_ylabel("coefficients", fontsize=7, labelpad=2)
+    left = LINE + 4 * GAP + len(made) * (panel + GAP)
+    _histograms(coefficients, page.axes(left, 2 * LINE, style.FULL_WIDTH - left - GAP, 2 * tall - 2 * LINE))
+    return page.figure
+
+
+def _histograms(coefficients: "dict[str, NDArray[np.float64]]", ax: "Axes") -> None:
+    """A line per version, named where its name finds room: the narrow one at its peak, the wide one on its flank."""
+    edges = np.linspace(*_COEFFICIENTS, _BINS + 1)
+    middles = (edges[1:] + edges[:-1]) / 2
+    for name, values in coefficients.items():
+        share = np.histogram(values, edges)[0] / values.size
+        ax.fill_between(middles, share, color=VERSIONS[name], alpha=0.12, linewidth=0)
+        ax.plot(middles, share, color=VERSIONS[name])
+        at = int(np.flatnonzero(share > (0.7 if name == BLURRED else 0.45) * share.max())[-1])
+        words = f"{name}: sd {values.std():.2f}"
+        note(ax, words, (middles[at], share[at]), (5, 1), va="bottom", fontsize=8, color=text_colour(VERSIONS[name]))
+    ax.set(
+        xlim=_COEFFICIENTS, ylim=(0, None), yticks=[], xlabel="distance from the local mean, in local standard deviations"
+    )
+    ax.set_title("share of pixels", loc="left", fontsize=8)
+    ax.spines["left"].set_visible(False)
+    ax.grid(visible=False)
+
+
+# --------------------------------------------------------------------------------------------------------- four pixels
+
+_SIDE, _TITLES, _SUMS, _ROW_NAME = 1.2, 0.46, 0.2, 1.5  # inches: a grid of four pixels, above it, below it, left of all
+_DIVERGING = "PuOr_r"
+_MAPS = 2  # the last so many grids of a row are maps; before them stand features and gradients
+
+
+@drawn
+def four_pixels(rows: Mapping[str, tuple[float, Mapping[str, np.ndarray]]]) -> PaperFigure:
+    """Small maps with their numbers, a row per head of a network: features, gradient, and what is made of them.
+
+    Args:
+        rows: words for the head -> its score, and name -> (2, 2) for features, gradients and maps; the same names in
+            each row. Below a map stands its sum, and whether it is the score; its largest value is framed.
+    """
+    names = list(next(iter(rows.values()))[1])
+    widest = max(np.abs(one).max() for _, grids in rows.values() for one in grids.values())
+    step = (style.FULL_WIDTH - _ROW_NAME) / len(names)
+    band = _SIDE + _SUMS + LINE
+    page = Page(style.FULL_WIDTH, _TITLES + len(rows) * band)
+    for row, (head, (score, grids)) in enumerate(rows.items()):
+        top = _TITLES + row * band
+        middle = 1 - (top + _SIDE / 2) / page.height
+        words = f"{head}\n\nscore {score:g}"
+        page.figure.text(GAP / page.width, middle, words, va="center", fontsize=8.5, color=INK, linespacing=1.3)
+        for place, (name, grid) in enumerate(grids.items()):
+            ax = page.picture(_ROW_NAME + place * step, top, _SIDE, _SIDE)
+            _numbers(grid, widest, ax)
+            if row == 0:
+                ax.set_title(name, fontsize=8.5, pad=5)
+            if place >= len(names) - _MAPS:
+                _mark_largest(grid, ax)
+                total = float(grid.sum())
+                fits = bool(np.isclose(total, score))
+                ax.set_xlabel(f"sum {total:g} {'= score' if fits else '≠ score'}", fontsize=8, labelpad=4)
+                ax.xaxis.label.set(color=INK if fits else text_colour(look("baseline_gradcam_loss").colour))
+    below = GAP / page.height
+    page.figure.text(GAP / page.width, below, "frame: what a map calls\nthe most important pixel", fontsize=7, color=INK)
+    return page.figure
+
+
+def _numbers(grid: np.ndarray, widest: float, ax: "Axes") -> None:
+    ax.imshow(grid, cmap=_DIVERGING, vmin=-1.7 * widest, vmax=1.7 * widest)
+    for (row, column), value in np.ndenumerate(grid):
+        ax.text(column, row, f"{value:g}".replace("-", "−"), ha="center", va="center", fontsize=13, color="black")
+    ax.axhline(0.5, color="white", linewidth=2)
+    ax.axvline(0.5, color="white", linewidth=2)
+
+
+def _mark_largest(grid: np.ndarray, ax: "Axes") -> None:
+    row, column = np.unravel_index(int(grid.argmax()), grid.shape)
+    ax.add_patch(Rectangle((column - 0.43, row - 0.43), 0.86, 0.86, fill=False, edgecolor="black", linewidth=1.8))
+
+
+# -------------------------------------------------------------------------------------------------- metric playground
 
 
 @drawn

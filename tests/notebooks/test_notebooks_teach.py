@@ -185,10 +185,17 @@ def test_a_price_in_code_is_no_formula(tmp_path: Path) -> None:
     assert "a $x$ b" in page and page.count("<math ") == 1
 
 
+@each_notebook
+def test_texts_hold_no_pictures(name: str) -> None:
+    """Pages hold the pictures of outputs only: in Markdown nbconvert embeds none without breaking what is folded."""
+    assert not re.search(r"!\[|<img", "\n".join(texts(name)))
+
+
 def test_pages_fold_solutions(tmp_path: Path) -> None:
     copy = tmp_path / f"{GLOSSARY}.ipynb"
     copy.write_bytes((FOLDER / copy.name).read_bytes())
     page = notebooks.write_html(copy).read_text(encoding="utf-8")
     count = sum("solution" in cell.metadata.get("tags", ()) for cell in cells(GLOSSARY))
     assert len(re.findall(r'<details class="solution"><summary[^>]*>Solution</summary>', page)) == count > 0
+    assert f"<summary>{FOLDED}</summary>" in page
     assert not re.search(r"</summary>\s*</details>", page), "what is folded lies outside"
