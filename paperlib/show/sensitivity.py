@@ -24,7 +24,16 @@ def save(table: pd.DataFrame, folder: Path) -> tuple[Path, Path]:
 
 
 def saved() -> pd.DataFrame:
-    """What was written last, in words: `readable` of the CSV file.
+    """What was written last, in words: `readable` of `means`.
+
+    Raises:
+        PaperlibError: as `means`.
+    """
+    return readable(means())
+
+
+def means() -> pd.DataFrame:
+    """What was written last, in numbers: the table of `paperlib.tasks.sensitivity.measure`.
 
     Raises:
         PaperlibError: there is none, or it is not ours.
@@ -36,7 +45,7 @@ def saved() -> pd.DataFrame:
     table = pd.read_csv(path, dtype={"weight": str})
     if tuple(table.columns) != COLUMNS:
         raise PaperlibError(f"{path} has other columns than {', '.join(COLUMNS)}; make it anew with: {COMMAND}")
-    return readable(table.fillna({"weight": ""}))
+    return table.fillna({"weight": ""})
 
 
 def readable(table: pd.DataFrame) -> pd.DataFrame:

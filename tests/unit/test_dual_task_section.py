@@ -428,10 +428,10 @@ def test_the_decoder_adds_a_weight_per_channel_and_a_bias_and_the_gradcam_loss_n
     assert len(counts) == 3
 
 
-def test_pictures_get_the_one_pass_maps_of_both_networks_at_the_size_that_networks_see(results, data):
+def test_pictures_get_the_maps_of_all_networks_at_the_size_that_networks_see(results, data):
     shown = explore.learnt_maps(profile_of(data))
     assert [image.shape for image in shown.images] == [(48, 64, 3)] * 3 and len(shown.captions) == 3
-    assert list(shown.rows) == ["Gaze density", "Baseline", "Baseline-GradCAM-Loss"]
+    assert list(shown.rows) == ["Gaze density", "Baseline", "Baseline-Sal-Loss", "Baseline-GradCAM-Loss"]
     for maps in shown.rows.values():
         assert [one.shape for one in maps] == [(48, 64)] * 3 and all(one.max() <= 1 for one in maps)
 
@@ -450,6 +450,29 @@ def test_home_is_the_first_set_of_each_block(data):
         home = told.at_home(rows, profile)
         assert set(home["dataset"]) == sets and set(home["method"]) == {"baseline"}
         assert set(home["variant"]) == {"quality", "fitted"} and len(home) == 2 * len(sets)
+
+
+def test_the_short_table_names_methods_and_sets_and_keeps_scores_before_maps():
+    real = profiles.load("open", rows="kept")
+    rows = pd.DataFrame(
+        [
+            ("center_prior", "osie", "CC", "fitted", 0, 0.5),
+            ("baseline", "osie", "CC", "fitted", 0, 0.25),
+            ("baseline", "osie", "CC", "raw", 0, 0.75),
+            ("baseline", "biq2021", "SROCC", "quality", 0, 0.5),
+            ("baseline", "biq2021", "SROCC", "quality", 1, 1.0),
+            ("baseline", "biq2021", "PLCC", "quality", 1, 1.0),
+            ("Baseline-Sal-Loss, tf_efficientnet_lite0, target center_only", "osie", "CC", "fitted", 0, 0.125),
+        ],
+        columns=["method", "dataset", "metric", "variant", "seed", "value"],
+    ).assign(low=math.nan, high=math.nan, n=1)
+    found = told.short_table(rows, real)
+    assert list(found.columns) == ["SROCC, BIQ2021", "CC, OSIE"]
+    assert found.T.to_dict("list") == {
+        "Center Prior": ["–", "0.500"],
+        "Baseline": ["0.750 ± 0.354", "0.250"],
+        "Baseline-Sal-Loss, Centre only as target": ["–", "0.125"],
+    }
 
 
 # ------------------------------------------------------------------------------------------------------ quality drops

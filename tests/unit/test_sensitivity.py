@@ -58,6 +58,7 @@ def test_what_is_saved_is_shown(table, tmp_path, monkeypatch):
     files = shown.save(table, tmp_path)
     assert [file.name for file in files] == ["sensitivity.csv", "sensitivity.md"]
     pd.testing.assert_frame_equal(shown.saved(), shown.readable(table))
+    pd.testing.assert_frame_equal(shown.means(), table, check_exact=False, atol=1e-6, check_dtype=False)
     assert "Baseline-GradCAM-Loss" in files[1].read_text("utf-8")
 
 
