@@ -18,6 +18,7 @@ from paperlib.datasets import registry
 from paperlib.datasets.registry import open_opinions
 from paperlib.engine.units import function
 from paperlib.errors import PaperlibError
+from paperlib.experiments.claims import Part
 from paperlib.experiments.dual_task import explore
 from paperlib.experiments.dual_task import results as told
 from paperlib.experiments.dual_task.plan import units as planned
@@ -473,6 +474,18 @@ def test_the_short_table_names_methods_and_sets_and_keeps_scores_before_maps():
         "Baseline": ["0.750 ± 0.354", "0.250"],
         "Baseline-Sal-Loss, Centre only as target": ["–", "0.125"],
     }
+
+
+def test_a_quantity_is_spelled_with_signs_and_with_its_interval_where_there_is_one():
+    three = Part("", pd.Series([-0.25, -0.25, -0.25]), -0.5, 0.125, 3, "repeats")
+    assert told.spelled(three) == "−0.250 [−0.500, +0.125]"
+    assert told.spelled(Part("", pd.Series([0.25]), math.nan, math.nan, 1, "repeats")) == "+0.250"
+
+
+def test_verdicts_on_quality_are_told_by_names():
+    found = told.equivalence(regenerate.rows("dual_task", profiles.load("open", rows="kept")), profiles.load("open"))
+    assert list(found.index) == [("BIQ2021", "Baseline-Sal-Loss"), ("BIQ2021", "Baseline-GradCAM-Loss")]
+    assert found["low"].le(found["difference"]).all() and found["difference"].le(found["high"]).all()
 
 
 # ------------------------------------------------------------------------------------------------------ quality drops

@@ -297,6 +297,12 @@ def _short(network: Network) -> str:
     return paper.look(METHODS[network.variant]).label.removeprefix("Baseline-")
 
 
+def spelled(part: Part) -> str:
+    """A quantity of the claim for a sentence: its mean, and its 95 % interval in brackets where there is one."""
+    ends = "" if math.isnan(part.low) else f" [{part.low:+.3f}, {part.high:+.3f}]"
+    return f"{part.value:+.3f}{ends}".replace("-", "−")
+
+
 def at_home(rows: pd.DataFrame, profile: "Profile") -> pd.DataFrame:
     """The rows of Table II on its first test sets of scores and of gaze, without the centre prior."""
     settings = profile.dual_task
