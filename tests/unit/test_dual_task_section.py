@@ -468,7 +468,7 @@ def test_the_short_table_names_methods_and_sets_and_keeps_scores_before_maps():
         columns=["method", "dataset", "metric", "variant", "seed", "value"],
     ).assign(low=math.nan, high=math.nan, n=1)
     found = told.short_table(rows, real)
-    assert list(found.columns) == ["SROCC, BIQ2021", "CC, OSIE"]
+    assert list(found.columns) == ["SROCC (BIQ2021)", "CC (OSIE)"]
     assert found.T.to_dict("list") == {
         "Center Prior": ["–", "0.500"],
         "Baseline": ["0.750 ± 0.354", "0.250"],

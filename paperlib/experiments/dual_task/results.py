@@ -99,7 +99,7 @@ def short_table(rows: pd.DataFrame, profile: "Profile") -> pd.DataFrame:
     shown = cells[cells["metric"].isin(("SROCC", "CC")) & cells["value"].notna()]
     called = {one.method: _called(one, profile) for one in networks(profile) if one.section == "Control" and not one.departs}
     words = {
-        (called.get(cell.method, paper.look(cell.method).label), f"{cell.metric}, {_named(cell.dataset)}"): _mean(cell)
+        (called.get(cell.method, paper.look(cell.method).label), f"{cell.metric} ({_named(cell.dataset)})"): _mean(cell)
         for cell in shown.itertuples()
     }
     wide = pd.Series(words).unstack(fill_value="–")
@@ -206,7 +206,8 @@ def equivalence(rows: pd.DataFrame, profile: "Profile") -> pd.DataFrame:
         data set and network. Empty with fewer than two repeats.
     """
     tested = drops(rows, references(profile))
-    chosen = tested[tested["metric"] == "SROCC"]
+    order = {name: place for place, name in enumerate(dict.fromkeys(tested["dataset"]))}
+    chosen = tested[tested["metric"] == "SROCC"].sort_values("dataset", key=lambda names: names.map(order), kind="stable")
     names = {"set": chosen["dataset"].map(_named), "network": chosen["method"].map(lambda method: paper.look(method).label)}
     return chosen.assign(**names).set_index([*names])[["difference", "low", "high", "verdict"]]
 
