@@ -136,9 +136,14 @@ def film(material: "Film", image: int = 0) -> PaperFigure:
             if row == 0:
                 ax.set_title(_after(view.choice.epoch), fontsize=7, pad=3)
         _reference(first, row, page.picture(0, top, panel, tall))
-        words = {"fontsize": 7, "va": "center", "color": text_colour(look(views[0].choice.variant).colour)}
-        place = (style.FULL_WIDTH - _BESIDE + GAP) / page.width, 1 - (top + tall / 2) / page.height
-        page.figure.text(*place, _name(views[0]).replace("-", "-\n", 1).replace(": ", ":\n"), **words)
+        page.figure.text(
+            (style.FULL_WIDTH - _BESIDE + GAP) / page.width,
+            1 - (top + tall / 2) / page.height,
+            _name(views[0]).replace("-", "-\n", 1).replace(": ", ":\n"),
+            fontsize=7,
+            va="center",
+            color=text_colour(look(views[0].choice.variant).colour),
+        )
     for place, metric in enumerate(material.curves.columns):
         top = plots + place * (_COURSE_HEAD + _COURSE) + _COURSE_HEAD
         ax = page.axes(share, top, style.FULL_WIDTH - _BESIDE - share - GAP, _COURSE)

@@ -11,6 +11,14 @@ from paperlib.tasks.sensitivity import COLUMNS, METRICS
 
 STEM = "sensitivity"
 COMMAND = "python -m paperlib sensitivity --save"
+LOSSES = {
+    "mse": "squared error",
+    "kld": "divergence (KLD)",
+    "cc": "correlation (CC)",
+    "bce": "cross-entropy",
+    "total_variation": "total variation",
+}
+"""Names of `paperlib.models.saliency_losses.SALIENCY_LOSSES` for people."""
 
 
 def save(table: pd.DataFrame, folder: Path) -> tuple[Path, Path]:
@@ -58,6 +66,19 @@ def readable(table: pd.DataFrame) -> pd.DataFrame:
     words = {metric: table.apply(cell, axis=1, metric=metric) for metric in METRICS}
     names = table["variant"].map(lambda variant: paper.look(variant).label)
     return pd.DataFrame({"network": names, "saliency loss": table["loss"], "weight": table["weight"], **words})
+
+
+def by_loss(weight: str) -> pd.DataFrame:
+    """What was written last, in words: SROCC and CC of both networks, a row per saliency loss with this weight.
+
+    Raises:
+        PaperlibError: as `means`.
+    """
+    shown = saved()
+    shown = shown[shown["weight"] == weight]
+    wide = shown.pivot(index="saliency loss", columns="network", values=["SROCC", "CC"])
+    networks = pd.MultiIndex.from_product([["SROCC", "CC"], shown["network"].unique()], names=[None, "network"])
+    return wide.reindex(index=shown["saliency loss"].unique(), columns=networks).rename(index=LOSSES)
 
 
 def _markdown(table: pd.DataFrame) -> str:
