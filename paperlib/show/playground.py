@@ -220,49 +220,84 @@ def _transform(view: "View", ax: "Axes") -> None:
 # --------------------------------------------------------------------------------------------------- the training film
 
 _CURVES = 1.5  # inches: height of the lower half
+_TITLES = {"CC": "CC of raw maps and gaze", "SROCC": "SROCC of scores and MOS"}
+_BESIDE = 0.95  # inches: names at the right of the film
+_COURSE, _COURSE_HEAD = 0.85, 0.3  # inches: of and above a plot of the film
+_TIMES = 0.35  # inches: names of the looks below the last plot
 
 
 @drawn
 def film(material: "Film", image: int = 0) -> PaperFigure:
-    """The maps of one picture by epoch, a row per network, beside the picture and where people look; below them how
-    well maps and scores of many test pictures agree with people.
+    """The training on one axis of time: above, the maps of one picture, a row per network, beside the picture and where
+    people look; below each map, at the same place of the axis, how well maps and scores of many test pictures agree with
+    people. The time to the first look is shaded.
 
     Raises:
         ValueError: no such picture.
     """
     frames = [[watch(material, FilmChoice(image, name, epoch)) for epoch in material.epochs] for name in material.variants]
     first = frames[0][0]
-    columns = len(frames[0]) + 1
-    panel = (style.FULL_WIDTH - (columns + 1) * GAP) / columns
+    share = (style.FULL_WIDTH - _BESIDE) / (len(material.epochs) + 1)
+    panel = share - GAP
     tall = panel * first.image.shape[0] / first.image.shape[1]
-    band = tall + 2 * LINE + 2 * GAP
-    page = Page(style.FULL_WIDTH, LINE + len(frames) * band + _CURVES)
+    band = tall + LINE + 2 * GAP
+    plots = LINE + GAP + len(frames) * band
+    page = Page(style.FULL_WIDTH, plots + len(material.curves.columns) * (_COURSE_HEAD + _COURSE) + _TIMES)
     for row, views in enumerate(frames):
-        top = LINE + row * band
+        top = LINE + GAP + row * band
         for column, view in enumerate(views, start=1):
-            ax = page.picture(GAP + column * (panel + GAP), top + LINE + GAP, panel, tall)
+            ax = page.picture(column * share, top, panel, tall)
             overlay(view.image, view.saliency, ax)
-            ax.set_xlabel(f"CC {view.agreement:.2f}", fontsize=6.5, labelpad=2)
+            ax.set_xlabel(f"CC {_signed(view.agreement)}", fontsize=6.5, labelpad=2)
             if row == 0:
-                page.figure.text(
-                    (GAP + column * (panel + GAP) + panel / 2) / page.width,
-                    1 - LINE / page.height,
-                    _after(view.choice.epoch),
-                    fontsize=7,
-                    ha="center",
-                    va="baseline",
-                )
+                ax.set_title(_after(view.choice.epoch), fontsize=7, pad=3)
+        _reference(first, row, page.picture(0, top, panel, tall))
         page.figure.text(
-            (2 * GAP + panel + GAP) / page.width,
-            1 - (top + LINE) / page.height,
-            _name(views[0]),
+            (style.FULL_WIDTH - _BESIDE + GAP) / page.width,
+            1 - (top + tall / 2) / page.height,
+            _name(views[0]).replace("-", "-\n", 1).replace(": ", ":\n"),
             fontsize=7,
-            va="baseline",
+            va="center",
             color=text_colour(look(views[0].choice.variant).colour),
         )
-        _reference(first, row, page.picture(GAP, top + LINE + GAP, panel, tall))
-    _agreement(material.curves, page, page.height - _CURVES)
+    for place, metric in enumerate(material.curves.columns):
+        top = plots + place * (_COURSE_HEAD + _COURSE) + _COURSE_HEAD
+        ax = page.axes(share, top, style.FULL_WIDTH - _BESIDE - share - GAP, _COURSE)
+        _course(material.curves[metric].unstack("method")[material.variants], ax)
+        ax.set_title(_TITLES[metric], fontsize=8, loc="left")
+        ax.tick_params(labelbottom=False)
+    ax.tick_params(labelbottom=True)
+    ax.set_xlabel("epochs of training (one step for each look)", labelpad=1)
     return page.figure
+
+
+def _course(wide: pd.DataFrame, ax: "Axes") -> None:
+    """A named line per network with a dot per look, all looks equally far apart, so that each stands below its map; numbers
+    at the first two and, beside the name, at the last.
+
+    Args:
+        wide: a row per look (epochs), a column per network.
+    """
+    ax.axvspan(0, 1, color="#eeeeee", zorder=0, linewidth=0)
+    apart = np.ptp(wide.to_numpy()) / 5
+    for name, level in zip(wide, _spread(wide.iloc[-1].to_list(), apart), strict=True):
+        known = look(name)
+        words = {"fontsize": 6.5, "color": text_colour(known.colour), "annotation_clip": False}
+        ax.plot(range(len(wide)), wide[name], marker=known.marker, markersize=3.5, color=known.colour)
+        short = known.label.removeprefix("Baseline-")
+        note(ax, f"{_signed(wide[name].iloc[-1])} {short}", (len(wide) - 1, level), (7, 0), va="center", **words)
+        for place in range(2):
+            value, before = wide[name].iloc[place], wide.iloc[place][: wide.columns.get_loc(name)]
+            if not (abs(before - value) < apart).any():
+                note(ax, _signed(value), (place, value), (5, -3), va="top", **words)
+    ax.set_xlim(-0.5, len(wide) - 0.5)
+    ax.set_xticks(range(len(wide)), [f"{epoch:g}" if epoch else "start" for epoch in wide.index])
+    low, high = wide.min(axis=None), wide.max(axis=None)
+    ax.set_ylim(low - 0.3 * (high - low), high + 0.15 * (high - low))  # room for numbers below dots
+
+
+def _signed(value: float) -> str:
+    return f"{value:.2f}".replace("-", "−")
 
 
 def _name(view: "FilmView") -> str:
@@ -305,7 +340,6 @@ def _after(epoch: float) -> str:
 
 def _agreement(curves: pd.DataFrame, page: Page, top: float, choice: FilmChoice | None = None) -> None:
     """A panel per metric, a named line per network."""
-    titles = {"CC": "CC of raw maps and gaze", "SROCC": "SROCC of scores and MOS"}
     inner = style.FULL_WIDTH / 2 - 1.75
     for place, metric in enumerate(curves.columns):
         ax = page.axes(0.45 + place * style.FULL_WIDTH / 2, top + 0.3, inner, _CURVES - 0.75)
@@ -317,7 +351,7 @@ def _agreement(curves: pd.DataFrame, page: Page, top: float, choice: FilmChoice 
             note(ax, known.label, (wide.index[-1], level), (6, 0), va="center", **words)
         if choice is not None:
             ax.axvline(choice.epoch, color=INK, linewidth=0.8, linestyle=(0, (2, 2)))
-        ax.set_title(titles[metric], fontsize=8)
+        ax.set_title(_TITLES[metric], fontsize=8)
         ax.set_xlabel("epoch", labelpad=1)
         ax.set_xticks(range(round(wide.index[-1]) + 1))
 

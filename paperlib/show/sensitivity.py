@@ -11,6 +11,14 @@ from paperlib.tasks.sensitivity import COLUMNS, METRICS
 
 STEM = "sensitivity"
 COMMAND = "python -m paperlib sensitivity --save"
+LOSSES = {
+    "mse": "squared error",
+    "kld": "divergence (KLD)",
+    "cc": "correlation (CC)",
+    "bce": "cross-entropy",
+    "total_variation": "total variation",
+}
+"""Names of `paperlib.models.saliency_losses.SALIENCY_LOSSES` for people."""
 
 
 def save(table: pd.DataFrame, folder: Path) -> tuple[Path, Path]:
@@ -24,7 +32,16 @@ def save(table: pd.DataFrame, folder: Path) -> tuple[Path, Path]:
 
 
 def saved() -> pd.DataFrame:
-    """What was written last, in words: `readable` of the CSV file.
+    """What was written last, in words: `readable` of `means`.
+
+    Raises:
+        PaperlibError: as `means`.
+    """
+    return readable(means())
+
+
+def means() -> pd.DataFrame:
+    """What was written last, in numbers: the table of `paperlib.tasks.sensitivity.measure`.
 
     Raises:
         PaperlibError: there is none, or it is not ours.
@@ -36,7 +53,7 @@ def saved() -> pd.DataFrame:
     table = pd.read_csv(path, dtype={"weight": str})
     if tuple(table.columns) != COLUMNS:
         raise PaperlibError(f"{path} has other columns than {', '.join(COLUMNS)}; make it anew with: {COMMAND}")
-    return readable(table.fillna({"weight": ""}))
+    return table.fillna({"weight": ""})
 
 
 def readable(table: pd.DataFrame) -> pd.DataFrame:
@@ -49,6 +66,19 @@ def readable(table: pd.DataFrame) -> pd.DataFrame:
     words = {metric: table.apply(cell, axis=1, metric=metric) for metric in METRICS}
     names = table["variant"].map(lambda variant: paper.look(variant).label)
     return pd.DataFrame({"network": names, "saliency loss": table["loss"], "weight": table["weight"], **words})
+
+
+def by_loss(weight: str) -> pd.DataFrame:
+    """What was written last, in words: SROCC and CC of both networks, a row per saliency loss with this weight.
+
+    Raises:
+        PaperlibError: as `means`.
+    """
+    shown = saved()
+    shown = shown[shown["weight"] == weight]
+    wide = shown.pivot(index="saliency loss", columns="network", values=["SROCC", "CC"])
+    networks = pd.MultiIndex.from_product([["SROCC", "CC"], shown["network"].unique()], names=[None, "network"])
+    return wide.reindex(index=shown["saliency loss"].unique(), columns=networks).rename(index=LOSSES)
 
 
 def _markdown(table: pd.DataFrame) -> str:

@@ -140,12 +140,31 @@ def test_the_sheet_has_a_row_per_network_and_a_column_per_look(material):
     for place, ax in enumerate(shown):
         variant, look_ = VARIANTS[place // 4], place % 4
         np.testing.assert_array_equal(ax.images[-1].get_array(), material.maps[variant][look_, 1])
-    words = [text.get_text() for text in figure.texts]
-    looks = ["start", "epoch 0.5", "epoch 1", "epoch 2"]
-    assert [word for word in words if word in looks] == looks
-    assert [word for word in words if ":" in word] == [
-        f"{look(name).label}: {found}" for name, found in zip(VARIANTS, ("GradCAM", "decoder", "GradCAM"), strict=True)
+    assert [ax.get_title() for ax in shown[:4]] == ["start", "epoch 0.5", "epoch 1", "epoch 2"]
+    assert [text.get_text().replace("\n", "") for text in figure.texts] == [
+        f"{look(name).label}:{found}" for name, found in zip(VARIANTS, ("GradCAM", "decoder", "GradCAM"), strict=True)
     ]
+
+
+def test_every_dot_of_the_sheet_stands_below_its_map(material):
+    figure = playground.film(material)
+    maps = [ax for ax in figure.axes if ax.get_xlabel().startswith("CC ")][:4]
+    for ax, metric in zip(figure.axes[-2:], ("CC", "SROCC"), strict=True):
+        lines = [line for line in ax.lines if len(line.get_xdata()) == 4]
+        for line, name in zip(lines, VARIANTS, strict=True):
+            np.testing.assert_array_equal(line.get_ydata(), material.curves.loc[name, metric])
+        for place, above in enumerate(maps):
+            x, _ = figure.transFigure.inverted().transform(ax.transData.transform((place, 0)))
+            middle = (above.get_position().x0 + above.get_position().x1) / 2
+            assert x == pytest.approx(middle, abs=0.01)
+
+
+def test_the_sheet_tells_first_and_last_numbers(material):
+    said = {text.get_text() for text in playground.film(material).axes[-1].texts}
+    curves = material.curves["SROCC"].unstack("method")
+    ends = {f"{curves[name].iloc[-1]:.2f} {look(name).label.removeprefix('Baseline-')}" for name in VARIANTS}
+    starts = {f"{curves[VARIANTS[0]].iloc[place]:.2f}" for place in range(2)}
+    assert ends | starts <= said
 
 
 def test_the_course_of_the_training_is_drawn_with_a_line_at_the_chosen_epoch(material):

@@ -18,6 +18,7 @@ from paperlib.datasets import registry
 from paperlib.datasets.registry import open_opinions
 from paperlib.engine.units import function
 from paperlib.errors import PaperlibError
+from paperlib.experiments.claims import Part
 from paperlib.experiments.dual_task import explore
 from paperlib.experiments.dual_task import results as told
 from paperlib.experiments.dual_task.plan import units as planned
@@ -428,10 +429,10 @@ def test_the_decoder_adds_a_weight_per_channel_and_a_bias_and_the_gradcam_loss_n
     assert len(counts) == 3
 
 
-def test_pictures_get_the_one_pass_maps_of_both_networks_at_the_size_that_networks_see(results, data):
+def test_pictures_get_the_maps_of_all_networks_at_the_size_that_networks_see(results, data):
     shown = explore.learnt_maps(profile_of(data))
     assert [image.shape for image in shown.images] == [(48, 64, 3)] * 3 and len(shown.captions) == 3
-    assert list(shown.rows) == ["Gaze density", "Baseline", "Baseline-GradCAM-Loss"]
+    assert list(shown.rows) == ["Gaze density", "Baseline", "Baseline-Sal-Loss", "Baseline-GradCAM-Loss"]
     for maps in shown.rows.values():
         assert [one.shape for one in maps] == [(48, 64)] * 3 and all(one.max() <= 1 for one in maps)
 
@@ -450,6 +451,41 @@ def test_home_is_the_first_set_of_each_block(data):
         home = told.at_home(rows, profile)
         assert set(home["dataset"]) == sets and set(home["method"]) == {"baseline"}
         assert set(home["variant"]) == {"quality", "fitted"} and len(home) == 2 * len(sets)
+
+
+def test_the_short_table_names_methods_and_sets_and_keeps_scores_before_maps():
+    real = profiles.load("open", rows="kept")
+    rows = pd.DataFrame(
+        [
+            ("center_prior", "osie", "CC", "fitted", 0, 0.5),
+            ("baseline", "osie", "CC", "fitted", 0, 0.25),
+            ("baseline", "osie", "CC", "raw", 0, 0.75),
+            ("baseline", "biq2021", "SROCC", "quality", 0, 0.5),
+            ("baseline", "biq2021", "SROCC", "quality", 1, 1.0),
+            ("baseline", "biq2021", "PLCC", "quality", 1, 1.0),
+            ("Baseline-Sal-Loss, tf_efficientnet_lite0, target center_only", "osie", "CC", "fitted", 0, 0.125),
+        ],
+        columns=["method", "dataset", "metric", "variant", "seed", "value"],
+    ).assign(low=math.nan, high=math.nan, n=1)
+    found = told.short_table(rows, real)
+    assert list(found.columns) == ["SROCC (BIQ2021)", "CC (OSIE)"]
+    assert found.T.to_dict("list") == {
+        "Center Prior": ["–", "0.500"],
+        "Baseline": ["0.750 ± 0.354", "0.250"],
+        "Baseline-Sal-Loss, Centre only as target": ["–", "0.125"],
+    }
+
+
+def test_a_quantity_is_spelled_with_signs_and_with_its_interval_where_there_is_one():
+    three = Part("", pd.Series([-0.25, -0.25, -0.25]), -0.5, 0.125, 3, "repeats")
+    assert told.spelled(three) == "−0.250 [−0.500, +0.125]"
+    assert told.spelled(Part("", pd.Series([0.25]), math.nan, math.nan, 1, "repeats")) == "+0.250"
+
+
+def test_verdicts_on_quality_are_told_by_names():
+    found = told.equivalence(regenerate.rows("dual_task", profiles.load("open", rows="kept")), profiles.load("open"))
+    assert list(found.index) == [("BIQ2021", "Baseline-Sal-Loss"), ("BIQ2021", "Baseline-GradCAM-Loss")]
+    assert found["low"].le(found["difference"]).all() and found["difference"].le(found["high"]).all()
 
 
 # ------------------------------------------------------------------------------------------------------ quality drops

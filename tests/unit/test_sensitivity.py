@@ -58,7 +58,18 @@ def test_what_is_saved_is_shown(table, tmp_path, monkeypatch):
     files = shown.save(table, tmp_path)
     assert [file.name for file in files] == ["sensitivity.csv", "sensitivity.md"]
     pd.testing.assert_frame_equal(shown.saved(), shown.readable(table))
+    pd.testing.assert_frame_equal(shown.means(), table, check_exact=False, atol=1e-6, check_dtype=False)
     assert "Baseline-GradCAM-Loss" in files[1].read_text("utf-8")
+
+
+def test_losses_stand_under_each_other_at_one_weight(table, tmp_path, monkeypatch):
+    monkeypatch.setenv("PAPERLIB_FIGURES", str(tmp_path))
+    assert set(shown.LOSSES) == set(SALIENCY_LOSSES)
+    shown.save(table, tmp_path)
+    found = shown.by_loss("3")
+    assert list(found.index) == ["squared error"] and list(found["CC"]) == ["Baseline-Sal-Loss", "Baseline-GradCAM-Loss"]
+    own = table[(table["variant"] == "baseline_gradcam_loss") & (table["weight"] == "3")].iloc[0]
+    assert found["CC", "Baseline-GradCAM-Loss"].item() == f"{own['CC']:.3f} ± {own['CC_sd']:.3f}"
 
 
 def test_a_single_repeat_is_saved_and_shown_without_a_spread(table, tmp_path, monkeypatch):

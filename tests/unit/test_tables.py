@@ -306,6 +306,11 @@ def test_display_shows_html_and_plain_text_that_never_change(table: TableData) -
         assert text in repr(view)
 
 
+def test_a_folded_table_lies_below_its_line(table: TableData) -> None:
+    html = tables.display(table, folded="In full")._repr_html_()
+    assert html == f"<details><summary>In full</summary>{tables.to_html(table)}</details>"
+
+
 def test_a_difference_that_rounds_to_zero_has_no_minus() -> None:
     one = tables.Cell(0.5999999, NAN, NAN, NAN, 0.6, 0)
     assert one.difference == "+0.000"

@@ -16,7 +16,7 @@ from paperlib.experiments.extracting.explore import FIGURE_IMAGES, AsSeen, seen_
 from paperlib.experiments.maps.plan import maps_units
 from paperlib.experiments.running import compute
 from paperlib.experiments.sets.plan import gaze_unit
-from paperlib.experiments.training.plan import made, networks
+from paperlib.experiments.training.plan import METHODS, made, networks
 from paperlib.metrics.saliency import evaluate
 from paperlib.models.backbones import create_backbone
 from paperlib.models.baseline import Baseline
@@ -26,8 +26,8 @@ from paperlib.paper import look
 if TYPE_CHECKING:
     from paperlib.profiles import Profile
 
-SHOWN = ("baseline", "baseline_gradcam_loss")
-"""Networks whose one-pass maps stand under each other."""
+SHOWN = tuple(METHODS.values())
+"""Networks whose maps stand under each other: their one-pass GradCAM, or what their decoder says."""
 
 
 def parameters(profile: "Profile") -> pd.DataFrame:
@@ -42,7 +42,7 @@ def parameters(profile: "Profile") -> pd.DataFrame:
 
 
 def learnt_maps(profile: "Profile") -> Figure1Data:
-    """Gaze density and the one-pass maps of `SHOWN`, of the first repeat and the first test pictures."""
+    """Gaze density and the maps of `SHOWN`, of the first repeat and the first test pictures."""
     pictures = shown_pictures(profile)
     units = {
         method: [
@@ -57,7 +57,7 @@ def learnt_maps(profile: "Profile") -> Figure1Data:
     maps = {"Gaze density": [density / density.max() for density in shown.densities()]}
     for method, some in units.items():
         levels = {key: value for unit in some for key, value in results[unit.name].arrays.items()}
-        maps[look(method).label] = shown.maps(levels, "plain")
+        maps[look(method).label] = shown.maps(levels, "plain" if "plain.0" in levels else "maps")
     return Figure1Data(shown.images(), maps, shown.captions if not pictures.generated else ())
 
 

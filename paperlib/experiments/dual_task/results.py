@@ -7,7 +7,7 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 from itertools import product
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
@@ -92,6 +92,36 @@ def _published(method: str, column: Column) -> float:
     return next((value for value in found if value is not None), math.nan)
 
 
+def short_table(rows: pd.DataFrame, profile: "Profile") -> pd.DataFrame:
+    """The two numbers that claim C3 is about, SROCC on every set of scores and CC on every set of gaze: a row for each
+    method that was measured, by its name, a column for each set; means ± standard deviations over repeats."""
+    cells = table(rows, profile).cells
+    shown = cells[cells["metric"].isin(("SROCC", "CC")) & cells["value"].notna()]
+    called = {one.method: _called(one, profile) for one in networks(profile) if one.section == "Control" and not one.departs}
+    words = {
+        (called.get(cell.method, paper.look(cell.method).label), f"{cell.metric} ({_named(cell.dataset)})"): _mean(cell)
+        for cell in shown.itertuples()
+    }
+    wide = pd.Series(words).unstack(fill_value="–")
+    order = {level: list(dict.fromkeys(key[level] for key in words)) for level in (0, 1)}
+    scored_first = sorted(order[1], key=lambda name: name.startswith("CC"))
+    return wide.reindex(index=order[0], columns=scored_first)
+
+
+def _called(control: Network, profile: "Profile") -> str:
+    """The name of a network with another target; of its backbone too where it is not the first."""
+    name = f"{paper.look(METHODS[control.variant]).label}, {paper.look(control.target).label} as target"
+    return name if control.backbone == profile.dual_task.backbones[0] else f"{name}, {control.backbone}"
+
+
+def _mean(cell: Any) -> str:
+    return f"{cell.value:.3f}" + ("" if math.isnan(cell.sd) else f" ± {cell.sd:.3f}")
+
+
+def _named(dataset: str) -> str:
+    return paper.DATASETS.get(dataset, dataset)
+
+
 def _table_rows(profile: "Profile") -> list[tuple[str, str]]:
     """(section, method) in order: what is trained stands between the centre prior and the saliency networks. A table of one
     backbone without controls has no sections."""
@@ -172,12 +202,14 @@ def equivalence(rows: pd.DataFrame, profile: "Profile") -> pd.DataFrame:
     """Does SROCC drop? TOST against the Baseline on all sets whose scores are tested.
 
     Returns:
-        Columns `n` (repeats), `difference`, `low`, `high` and `verdict`, by method and data set; the interval says what p
-        would. Empty with fewer than two repeats.
+        Columns `difference`, `low`, `high` (the 90 % interval, which says what p would) and `verdict`, by the names of
+        data set and network. Empty with fewer than two repeats.
     """
     tested = drops(rows, references(profile))
-    chosen = tested[tested["metric"] == "SROCC"].set_index(["method", "dataset"])
-    return chosen[["n", "difference", "low", "high", "verdict"]]
+    order = {name: place for place, name in enumerate(dict.fromkeys(tested["dataset"]))}
+    chosen = tested[tested["metric"] == "SROCC"].sort_values("dataset", key=lambda names: names.map(order), kind="stable")
+    names = {"set": chosen["dataset"].map(_named), "network": chosen["method"].map(lambda method: paper.look(method).label)}
+    return chosen.assign(**names).set_index([*names])[["difference", "low", "high", "verdict"]]
 
 
 def drops(rows: pd.DataFrame, references: Mapping[str, str]) -> pd.DataFrame:
@@ -264,6 +296,12 @@ def _one_pass_gains(rows: pd.DataFrame, gazed: str, trained: Sequence[Network]) 
 
 def _short(network: Network) -> str:
     return paper.look(METHODS[network.variant]).label.removeprefix("Baseline-")
+
+
+def spelled(part: Part) -> str:
+    """A quantity of the claim for a sentence: its mean, and its 95 % interval in brackets where there is one."""
+    ends = "" if math.isnan(part.low) else f" [{part.low:+.3f}, {part.high:+.3f}]"
+    return f"{part.value:+.3f}{ends}".replace("-", "−")
 
 
 def at_home(rows: pd.DataFrame, profile: "Profile") -> pd.DataFrame:
