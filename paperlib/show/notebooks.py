@@ -30,15 +30,17 @@ _RUN_METADATA = ("papermill", "execution", "collapsed", "scrolled")
 _PAGE = """
 {%- extends "lab/index.html.j2" -%}
 {% block codecell %}
-{%- if "solution" in cell.metadata.get("tags", []) -%}
-<details class="solution"><summary style="margin-left: 87px; font-family: var(--jp-content-font-family);
-  font-size: var(--jp-content-font-size1)">Solution</summary>{{ super() }}</details>
+{%- set tags = cell.metadata.get("tags", []) -%}
+{%- if "solution" in tags or "look-up" in tags -%}
+{%- set kind = "solution" if "solution" in tags else "look-up" -%}
+<details class="{{ kind }}"><summary style="margin-left: 87px; font-family: var(--jp-content-font-family);
+  font-size: var(--jp-content-font-size1)">{{ kind.capitalize() }}</summary>{{ super() }}</details>
 {%- else -%}
 {{ super() }}
 {%- endif -%}
 {% endblock codecell %}
 """
-"""The page of a notebook: as nbconvert makes it, solutions of exercises folded as in JupyterLab."""
+"""The page of a notebook: as nbconvert makes it, solutions of exercises folded as in JupyterLab, and what is for looking up."""
 
 
 _WORDS_A_MINUTE, _SECONDS_A_CODE_LINE, _SECONDS_A_PICTURE_OR_TABLE = 200, 3, 20
