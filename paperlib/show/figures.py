@@ -266,8 +266,8 @@ def _measured(one: CodedVersion) -> str:
 
 @drawn
 def beside_blind(table: Published) -> PaperFigure:
-    """The methods of Table III in SROCC and FracCP, and as a line across each what a method reaches that sees no picture, with
-    its 95 % interval. Arrows lead from a method to the same one told about saliency; stars were measured here."""
+    """The methods of Table III in SROCC and FracCP, and as a line across each what a method reaches that sees no picture,
+    with its 95 % interval. Arrows lead from a method to the same one told about saliency; stars were measured here."""
     page = Page(style.FULL_WIDTH, 4.9)
     ax = page.axes(0.55, 0.1, style.FULL_WIDTH - 0.65, 4.3)
     every = pd.concat([table.values, table.measured])
@@ -285,7 +285,7 @@ def beside_blind(table: Published) -> PaperFigure:
     for start, end in arrows:
         ax.annotate("", end, start, arrowprops={"arrowstyle": "-|>", "color": "#888888", "shrinkA": 3, "shrinkB": 3})
     upright = np.column_stack([np.full(100, table.blind["SROCC"]), np.linspace(*ax.get_ylim(), 100)])
-    lines = np.concatenate([upright, *(np.linspace(*arrow, 40) for arrow in arrows)])
+    lines = np.concatenate([upright, *(np.linspace(start, end, 40) for start, end in arrows)])
     _name_points(ax, points, list(every["label"]), lines)
     _name_lines(ax, table)
     return page.figure
@@ -300,7 +300,8 @@ def _name_lines(ax: Axes, table: Published) -> None:
     note(ax, f"one fixed order of the presets, no picture seen: {order:.3f}", (left, order), (4, 4), va="bottom", **strong)
     note(ax, f"bit-rate alone, no picture seen: {rate:.3f}", (rate, bottom), (4, 6), rotation=90, va="bottom", **strong)
     beyond = ((table.values["SROCC"] > rate) & (table.values["FracCP"] > order)).sum()
-    note(ax, f"beyond both:\n{beyond or 'none'} of {len(table.values)}", ((rate + right) / 2, (order + top) / 2), (4, 0), ha="center", va="center", **halo)
+    corner, middle = ((rate + right) / 2, (order + top) / 2), {"ha": "center", "va": "center"}
+    note(ax, f"beyond both:\n{beyond or 'none'} of {len(table.values)}", corner, (4, 0), **middle, **halo)
     place = (left + 0.03, bottom + 0.055)
     wide, tall = table.interval_of(table.values["SROCC"].median(), "SROCC"), table.interval_of(place[1], "FracCP")
     ax.errorbar(*place, xerr=(wide[1] - wide[0]) / 2, yerr=(tall[1] - tall[0]) / 2, color="#666666", linewidth=1)
@@ -338,12 +339,12 @@ def _name_points(ax: Axes, points: np.ndarray, names: Sequence[str], lines: np.n
 
 def _overlaps(one: np.ndarray, other: np.ndarray) -> np.ndarray:
     """Whether boxes (..., 4), of their lower left and upper right corners, have a common area."""
-    return ((one[..., :2] < other[..., 2:]) & (other[..., :2] < one[..., 2:])).all(-1)
+    return np.asarray(((one[..., :2] < other[..., 2:]) & (other[..., :2] < one[..., 2:])).all(-1))
 
 
 def _least_hidden(fixed: np.ndarray, between: np.ndarray, starts: int = 40) -> np.ndarray:
-    """Which of k places each of n names takes, so that the sum of the costs `fixed` (n, k), and of `between` (n, k, n, k) over
-    pairs, is small: one name after the other moves, from several starts."""
+    """Which of k places (n,) each of n names takes, so that the sum of the costs `fixed` (n, k), and of `between`
+    (n, k, n, k) over pairs, is small: one name after the other moves, from several starts."""
     rng, everyone = np.random.default_rng(0), np.arange(len(fixed))
     best, least = np.zeros(len(fixed), int), np.inf
     for _ in range(starts):

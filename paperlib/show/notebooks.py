@@ -40,7 +40,7 @@ _PAGE = """
 {%- endif -%}
 {% endblock codecell %}
 """
-"""The page of a notebook: as nbconvert makes it, solutions of exercises folded as in JupyterLab, and what is for looking up."""
+"""The page of a notebook: as nbconvert makes it, solutions of exercises folded as in JupyterLab, and look-up cells."""
 
 
 _WORDS_A_MINUTE, _SECONDS_A_CODE_LINE, _SECONDS_A_PICTURE_OR_TABLE = 200, 3, 20

@@ -6,6 +6,12 @@ What results show does not belong here: notebooks say it with `paperlib.show.sen
 
 from collections.abc import Callable
 
+import numpy as np
+
+from paperlib import profiles
+from paperlib.coding import votes
+from paperlib.experiments.compression import explore as compression
+
 By = Callable[[], bool] | str
 by_definition = "by definition"
 
@@ -16,6 +22,35 @@ STATED: dict[str, dict[str, By]] = {
     "03a_extracting_saliency": {},
     "03b_saliency_masking": {},
     "03c_dual_task_training": {},
-    "03d_nonuniform_compression": {},
+    "03d_nonuniform_compression": {
+        "The assumption is in FORMULA": lambda: (
+            (compression.VERSIONS, compression.PAIRS) == (12, 18)
+            and np.isclose(compression.spread_over_photographs(np.array([0.5, 0.5]), "SROCC"), 1 / np.sqrt(12 - 3))
+            and np.isclose(compression.spread_over_photographs(np.array([0.5, 0.5]), "FracCP"), 0.5 / np.sqrt(18))
+            and compression.spread_over_photographs(np.array([0.0, 1.0]), "FracCP") == np.std([0, 1], ddof=1)
+        ),
+        "A setting FORMULA means": by_definition,
+        "with one slope FORMULA above": by_definition,
+        "Here is the first photograph at the lowest bit-rate": by_definition,
+        "Each assessor sees 3": lambda: (
+            (one := profiles.load("demo").compression).verification_pairs == 3 and one.random_pairs == 25
+        ),
+        "Bradley-Terry turns votes into scores": by_definition,
+        "a tie counts as half a win": lambda: (
+            (votes.count_wins(*np.array([[0], [0], [1], [votes.TIE]]), 1, 2)[0] == [[0, 0.5], [0.5, 0]]).all()
+            and votes.bradley_terry(np.array([[[0.0, 3], [1, 0]]])).scores.min() == 0
+        ),
+        "EW-PSNR beats PSNR and EW-SSIM beats SSIM in FracCP": by_definition,
+        "A part holds when its mean": by_definition,
+        "Try the highest bit-rate": by_definition,
+        "These are coded at .2, .3 and .4 bpp": lambda: (
+            (ours := profiles.load("demo").compression.bpps) == (0.2, 0.3, 0.4)
+            and np.allclose(np.divide(ours, tuple(compression.SACID_PRESET_MEANS)), 2.5)
+        ),
+        "Bradley-Terry by hand.** Version A beats": by_definition,
+        "The best that any metric can do": by_definition,
+        'Take the scores of one repeat as a "metric"': by_definition,
+        "How strong are the presets": by_definition,
+    },
     "04_discussion": {},
 }

@@ -39,8 +39,8 @@ SACID_PRESET_MEANS: Mapping[float, Mapping[str, float]] = {
 by tests/golden/test_real_sacid.py."""
 
 EVERYTHING, BEST, BLIND = "all", "best", "blind"
-"""Choices of the table's explorer: methods of every type; compared with the best of those shown, or with the method that sees
-no picture."""
+"""Choices of the table's explorer: methods of every type; compared with the best of those shown, or with the method that
+sees no picture."""
 TABLE_SECTIONS = (EVERYTHING, *dict.fromkeys(row.section for row in paper.TABLE3))
 VERSIONS, PAIRS = 12, 18
 """Of a photograph in SACID: coded versions; pairs of presets at one bit-rate, six at each of three."""
@@ -132,6 +132,12 @@ class Published:
         """95 % interval of a printed value, with the spread that every method is taken to have."""
         return interval(value, metric, self.spread[metric] / sqrt(self.photographs))
 
+    def tells_apart(self, one: str, other: str, metric: str) -> bool:
+        """Whether two methods lie further apart in a metric than `not_told_apart` allows."""
+        values = self.values[metric]
+        low, high = not_told_apart(values[one], metric, self.spread[metric], self.photographs)
+        return not low <= values[other] <= high
+
 
 @dataclass(frozen=True)
 class TableChoice:
@@ -190,7 +196,7 @@ def _printed(row: paper.PublishedRow) -> dict[str, float]:
 
 
 def spread_over_photographs(values: np.ndarray, metric: str) -> float:
-    """The standard deviation over photographs that every method is taken to have, of FracCP or of Fisher's z of a correlation.
+    """Standard deviation over photographs that every method is taken to have, of FracCP or of Fisher's z of a correlation.
 
     The paper prints means alone. So the larger of two is taken: the deviation of the method that sees no picture, whose
     values (n,) are known for each photograph, and the one that the textbook gives to n independent items: 1 / sqrt(n - 3)
