@@ -434,7 +434,7 @@ def weights_worth(worth: pd.DataFrame, blind: Mapping[str, float]) -> PaperFigur
             ends = np.abs(shown[["low", "high"]].to_numpy().T - shown["value"].to_numpy())
             ax.errorbar(shown["value"], y, xerr=ends, fmt=marker, color=colour, linewidth=1.2, markersize=5, label=judge)
         ax.set(xlim=(0.3, 1.02), ylim=(len(weights) - 0.5, -0.5), xlabel="FracCP (chance: 0.5)")
-        ax.set_title(DATASETS.get(observers, observers), pad=14)
+        ax.set_title(OBSERVERS.get(observers, DATASETS.get(observers, observers)), pad=14)
         beside = {"xycoords": ax.get_xaxis_transform(), "ha": "center", "va": "bottom"}
         note(ax, f"fixed preset order {blind[observers]:.2f}", (min(blind[observers], 0.8), 1), (0, 2), **beside)
         ax.set_yticks(range(len(weights)), weights, fontsize=7.5)
@@ -445,6 +445,8 @@ def weights_worth(worth: pd.DataFrame, blind: Mapping[str, float]) -> PaperFigur
     return page.figure
 
 
+OBSERVERS = {"photographs": "Assessors look where gaze is dense", "photographs_uniform": "Assessors look everywhere alike"}
+"""Titles of the panels of `weights_worth`, by data set."""
 JUDGES = (("PSNR", "o", look("baseline").colour), ("SSIM", "s", look("maniqa").colour))
 """Metrics that are weighed: name, marker, colour."""
 

@@ -39,8 +39,19 @@ _PAGE = """
 {{ super() }}
 {%- endif -%}
 {% endblock codecell %}
+{% block data_markdown scoped %}
+{%- set text = output.data["text/markdown"] -%}
+{%- if text.startswith("<details>") and text.endswith("</details>") -%}
+{%- set summary, hidden = text.split("</summary>", 1) -%}
+<div class="jp-RenderedHTMLCommon jp-RenderedMarkdown jp-OutputArea-output" data-mime-type="text/markdown">
+{{ summary }}</summary>{{ hidden.removesuffix("</details>") | markdown2html }}</details></div>
+{%- else -%}
+{{ super() }}
+{%- endif -%}
+{% endblock data_markdown %}
 """
-"""The page of a notebook: as nbconvert makes it, solutions of exercises folded as in JupyterLab, and look-up cells."""
+"""The page of a notebook: as nbconvert makes it, solutions of exercises folded as in JupyterLab, look-up cells and
+folded outputs too (nbconvert alone would close `<details>` before its Markdown)."""
 
 
 _WORDS_A_MINUTE, _SECONDS_A_CODE_LINE, _SECONDS_A_PICTURE_OR_TABLE = 200, 3, 20
