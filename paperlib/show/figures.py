@@ -268,8 +268,10 @@ def _measured(one: CodedVersion) -> str:
 def beside_blind(table: Published) -> PaperFigure:
     """The methods of Table III in SROCC and FracCP, and as a line across each what a method reaches that sees no picture,
     with its 95 % interval. Arrows lead from a method to the same one told about saliency; stars were measured here."""
-    page = Page(style.FULL_WIDTH, 4.9)
-    ax = page.axes(0.55, 0.1, style.FULL_WIDTH - 0.65, 4.3)
+    page = Page(style.FULL_WIDTH, 5.1)
+    ax = page.axes(0.55, 0.3, style.FULL_WIDTH - 0.65, 4.3)
+    methods = f"The paper's {len(table.values)} methods on SACID (dots), and what needs no picture (lines)"
+    ax.set_title(methods, loc="left", fontweight="bold")
     every = pd.concat([table.values, table.measured])
     points, low, high = every[["SROCC", "FracCP"]].to_numpy(), every["SROCC"].min() - 0.012, table.interval["SROCC"][1]
     ax.set(xlim=(low, high + 0.028), ylim=(min(0.5, every["FracCP"].min()) - 0.055, table.interval["FracCP"][1] + 0.012))
@@ -445,7 +447,7 @@ def weights_worth(worth: pd.DataFrame, blind: Mapping[str, float]) -> PaperFigur
     return page.figure
 
 
-OBSERVERS = {"photographs": "Assessors look where gaze is dense", "photographs_uniform": "Assessors look everywhere alike"}
+OBSERVERS = {"photographs": "Assessors look at the subjects", "photographs_uniform": "Assessors look everywhere alike"}
 """Titles of the panels of `weights_worth`, by data set."""
 JUDGES = (("PSNR", "o", look("baseline").colour), ("SSIM", "s", look("maniqa").colour))
 """Metrics that are weighed: name, marker, colour."""
