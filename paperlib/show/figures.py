@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
     from paperlib.datasets.world_pictures import ImageSet
     from paperlib.experiments.artefacts import Figure1Data, Figure2Data
-    from paperlib.experiments.compression.explore import CodedVersion
+    from paperlib.experiments.compression.explore import CodedVersion, Published, Standing
     from paperlib.experiments.compression.explore import View as CodingView
     from paperlib.experiments.extracting.explore import View
     from paperlib.experiments.masking.explore import View as MaskView
@@ -262,6 +262,195 @@ def coded(view: CodingView) -> PaperFigure:
 def _measured(one: CodedVersion) -> str:
     found = one.measures
     return f"{found['bpp']:.3f} bpp, PSNR {found['PSNR']:.2f}, EW-PSNR {found['EW-PSNR']:.2f} dB, score {found['score']:.2f}"
+
+
+@drawn
+def beside_blind(table: Published) -> PaperFigure:
+    """The methods of Table III in SROCC and FracCP, and as a line across each what a method reaches that sees no picture,
+    with its 95 % interval. Arrows lead from a method to the same one told about saliency; stars were measured here."""
+    page = Page(style.FULL_WIDTH, 5.1)
+    ax = page.axes(0.55, 0.3, style.FULL_WIDTH - 0.65, 4.3)
+    methods = f"The paper's {len(table.values)} methods on SACID (dots), and what needs no picture (lines)"
+    ax.set_title(methods, loc="left", fontweight="bold")
+    every = pd.concat([table.values, table.measured])
+    points, low, high = every[["SROCC", "FracCP"]].to_numpy(), every["SROCC"].min() - 0.012, table.interval["SROCC"][1]
+    ax.set(xlim=(low, high + 0.028), ylim=(min(0.5, every["FracCP"].min()) - 0.055, table.interval["FracCP"][1] + 0.012))
+    ax.set(xlabel="SROCC over all versions of a photograph", ylabel="FracCP within a bit-rate (chance: 0.5)")
+    for line, band, metric in ((ax.axvline, ax.axvspan, "SROCC"), (ax.axhline, ax.axhspan, "FracCP")):
+        band(*table.interval[metric], color="black", alpha=0.07, linewidth=0)
+        line(table.blind[metric], color="black", linewidth=1.4)
+    for section, shown in table.values.groupby("section", sort=False):
+        ax.plot(shown["SROCC"], shown["FracCP"], "o", color=SECTION_COLOURS[section], label=SECTION_LABELS[section])
+    if len(table.measured):
+        ax.plot(table.measured["SROCC"], table.measured["FracCP"], "*", color=INK, markersize=7, label="measured here")
+    arrows = [table.values.loc[[*pair], ["SROCC", "FracCP"]].to_numpy() for pair in TOLD_ABOUT_SALIENCY.items()]
+    for start, end in arrows:
+        ax.annotate("", end, start, arrowprops={"arrowstyle": "-|>", "color": "#888888", "shrinkA": 3, "shrinkB": 3})
+    upright = np.column_stack([np.full(100, table.blind["SROCC"]), np.linspace(*ax.get_ylim(), 100)])
+    lines = np.concatenate([upright, *(np.linspace(start, end, 40) for start, end in arrows)])
+    _name_points(ax, points, list(every["label"]), lines)
+    _name_lines(ax, table)
+    return page.figure
+
+
+def _name_lines(ax: Axes, table: Published) -> None:
+    """What stands beside the lines of `beside_blind`, the corner beyond both, the key of the arrows and of the intervals."""
+    halo = {"path_effects": [withStroke(linewidth=3, foreground="white")]}
+    strong = {"fontsize": 8, "fontweight": "bold", **halo}
+    order, rate = table.blind["FracCP"], table.blind["SROCC"]
+    (left, right), (bottom, top) = ax.get_xlim(), ax.get_ylim()
+    note(ax, f"one fixed order of the presets, no picture seen: {order:.3f}", (left, order), (4, 4), va="bottom", **strong)
+    note(ax, f"bit-rate alone, no picture seen: {rate:.3f}", (rate, bottom), (4, 6), rotation=90, va="bottom", **strong)
+    beyond = ((table.values["SROCC"] > rate) & (table.values["FracCP"] > order)).sum()
+    corner, middle = ((rate + right) / 2, (order + top) / 2), {"ha": "center", "va": "center"}
+    note(ax, f"beyond both:\n{beyond or 'none'} of {len(table.values)}", corner, (4, 0), **middle, **halo)
+    place = (left + 0.03, bottom + 0.055)
+    wide, tall = table.interval_of(table.values["SROCC"].median(), "SROCC"), table.interval_of(place[1], "FracCP")
+    ax.errorbar(*place, xerr=(wide[1] - wide[0]) / 2, yerr=(tall[1] - tall[0]) / 2, color="#666666", linewidth=1)
+    words = f"95 % interval of one printed value, {table.photographs} photographs (our estimate)"
+    note(ax, words, (place[0], bottom), (5, 6), va="bottom", color=INK)
+    ax.plot([], [], color="#888888", marker=">", label="the same, told of saliency")
+    ax.legend(loc="upper left", bbox_to_anchor=(0, 0.63), handlelength=1.4)
+
+
+TOLD_ABOUT_SALIENCY = {"psnr": "ew_psnr", "ssim": "ew_ssim", "sgdnet_none": "sgdnet_output"}
+"""Methods of Table III -> the same, told where people look."""
+SECTION_COLOURS = {"NSS based": look("baseline").colour, "FR": "#117733", "NR": look("maniqa").colour}
+SECTION_LABELS = {"NSS based": "NSS based: classical", "FR": "FR: deep, with the original", "NR": "NR: deep, without it"}
+
+
+def _name_points(ax: Axes, points: np.ndarray, names: Sequence[str], lines: np.ndarray) -> None:
+    """Write a name beside each point (n, 2), so that as few as can be hide a point, a name, or some of `lines` (m, 2)."""
+    aligned = [{"ha": ha, "va": va, "fontsize": 6.5, "color": INK} for _, ha, va in _PLACES_OF_NAMES]
+    candidates = [
+        [note(ax, name, tuple(point), offset, **how) for (offset, *_), how in zip(_PLACES_OF_NAMES, aligned, strict=True)]
+        for point, name in zip(points, names, strict=True)
+    ]
+    boxes = np.array([[text.get_window_extent().extents for text in texts] for texts in candidates])
+    frame = ax.get_window_extent()
+    fixed = 0.01 * np.arange(len(_PLACES_OF_NAMES)) + (boxes[..., 0] < frame.x0) + (boxes[..., 2] > frame.x1)
+    for reach, some in ((4, points), (1, lines)):
+        pixels = ax.transData.transform(some)
+        fixed = fixed + _overlaps(boxes[..., None, :], np.hstack([pixels - reach, pixels + reach])).sum(-1)
+    between = _overlaps(boxes[:, :, None, None], boxes[None, None])
+    for name, kept in enumerate(_least_hidden(fixed, between)):
+        for place, text in enumerate(candidates[name]):
+            if place != kept:
+                text.remove()
+
+
+def _overlaps(one: np.ndarray, other: np.ndarray) -> np.ndarray:
+    """Whether boxes (..., 4), of their lower left and upper right corners, have a common area."""
+    return np.asarray(((one[..., :2] < other[..., 2:]) & (other[..., :2] < one[..., 2:])).all(-1))
+
+
+def _least_hidden(fixed: np.ndarray, between: np.ndarray, starts: int = 40) -> np.ndarray:
+    """Which of k places (n,) each of n names takes, so that the sum of the costs `fixed` (n, k), and of `between`
+    (n, k, n, k) over pairs, is small: one name after the other moves, from several starts."""
+    rng, everyone = np.random.default_rng(0), np.arange(len(fixed))
+    best, least = np.zeros(len(fixed), int), np.inf
+    for _ in range(starts):
+        chosen = rng.integers(fixed.shape[1], size=len(fixed))
+        for name in rng.permutation(np.tile(everyone, 4)):
+            others = everyone[everyone != name]
+            chosen[name] = (fixed[name] + between[name][:, others, chosen[others]].sum(1)).argmin()
+        pairs = between[everyone[:, None], chosen[:, None], everyone, chosen].sum() - len(fixed)
+        cost = fixed[everyone, chosen].sum() + pairs / 2
+        if cost < least:
+            best, least = chosen.copy(), cost
+    return best
+
+
+_PLACES_OF_NAMES = (
+    ((4, 0), "left", "center"),
+    ((-4, 0), "right", "center"),
+    ((0, 4), "center", "bottom"),
+    ((0, -4), "center", "top"),
+    ((3, 3), "left", "bottom"),
+    ((3, -3), "left", "top"),
+    ((-3, 3), "right", "bottom"),
+    ((-3, -3), "right", "top"),
+    ((0, 11), "center", "bottom"),
+    ((0, -11), "center", "top"),
+)
+"""Offset in points and alignment of a name beside its point, the most readable first."""
+
+
+@drawn
+def standing(view: Standing) -> PaperFigure:
+    """One state of the table's explorer: methods ranked by a metric, a dot each; filled where it can be told apart from the
+    reference, whose band is grey. On the right the ranks that the other metrics give, the line is what needs no picture."""
+    metric, ranking = view.choice.metric, view.ranking
+    others = [name.removeprefix("rank ") for name in ranking if name.startswith("rank ") and name != f"rank {metric}"]
+    left, right, line = 1.45, 0.55, 0.155
+    page = Page(style.FULL_WIDTH, line * len(ranking) + 0.95)
+    ax = page.axes(left, 0.36, style.FULL_WIDTH - left - right * len(others) - 0.1, line * len(ranking) + 0.1)
+    y = np.arange(len(ranking))
+    ax.axvspan(*view.band, color="black", alpha=0.09, linewidth=0)
+    ax.axvline(view.value, color="#808080", linewidth=0.8)
+    ax.axvline(view.blind, color="black", linewidth=1.2, linestyle=(0, (4, 2)))
+    for row, (value, apart, section) in enumerate(zip(ranking[metric], ranking["apart"], ranking["section"], strict=True)):
+        colour = SECTION_COLOURS[section]
+        ax.plot(value, row, "o", color=colour, markerfacecolor=colour if apart else "white", markersize=5)
+    ax.set_yticks(y, ranking["label"], fontsize=7)
+    ax.set_ylim(len(ranking) - 0.5, -0.5)
+    ax.grid(axis="y", visible=False)
+    open_left(ax)
+    alike = f"grey: not told apart from {view.reference} with {view.choice.photographs} photographs"
+    ax.set_xlabel(f"{metric}, as printed in Table III   ({alike})")
+    low, high = ranking[metric].min(), max(ranking[metric].max(), view.blind, view.value)
+    ax.set_xlim(low - 0.06 * (high - low) - 0.005, high + 0.06 * (high - low) + 0.005)
+    top = ax.get_xaxis_transform()
+    note(ax, "needs no picture", (view.blind, 1), (2, 2), xycoords=top, ha="right", va="bottom")
+    for place, other in enumerate(others):
+        x = 1 + (place + 0.5) * right / ax.get_position().width / style.FULL_WIDTH
+        beside = {"ha": "center", "color": "#444444"}
+        note(ax, f"rank in\n{other}", (x, 1), (0, 2), xycoords="axes fraction", va="bottom", **beside)
+        for row, rank in enumerate(ranking[f"rank {other}"]):
+            note(ax, str(rank), (x, row), (0, 0), xycoords=ax.get_yaxis_transform(), va="center", **beside)
+    return page.figure
+
+
+@drawn
+def weights_worth(worth: pd.DataFrame, blind: Mapping[str, float]) -> PaperFigure:
+    """FracCP of PSNR and SSIM by what they weigh with, a panel per kind of observers, a dot with its interval each.
+
+    Args:
+        worth: of `paperlib.experiments.compression.explore.weights_worth`.
+        blind: observers -> what a fixed order of the presets reaches, a dashed line.
+    """
+    kinds, weights = list(dict.fromkeys(worth["observers"])), list(dict.fromkeys(worth["weights"]))
+    if not kinds:
+        page = Page(style.FULL_WIDTH, 3 * LINE)
+        page.figure.text(0.01, 0.4, "No metric with weights was computed.", fontsize=7)
+        return page.figure
+    left, gap = 1.55, 0.25
+    panel = (style.FULL_WIDTH - left - 0.1 - gap * (len(kinds) - 1)) / len(kinds)
+    page = Page(style.FULL_WIDTH, 0.33 * len(weights) + 0.95)
+    for place, observers in enumerate(kinds):
+        ax = page.axes(left + place * (panel + gap), 0.45, panel, 0.33 * len(weights) + 0.05)
+        ax.axvline(blind[observers], color="black", linewidth=1.2, linestyle=(0, (4, 2)))
+        for shift, (judge, marker, colour) in zip((-0.14, 0.14), JUDGES, strict=True):
+            shown = worth[(worth["observers"] == observers) & (worth["judge"] == judge)]
+            y = [weights.index(one) + shift for one in shown["weights"]]
+            ends = np.abs(shown[["low", "high"]].to_numpy().T - shown["value"].to_numpy())
+            ax.errorbar(shown["value"], y, xerr=ends, fmt=marker, color=colour, linewidth=1.2, markersize=5, label=judge)
+        ax.set(xlim=(0.3, 1.02), ylim=(len(weights) - 0.5, -0.5), xlabel="FracCP (chance: 0.5)")
+        ax.set_title(OBSERVERS.get(observers, DATASETS.get(observers, observers)), pad=14)
+        beside = {"xycoords": ax.get_xaxis_transform(), "ha": "center", "va": "bottom"}
+        note(ax, f"fixed preset order {blind[observers]:.2f}", (min(blind[observers], 0.8), 1), (0, 2), **beside)
+        ax.set_yticks(range(len(weights)), weights, fontsize=7.5)
+        ax.tick_params(labelleft=place == 0)
+        ax.grid(axis="y", visible=False)
+        open_left(ax)
+    page.figure.axes[0].legend(loc="lower left", handletextpad=0.3)
+    return page.figure
+
+
+OBSERVERS = {"photographs": "Assessors look at the subjects", "photographs_uniform": "Assessors look everywhere alike"}
+"""Titles of the panels of `weights_worth`, by data set."""
+JUDGES = (("PSNR", "o", look("baseline").colour), ("SSIM", "s", look("maniqa").colour))
+"""Metrics that are weighed: name, marker, colour."""
 
 
 def _three_panels(shape: Sequence[int], labels: Sequence[str]) -> tuple[Page, list[Axes], Axes]:

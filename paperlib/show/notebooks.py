@@ -30,16 +30,19 @@ _RUN_METADATA = ("papermill", "execution", "collapsed", "scrolled")
 _PAGE = """
 {%- extends "lab/index.html.j2" -%}
 {% block codecell %}
-{%- if "solution" in cell.metadata.get("tags", []) -%}
-<details class="solution"><summary style="margin-left: 87px; font-family: var(--jp-content-font-family);
-  font-size: var(--jp-content-font-size1)">Solution</summary>{{ super() }}</details>
+{%- set tags = cell.metadata.get("tags", []) -%}
+{%- if "solution" in tags or "look-up" in tags -%}
+{%- set kind = "solution" if "solution" in tags else "look-up" -%}
+<details class="{{ kind }}"><summary style="margin-left: 87px; font-family: var(--jp-content-font-family);
+  font-size: var(--jp-content-font-size1)">{{ kind.capitalize() }}</summary>{{ super() }}</details>
 {%- else -%}
 {{ super() }}
 {%- endif -%}
 {% endblock codecell %}
 {% block html_head_js_mathjax %}<style>math[display="block"] { font-size: 1.2em; padding: 0.4em 0 }</style>{% endblock %}
 """
-"""The page of a notebook: as nbconvert makes it, solutions of exercises folded as in JupyterLab, formulas by the browser."""
+"""The page of a notebook: as nbconvert makes it, solutions of exercises and look-up cells folded, formulas by the
+browser."""
 _CODE_OR_FORMULA = re.compile(r"```.*?```|`[^`\n]*`|\$\$(?P<display>.+?)\$\$|\$(?P<inline>[^$\n]+)\$", re.DOTALL)
 
 

@@ -11,7 +11,8 @@ from matplotlib.figure import Figure
 from paperlib.errors import PaperlibError
 from paperlib.experiments import metric_playground as playgrounds
 from paperlib.experiments.compression import explore as coding_explorers
-from paperlib.experiments.compression.explore import CodingChoice
+from paperlib.experiments.compression.compute import METRICS
+from paperlib.experiments.compression.explore import BEST, BLIND, EVERYTHING, TABLE_SECTIONS, CodingChoice, TableChoice
 from paperlib.experiments.dual_task import explore as films
 from paperlib.experiments.dual_task.explore import NO_FILM, FilmChoice
 from paperlib.experiments.extracting.explore import Choice, Material, explore
@@ -27,6 +28,7 @@ MOST_PASSES = 12
 FRACTION_STEP = 0.05
 WIDEST_BLUR = 16.0  # pixels
 FRAME = 1000  # milliseconds: of the training film
+JUDGED = (15, 30, 60, 120, 240, 480, 1000)  # photographs that might have been
 AS_GOOD = 0.02  # in CC: closer to the centre prior than this, nothing of the map is left
 
 
@@ -120,6 +122,27 @@ def coding_explorer(material: coding_explorers.Material) -> Explorer:
     live = _live(controls, [["image"], ["bpp", "preset"]], draw)
     split.observe(divide, "value")
     return Explorer([live, ipywidgets.HBox([split, names_of_halves], layout=_WRAPPING), halves], live.picture)
+
+
+def table_explorer(table: coding_explorers.Published) -> Explorer:
+    """Read Table III again: type of methods, metric, what they are compared with, and how many photographs had been judged;
+    below the controls what `paperlib.show.figures.standing` draws, and in words what can be told apart."""
+    first = TableChoice()
+    references = [("the best shown", BEST), ("what needs no picture", BLIND)]
+    references += [(label, method) for method, label in table.values["label"].items()]
+    sections = [("all", EVERYTHING), *((one, one) for one in TABLE_SECTIONS if one != EVERYTHING)]
+    controls = {
+        "section": _dropdown("type", sections, first.section),
+        "metric": ipywidgets.ToggleButtons(options=list(METRICS), value=first.metric, description="metric"),
+        "reference": _dropdown("against", references, first.reference),
+        "photographs": _steps("photographs", [(str(n), n) for n in JUDGED], first.photographs),
+    }
+
+    def draw(**values: Any) -> tuple[Figure, str]:
+        view = coding_explorers.standing(table, TableChoice(**values))
+        return figures.standing(view), _apart_in_words(view)
+
+    return _live(controls, [["section", "reference"], ["metric"], ["photographs"]], draw)
 
 
 def metric_playground(material: playgrounds.Material) -> Explorer:
@@ -240,6 +263,14 @@ def _gain_in_words(view: coding_explorers.View) -> str:
     return escape(
         f"{view.choice.preset} against the plain version at the same bit-rate: PSNR {gains['PSNR']:+.2f} dB, "
         f"EW-PSNR {gains['EW-PSNR']:+.2f} dB, subjective score {gains['score']:+.2f}."
+    )
+
+
+def _apart_in_words(view: coding_explorers.Standing) -> str:
+    shown = view.ranking[view.ranking["label"] != view.reference]
+    return escape(
+        f"With {view.choice.photographs} photographs {shown['apart'].sum()} of {len(shown)} methods can be told apart from "
+        f"{view.reference} ({view.value:.3f}), and {view.pairs_apart} of all {view.pairs} pairs from each other."
     )
 
 

@@ -16,14 +16,11 @@ from scipy.stats import pearsonr, spearmanr
 from paperlib import cli
 from paperlib.datasets.sacid import PUBLISHED, ScoreTable, open_sacid, read_scores
 from paperlib.errors import PaperlibError
+from paperlib.experiments.compression.explore import SACID_PRESET_MEANS
 from paperlib.study.sacid_scores import SacidScores, analyse
 
 Shared = Callable[..., Path]
-MEANS = {
-    "8": {"none": 0.494, "p132": 1.160, "p220": 1.185, "p310": 0.738},
-    "12": {"none": 2.438, "p132": 2.991, "p220": 3.073, "p310": 2.611},
-    "16": {"none": 3.510, "p132": 4.122, "p220": 4.114, "p310": 3.709},
-}
+MEANS = {f"{100 * bpp:.0f}": means for bpp, means in SACID_PRESET_MEANS.items()}
 
 
 @pytest.fixture(scope="module")

@@ -8,11 +8,14 @@ import inspect
 import re
 from collections.abc import Callable
 
+import numpy as np
 import pandas as pd
 from scipy.stats import t
 
-from paperlib import paper
+from paperlib import paper, profiles
+from paperlib.coding import votes
 from paperlib.experiments import claims, statistics
+from paperlib.experiments.compression import explore as compression
 from paperlib.experiments.dual_task import film
 from paperlib.experiments.dual_task import results as dual_task
 from paperlib.metrics import equivalence
@@ -27,6 +30,12 @@ def _default(function: Callable, parameter: str) -> object:
 
 def _outcome(mean: float, low: float) -> str:
     return claims.Part("", pd.Series([mean]), low, 2 * mean - low, 3, "repeats", needed=0.0).outcome
+
+
+def _wins_of_a_tie() -> np.ndarray:
+    """Wins (2, 2) of two versions of one picture after a single vote, a tie."""
+    image, left, right, choice = (np.array([one]) for one in (0, 0, 1, votes.TIE))
+    return votes.count_wins(image, left, right, choice, images=1, versions=2)[0]
 
 
 STATED: dict[str, dict[str, By]] = {
@@ -48,6 +57,35 @@ STATED: dict[str, dict[str, By]] = {
             and round(statistics.interval([0.0, 1.0])[2], 3) == round(0.5 + 0.5 * t.ppf(0.975, 1), 3)
         ),
     },
-    "03d_nonuniform_compression": {},
+    "03d_nonuniform_compression": {
+        "The assumption is in FORMULA": lambda: (
+            (compression.VERSIONS, compression.PAIRS) == (12, 18)
+            and np.isclose(compression.spread_over_photographs(np.array([0.5, 0.5]), "SROCC"), 1 / np.sqrt(12 - 3))
+            and np.isclose(compression.spread_over_photographs(np.array([0.5, 0.5]), "FracCP"), 0.5 / np.sqrt(18))
+            and compression.spread_over_photographs(np.array([0.0, 1.0]), "FracCP") == np.std([0, 1], ddof=1)
+        ),
+        "A setting FORMULA means": by_definition,
+        "with one slope FORMULA above": by_definition,
+        "Here is the first photograph at the lowest bit-rate": by_definition,
+        "Each assessor sees 3": lambda: (
+            (one := profiles.load("demo").compression).verification_pairs == 3 and one.random_pairs == 25
+        ),
+        "Bradley-Terry turns votes into scores": by_definition,
+        "a tie counts as half a win": lambda: (
+            (_wins_of_a_tie() == [[0, 0.5], [0.5, 0]]).all()
+            and votes.bradley_terry(np.array([[[0.0, 3], [1, 0]]])).scores.min() == 0
+        ),
+        "EW-PSNR beats PSNR and EW-SSIM beats SSIM in FracCP": by_definition,
+        "A part holds when its mean": by_definition,
+        "Try the highest bit-rate": by_definition,
+        "These are coded at .2, .3 and .4 bpp": lambda: (
+            (ours := profiles.load("demo").compression.bpps) == (0.2, 0.3, 0.4)
+            and np.allclose(np.divide(ours, tuple(compression.SACID_PRESET_MEANS)), 2.5)
+        ),
+        "Bradley-Terry by hand.** Version A beats": by_definition,
+        "The best that any metric can do": by_definition,
+        'Take the scores of one repeat as a "metric"': by_definition,
+        "How strong are the presets": by_definition,
+    },
     "04_discussion": {},
 }
