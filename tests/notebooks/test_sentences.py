@@ -36,6 +36,8 @@ NOT_SAID = (
     (re.compile(r"```.*?```", re.DOTALL), " "),
     (re.compile(r"`[^`]*`|<code>.*?</code>|<[^>]+>", re.DOTALL), " "),
     (re.compile(r"\[([^\]]*)\]\([^)]*\)"), r"\1"),
+    (re.compile(r"\[\d[\d, –]*\]"), ""),
+    (re.compile(r"\b0\d[a-d]?(?:_\w+)?\b"), "NOTEBOOK"),
     (re.compile(r"^(?:>|#|\|)[^\n]*$", re.MULTILINE), ""),
     (re.compile(r"^\*Reading time: [^\n]*$", re.MULTILINE), ""),
     (re.compile(r"^(?:\*\*)?\d\. ", re.MULTILINE), ""),
@@ -49,7 +51,7 @@ NOT_SAID = (
         "PLACE",
     ),
 )
-"""Formulas, code, quotations, headings, tables, and places in the paper."""
+"""Formulas, code, citations, names of notebooks, quotations, headings, tables, and places in the paper."""
 END = re.compile(r"(?<=[.:;?!)])\s+(?=[A-Z*(\"“])|(?<=\.\*)\s+")
 
 each_notebook = pytest.mark.parametrize("name", NAMES)
