@@ -116,28 +116,35 @@ class _Row(NamedTuple):
 
 
 class TableView:
-    """What a notebook shows for a table: HTML where it can, else plain text. Both are the same in every run."""
+    """What a notebook shows for a table: HTML where it can, else plain text. Both are the same in every run. `folded` is
+    the line below which the HTML is folded; without one it lies open."""
 
-    def __init__(self, table: TableData) -> None:
-        self.table = table
+    def __init__(self, table: TableData, folded: str = "") -> None:
+        self.table, self.folded = table, folded
 
     def __repr__(self) -> str:
         return to_text(self.table)
 
     def _repr_html_(self) -> str:
-        return to_html(self.table)
+        table = to_html(self.table)
+        return f"<details><summary>{self.folded}</summary>{table}</details>" if self.folded else table
 
 
-def display(table: TableData) -> TableView:
-    """The table as an object for the last line of a notebook cell."""
+def display(table: TableData, folded: str = "") -> TableView:
+    """The table as an object for the last line of a notebook cell; with a text, folded below it."""
     _validate(table)
-    return TableView(table)
+    return TableView(table, folded)
 
 
 def only(table: TableData, metrics: Sequence[str]) -> TableData:
     """The table with the columns of some metrics alone, as a page has room for."""
     columns = tuple(column for column in table.columns if column.metric in metrics)
     return replace(table, columns=columns, cells=table.cells[table.cells["metric"].isin(metrics)])
+
+
+def dashed(frame: pd.DataFrame, decimals: int = 2) -> pd.DataFrame:
+    """The numbers of a frame as text with so many decimals, and a dash where there is none."""
+    return frame.map(lambda value: f"{round(value, decimals) + 0.0:.{decimals}f}" if isfinite(value) else MISSING)
 
 
 def to_csv(table: TableData) -> str:
