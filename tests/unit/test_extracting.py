@@ -152,11 +152,11 @@ def test_steps_of_the_first_set_have_names_for_people():
         ("eyecrowd", "baseline", "raw", 0.8),
     ).assign(seed=0)
     found = results.step_by_step(
-        pd.concat([rows, rows.assign(seed=1, value=rows["value"] + 0.1)]), ["center_prior", "baseline"]
+        pd.concat([rows, rows.assign(seed=1, value=rows["value"] + 0.1)]), ["center_prior", "noise_map", "baseline"]
     )
-    assert found.index.tolist() == ["Center Prior", "Baseline"]
+    assert found.index.tolist() == ["Center Prior", "Noise map", "Baseline"]
     assert found.columns.tolist() == [("OSIE", step) for step in results.STEPS.values()]
-    np.testing.assert_allclose(found.to_numpy(), [[np.nan, 0.15, np.nan], [0.35, 0.25, 0.45]])
+    np.testing.assert_allclose(found.to_numpy(), [[np.nan, 0.15, np.nan], [np.nan] * 3, [0.35, 0.25, 0.45]])
 
 
 def test_figure_shows_the_network_and_the_folder(profile, table):

@@ -205,12 +205,12 @@ STEPS = {"plain": "one pass, channel sum", "raw": "smoothed, first component", "
 
 
 def step_by_step(rows: pd.DataFrame, methods: Sequence[str], metric: str = "CC") -> pd.DataFrame:
-    """One metric of the first set's maps after each step: a row per method, a column (set, step) for each of `STEPS`; sets,
-    steps and methods have the names that people read."""
+    """One metric of the first set's maps after each step: a row for each of `methods`, a column (set, step) for each of
+    `STEPS` that there is, NaN where nothing was measured; sets, steps and methods have the names that people read."""
     dataset = rows["dataset"].iloc[0]
-    wide = side_by_side(rows[rows["dataset"] == dataset], methods, [metric], list(STEPS))
+    wide = side_by_side(rows[rows["dataset"] == dataset], methods, [metric], list(STEPS)).reindex(methods)
     columns = pd.MultiIndex.from_product([[paper.DATASETS.get(dataset, dataset)], [STEPS[name] for name in wide.columns]])
-    return wide.set_axis(columns, axis=1).set_axis(pd.Index([paper.look(method).label for method in wide.index]))
+    return wide.set_axis(columns, axis=1).set_axis(pd.Index([paper.look(method).label for method in methods]))
 
 
 _CONTROLS = (
