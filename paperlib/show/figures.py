@@ -54,6 +54,22 @@ DODGE = 0.32  # of the space of a line of dots: from the first to the last of th
 READABLE_CONTRAST = 4.5  # of text on its ground (WCAG 2.2, AA)
 READABLE_GAP = 0.05  # in SROCC: closer curves are not named, the names would hide them
 
+LEARNT = {
+    "center_prior": ("Centre prior", "one map for all pictures"),
+    "random_head": ("Random head", "pretrained features, weighted at random"),
+    "pretrained_activation": ("Pretrained features", "their sum; no score was ever seen"),
+    "uniform_observers": ("Baseline, uniform observers", "trained on scores given without attention"),
+    "baseline": ("Baseline", "trained on scores"),
+    "supervised": ("Supervised network", "trained on gaze"),
+}
+"""Methods of `paperlib.experiments.extracting.results.ingredients`: their names, and what their maps rest on."""
+_TRAINED = {"baseline": look("baseline").colour, "supervised": look("saliency_net").colour}
+_RESTS_ON = {
+    "simulation": "simulated, {:,} pictures",
+    "data": "{:,} photographs",
+    "stand-ins": "stand-ins: they mean nothing",
+}
+
 
 class PaperFigure(Figure):
     """A Matplotlib figure that notebooks show once, whether pyplot is loaded or not."""
@@ -807,6 +823,62 @@ def _seed_panel(rows: pd.DataFrame, ax: Axes, methods: Sequence[str]) -> None:
     ax.set_yticks(range(len(methods)), [look(method).label for method in methods])
     ax.set(xlabel="", ylabel="", ylim=(len(methods) - 0.5, -0.5))
     open_left(ax)
+
+
+@drawn
+def ingredients(*parts: pd.DataFrame) -> PaperFigure:
+    """What each thing that a network has learnt adds to the agreement of its map with gaze: a panel per data set, a line per
+    method, a dot with its interval and its value. The dashed line of the centre prior stands at the same place in all
+    panels, and all have one scale: what is gained over it can be compared.
+
+    Args:
+        parts: `paperlib.experiments.extracting.results.ingredients` of one or several profiles; where two hold the same
+            data set, the later one is drawn.
+    """
+    frame = pd.concat(parts).drop_duplicates(["dataset", "evidence", "method"], keep="last")
+    methods = [method for method in LEARNT if method in set(frame["method"])]
+    panels = list(frame.groupby(["dataset", "evidence"], sort=False))
+    prior = frame[frame["method"] == "center_prior"].set_index(["dataset", "evidence"])["value"]
+    gains = frame[["low", "high"]].sub(prior.reindex(pd.MultiIndex.from_frame(frame[["dataset", "evidence"]])).array, axis=0)
+    figure = PaperFigure(figsize=(style.FULL_WIDTH, 0.85 + 0.36 * len(methods)), layout="constrained")
+    axes = figure.subplots(1, len(panels), squeeze=False)[0]
+    for ax, (key, part) in zip(axes, panels, strict=True):
+        _ingredient_panel(part.set_index("method").reindex(methods), ax)
+        ax.set_xlim(prior[key] + gains["low"].min() - 0.03, prior[key] + gains["high"].max() + 0.05)
+        ax.set_title(f"{DATASETS.get(key[0], key[0])}\n{_RESTS_ON[key[1]].format(int(part['n'].max()))}")
+    for place, method in enumerate(methods):
+        _name_ingredient(place, method, axes[0])
+    label = "agreement with gaze (CC), with 95 % intervals over pictures; dashed: the centre prior"
+    figure.supxlabel(label, fontsize=8, color=INK)
+    return figure
+
+
+def _ingredient_panel(part: pd.DataFrame, ax: Axes) -> None:
+    """The methods of one data set from top to bottom; a method that it lacks is said to be missing."""
+    ax.axvline(part["value"]["center_prior"], color="#808080", linewidth=0.8, linestyle=(0, (3, 2)))
+    across: dict[str, Any] = {"xycoords": ("axes fraction", "data"), "ha": "center", "va": "center"}
+    for place, (method, row) in enumerate(part.iterrows()):
+        if np.isnan(row["value"]):
+            missing = "no such scores" if method == "uniform_observers" else "not measured"
+            note(ax, missing, (0.5, place), (0, 0), color="#808080", fontstyle="italic", **across)
+            continue
+        colour = _TRAINED.get(str(method), "#555555")
+        ax.plot([row["low"], row["high"]], [place, place], "|-", color=colour, linewidth=1.2, markersize=5)
+        ax.plot(row["value"], place, "o", color=colour, markersize=4)
+        halo = [withStroke(linewidth=2, foreground="white")]
+        words = {"ha": "center", "va": "bottom", "color": text_colour(colour), "path_effects": halo}
+        note(ax, f"{row['value']:.2f}", (row["value"], place), (0, 3.5), **words)
+    ax.set(yticks=[], ylim=(len(part) - 0.5, -0.75))
+    open_left(ax)
+
+
+def _name_ingredient(place: int, method: str, ax: Axes) -> None:
+    """The name of a line, and below it what its maps rest on."""
+    name, basis = LEARNT[method]
+    colour = text_colour(_TRAINED.get(method, "#555555"))
+    where: dict[str, Any] = {"xycoords": ("axes fraction", "data"), "ha": "right"}
+    note(ax, name, (0, place), (-6, 0), va="bottom", color=colour, fontsize=8, fontweight="bold", **where)
+    note(ax, basis, (0, place), (-6, -1), va="top", color="#555555", **where)
 
 
 def save_figure(figure: Figure, name: str, folder: str | Path) -> tuple[Path, ...]:

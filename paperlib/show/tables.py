@@ -142,6 +142,11 @@ def only(table: TableData, metrics: Sequence[str]) -> TableData:
     return replace(table, columns=columns, cells=table.cells[table.cells["metric"].isin(metrics)])
 
 
+def dashed(frame: pd.DataFrame, decimals: int = 2) -> pd.DataFrame:
+    """The numbers of a frame as text with so many decimals, and a dash where there is none."""
+    return frame.map(lambda value: f"{round(value, decimals) + 0.0:.{decimals}f}" if isfinite(value) else MISSING)
+
+
 def to_csv(table: TableData) -> str:
     """Tidy comma-separated values, one line per cell, numbers to six decimals, empty where there is none."""
     ranks = {key: cell.rank for key, cell in _cells(table).items()}

@@ -7,6 +7,10 @@ What results show does not belong here: notebooks say it with `paperlib.show.sen
 import inspect
 import re
 from collections.abc import Callable
+from inspect import signature
+
+from paperlib.datasets import microworld
+from paperlib.experiments import statistics
 
 import numpy as np
 import pandas as pd
@@ -42,7 +46,14 @@ STATED: dict[str, dict[str, By]] = {
     "00_start_here": {},
     "01_introduction": {},
     "02_related_work": {},
-    "03a_extracting_saliency": {},
+    "03a_extracting_saliency": {
+        "The backbone was pretrained to name the subject of a picture, and 80 % of the gaze": lambda: (
+            round(microworld.SUBJECT_OF_REST * (1 - signature(microworld.generate).parameters["center_bias"].default), 9)
+            == 0.8
+        ),
+        "CLAIM: the map of the IQA network beats the centre prior in CC and KLD": by_definition,
+        "It holds when the mean and its whole 95 % interval": lambda: statistics.CONFIDENCE == 0.95,
+    },
     "03b_saliency_masking": {},
     "03c_dual_task_training": {
         "Each row shows one network's maps of a test picture; under them": lambda: film.N_MEASURED == 100,

@@ -1,6 +1,9 @@
 """Table I on photographs: the whole way on a small stand-in folder of one's own, with a folder of maps and a network."""
 
+import math
+
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from PIL import Image
@@ -101,10 +104,59 @@ def test_results_do_not_depend_on_shards(profile, table):
     np.testing.assert_allclose(other.cells["value"], table.cells["value"], atol=1e-6)
 
 
-def test_differences_name_what_beats_the_prior(profile, table):
-    frame = results.differences(regenerate.rows("extracting", profile))
-    assert frame["difference"].idxmax() == "truth" and frame.loc["truth", "low"] > 0
-    assert frame.loc["truth", "p_holm"] == frame["p_holm"].min()
+def test_the_truth_differs_from_the_prior_and_by_nothing_else_more_surely(table):
+    p = table.cells[table.cells["metric"] == "CC"].set_index("method")["p_holm"]
+    assert p["truth"] == p.min() and math.isnan(p["center_prior"])
+
+
+def spans(*entries):
+    frame = pd.DataFrame(entries, columns=["dataset", "method", "variant", "value"])
+    return frame.assign(metric="CC", seed=-1, low=frame["value"] - 0.1, high=frame["value"] + 0.1, n=7)
+
+
+def test_ingredients_stand_in_their_order_and_set_by_set_with_table_ones_intervals():
+    rows = spans(
+        ("b", "fastgaze", "interval/fitted", 0.9),
+        ("b", "baseline", "interval/fitted", 0.5),
+        ("b", "baseline", "interval/raw", 0.1),
+        ("b", "edge_energy", "interval/fitted", 0.2),
+        ("b", "center_prior", "interval/fitted", 0.4),
+        ("a", "uniform_observers", "interval/fitted", 0.3),
+        ("a", "center_prior", "difference/fitted", 0.6),
+    )
+    found = results.ingredients(pd.concat([rows, rows.assign(metric="KLD")]), profiles.load("open", rows="kept"))
+    assert found[["dataset", "method", "value"]].values.tolist() == [
+        ["b", "center_prior", 0.4],
+        ["b", "baseline", 0.5],
+        ["b", "supervised", 0.9],
+        ["a", "uniform_observers", 0.3],
+    ]
+    assert set(found["evidence"]) == {"data"} and set(found["n"]) == {7}
+    np.testing.assert_allclose(found["high"] - found["low"], 0.2)
+
+
+def test_ingredients_are_the_cells_of_table_one(profile, table):
+    found = results.ingredients(regenerate.rows("extracting", profile), profile).set_index("method").loc["center_prior"]
+    cell = table.cells.set_index(["method", "metric"]).loc[("center_prior", "CC")]
+    assert found[["low", "high"]].tolist() == cell[["low", "high"]].tolist() and found["value"] == pytest.approx(
+        cell["value"]
+    )
+
+
+def test_steps_of_the_first_set_have_names_for_people():
+    rows = spans(
+        ("osie", "baseline", "raw", 0.2),
+        ("osie", "baseline", "fitted", 0.4),
+        ("osie", "baseline", "plain", 0.3),
+        ("osie", "center_prior", "raw", 0.1),
+        ("eyecrowd", "baseline", "raw", 0.8),
+    ).assign(seed=0)
+    found = results.step_by_step(
+        pd.concat([rows, rows.assign(seed=1, value=rows["value"] + 0.1)]), ["center_prior", "noise_map", "baseline"]
+    )
+    assert found.index.tolist() == ["Center Prior", "Noise map", "Baseline"]
+    assert found.columns.tolist() == [("OSIE", step) for step in results.STEPS.values()]
+    np.testing.assert_allclose(found.to_numpy(), [[np.nan, 0.15, np.nan], [np.nan] * 3, [0.35, 0.25, 0.45]])
 
 
 def test_figure_shows_the_network_and_the_folder(profile, table):

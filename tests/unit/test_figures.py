@@ -396,6 +396,36 @@ def seeds() -> pd.DataFrame:
     return pd.DataFrame([{"dataset": d, "metric": m, "method": k, "seed": s, "value": rng.random()} for d, m, k, s in keys])
 
 
+def ingredients(dataset: str, evidence: str, **values: float) -> pd.DataFrame:
+    frame = pd.DataFrame({"method": list(values), "value": list(values.values())})
+    return frame.assign(dataset=dataset, evidence=evidence, low=frame["value"] - 0.02, high=frame["value"] + 0.01, n=1700)
+
+
+def test_ingredients_show_every_value_with_its_interval_and_the_prior_at_one_place() -> None:
+    photographs = ingredients("osie", "data", center_prior=0.3, baseline=0.34, supervised=0.55)
+    world = ingredients("world", "simulation", center_prior=0.5, uniform_observers=0.7, baseline=0.91)
+    one, two = figures.ingredients(photographs, world).axes
+    assert one.get_title() == "OSIE\n1,700 photographs" and two.get_title() == "Micro-world\nsimulated, 1,700 pictures"
+    for ax, shown in ((one, {0: 0.3, 2: 0.34, 3: 0.55}), (two, {0: 0.5, 1: 0.7, 2: 0.91})):
+        prior, *lines = ax.lines
+        assert list(prior.get_xdata()) == [shown[0]] * 2
+        drawn = {float(dot.get_ydata()[0]): float(dot.get_xdata()[0]) for dot in lines[1::2]}
+        spans = [line.get_xdata() for line in lines[::2]]
+        assert drawn == shown
+        np.testing.assert_allclose(spans, [(value - 0.02, value + 0.01) for value in shown.values()])
+        low, high = ax.get_xlim()
+        np.testing.assert_allclose([shown[0] - low, high - shown[0]], [0.05, 0.47])
+    texts = [[note.get_text() for note in ax.texts] for ax in (one, two)]
+    assert "no such scores" in texts[0] and "not measured" in texts[1] and "Supervised network" in texts[0]
+    assert {"0.30", "0.34", "0.55"} < set(texts[0])
+
+
+def test_ingredients_of_one_set_are_drawn_once_the_later_ones() -> None:
+    first, later = (ingredients("osie", "data", center_prior=value) for value in (0.3, 0.4))
+    (ax,) = figures.ingredients(first, later).axes
+    assert ax.lines[0].get_xdata()[0] == 0.4
+
+
 def test_seed_plot_draws_a_dot_per_seed_and_the_mean() -> None:
     rows = seeds()
     figure = figures.seed_plot(rows, ["SROCC", "CC"])

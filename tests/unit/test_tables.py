@@ -385,3 +385,14 @@ def test_csv_keeps_plain_numbers_beside_daggers() -> None:
 def test_tables_without_a_test_have_no_dagger(table: TableData) -> None:
     for form in FORMS:
         assert "†" not in form(table) and "dagger" not in form(table)
+
+
+def test_numbers_of_a_frame_get_decimals_and_a_dash_where_there_is_none() -> None:
+    frame = pd.DataFrame({"one": [0.126, -0.004], "two": [NAN, 2.0]})
+    assert tables.dashed(frame).to_numpy().tolist() == [["0.13", "–"], ["0.00", "2.00"]]
+    assert tables.dashed(frame, 3)["one"].tolist() == ["0.126", "-0.004"]
+
+
+def test_a_folded_table_lies_below_its_line() -> None:
+    open_, folded = (tables.display(make(), line)._repr_html_() for line in ("", "All rows"))
+    assert "<details>" not in open_ and folded == f"<details><summary>All rows</summary>{open_}</details>"

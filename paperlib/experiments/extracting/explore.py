@@ -141,8 +141,8 @@ def loader(profile: "Profile", made: Made, results: Mapping[str, Result]) -> Loa
     return cache(partial(function(made.source.opener), params, results))
 
 
-def examples(profile: "Profile") -> Examples:
-    """The first pictures of the first set, unselected, with an IQA network and the maps of Figure 1.
+def examples(profile: "Profile", n: int = FIGURE_IMAGES) -> Examples:
+    """The first `n` pictures of the first set, unselected, with an IQA network and the maps of Figure 1.
 
     Raises:
         PaperlibError: the profile names no IQA network.
@@ -154,11 +154,11 @@ def examples(profile: "Profile") -> Examples:
             f"profile {profile.name!r} names no IQA network whose maps could be shown: give one with --model "
             "NAME[@LAYER][=WEIGHTS]"
         )
-    maps = figure_units(profile, pictures, FIGURE_IMAGES)
+    maps = figure_units(profile, pictures, n)
     trained = [network.training] if network.training else []
     wanted = [*pictures.needs, *trained, *(unit for units in maps.values() for unit in units)]
     results = compute(wanted, profile, "figure 1")
-    shown = AsSeen(pictures.open(results).records[:FIGURE_IMAGES], seen_size(profile))
+    shown = AsSeen(pictures.open(results).records[:n], seen_size(profile))
     stored = {
         method: {name: levels for unit in units for name, levels in results[unit.name].arrays.items()}
         for method, units in maps.items()

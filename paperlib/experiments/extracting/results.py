@@ -1,7 +1,7 @@
-"""Table I out of the rows of its units, and what else they tell: differences, rows side by side, the claim."""
+"""Table I out of the rows of its units, and what else they tell: ingredients, rows side by side, the claim."""
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -31,8 +31,10 @@ PUBLISHED_ON = "salicon"
 BESIDE_PUBLISHED = (PUBLISHED_ON, "world")
 """Sets beside whose numbers the paper's on SALICON stand; a table without them has no rows that only the paper has."""
 
-LEVEL = 0.005
-"""In CC: less than this is nothing to speak of."""
+INGREDIENTS = ("center_prior", "random_head", "pretrained_activation", "uniform_observers", "baseline")
+"""Methods of which each has learnt one thing more than those before it, or something else; a network of `SUPERVISED`
+follows."""
+
 ALPHA = 0.05
 """A difference from the centre prior survives when its corrected p lies below."""
 
@@ -156,34 +158,26 @@ NOTES = (
 ALIKE_NOTE = f"† not different from the centre prior (paired test over images, Holm, p ≥ {ALPHA})."
 
 
-def differences(rows: pd.DataFrame, metric: str = "CC", variant: str = "fitted", dataset: str | None = None) -> pd.DataFrame:
-    """By how much each method's maps are better than the centre prior's, image by image.
+def ingredients(rows: pd.DataFrame, profile: "Profile") -> pd.DataFrame:
+    """What each thing that a map's network has learnt adds: CC of `INGREDIENTS` after map transforms, with Table I's
+    intervals.
 
     Args:
         rows: of `units`.
-        metric: `"NSS"`, `"SIM"`, `"CC"`, `"KLD"` or `"NSS_fix"`; KLD counts downwards, so positive is better.
-        variant: as in the rows.
-        dataset: the first of the rows when None.
+        profile: of the rows.
 
     Returns:
-        Per method: `difference` (mean over images), `low` and `high` (95 % bootstrap interval), `p_holm` (paired
-        sign-flip test, Holm-corrected over the methods), and `survives` (p_holm below `ALPHA`).
+        A row per data set and method that the rows hold: `dataset`, `evidence` (as that of `profile`), `method` (the first
+        of `SUPERVISED` that there is is called `"supervised"`), `value` (mean over pictures), `low` and `high` (95 %
+        bootstrap interval over pictures) and `n` (pictures).
     """
-    pooled = rows[(rows["seed"] < 0) & (rows["metric"] == metric)]
-    dataset = pooled["dataset"].iloc[0] if dataset is None else dataset
-    pooled = pooled[pooled["dataset"] == dataset].set_index("method")
-    frame = pooled.loc[pooled["variant"] == f"difference/{variant}", ["value", "low", "high"]]
-    frame = frame.rename(columns={"value": "difference"})
-    frame["p_holm"] = pooled.loc[pooled["variant"] == f"p_holm/{variant}", "value"]
-    return frame.assign(survives=frame["p_holm"] < ALPHA)
-
-
-def headline(rows: pd.DataFrame, controls: Iterable[str] = ()) -> list[str]:
-    """The methods to look at: those that are ranked in Table I, then `controls`; of both what the rows hold."""
-    computed = set(rows["method"])
-    sections = _sections(rows)
-    ranked = [method for section, methods in sections.items() if section != "Control" for method in methods]
-    return [*ranked, *(method for method in controls if method in computed)]
+    spans = rows[(rows["variant"] == "interval/fitted") & (rows["metric"] == "CC")]
+    supervised = next((method for method in SUPERVISED if method in set(spans["method"])), SUPERVISED[0])
+    order = {method: place for place, method in enumerate((*INGREDIENTS, supervised))}
+    known = spans[spans["method"].isin(order)].groupby("dataset", sort=False)
+    found = pd.concat(part.sort_values("method", key=lambda methods: methods.map(order)) for _, part in known)
+    found = found.assign(evidence=profile.evidence, method=found["method"].replace(supervised, "supervised"))
+    return found[["dataset", "evidence", "method", "value", "low", "high", "n"]].reset_index(drop=True)
 
 
 def side_by_side(
@@ -206,21 +200,17 @@ def side_by_side(
     return wide.loc[sorted(wide.index, key=place), sorted(wide.columns, key=place)]
 
 
-def above_the_prior(rows: pd.DataFrame, methods: Iterable[str], metric: str = "CC", variant: str = "plain") -> str:
-    """One sentence: whose maps lie above the centre prior on the first data set of the rows, by means over repeats; closer
-    to it than `LEVEL` is neither above nor below."""
-    first = rows[(rows["dataset"] == rows["dataset"].iloc[0]) & (rows["metric"] == metric)]
-    means = first.groupby(["method", "variant"])["value"].mean()
-    prior = means.get(("center_prior", "raw"), math.nan)
-    known = {paper.look(method).label: means[method, variant] for method in methods if (method, variant) in means.index}
-    sides = {"above": lambda gain: gain > LEVEL, "level with": lambda gain: abs(gain) <= LEVEL}
-    sides["below"] = lambda gain: gain < -LEVEL
-    words = {
-        side: ", ".join(f"{label} {mean:.3f}" for label, mean in known.items() if lies(mean - prior)) or "none"
-        for side, lies in sides.items()
-    }
-    told = "; ".join(f"{side} it: {names}" for side, names in words.items())
-    return f"{metric} of the centre prior: {prior:.3f}. {variant} maps {told}."
+STEPS = {"plain": "one pass, channel sum", "raw": "smoothed, first component", "fitted": "map transform"}
+"""What is done to a map, one step after the other: variants of the rows of `units`, as a reader knows them."""
+
+
+def step_by_step(rows: pd.DataFrame, methods: Sequence[str], metric: str = "CC") -> pd.DataFrame:
+    """One metric of the first set's maps after each step: a row for each of `methods`, a column (set, step) for each of
+    `STEPS` that there is, NaN where nothing was measured; sets, steps and methods have the names that people read."""
+    dataset = rows["dataset"].iloc[0]
+    wide = side_by_side(rows[rows["dataset"] == dataset], methods, [metric], list(STEPS)).reindex(methods)
+    columns = pd.MultiIndex.from_product([[paper.DATASETS.get(dataset, dataset)], [STEPS[name] for name in wide.columns]])
+    return wide.set_axis(columns, axis=1).set_axis(pd.Index([paper.look(method).label for method in methods]))
 
 
 _CONTROLS = (
