@@ -428,7 +428,7 @@ def _figure(options: argparse.Namespace) -> Outcome:
     profile = _changed_profile(options)
     folder = (options.out or _figures_folder(profile, custom=bool(options.set))).resolve()
     if not options.json:
-        _require_writable(folder, "--out DIR")
+        _require_writable(folder, "the option --out")
     from paperlib import regenerate
     from paperlib.show.report import write_figure
     from paperlib.show.summary import to_json

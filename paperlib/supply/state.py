@@ -336,6 +336,7 @@ def look_at_own(profile: "Profile", thorough: bool = False) -> tuple[bool, list[
     decoded."""
     from paperlib.experiments.available import without_data
     from paperlib.experiments.compression.plan import coded_set
+    from paperlib.experiments.sets.opening import opened
     from paperlib.experiments.sets.plan import gaze_pictures, opinion_pictures
     from paperlib.sources.source import of_user, require_weights
 
@@ -360,15 +361,15 @@ def look_at_own(profile: "Profile", thorough: bool = False) -> tuple[bool, list[
             continue
         try:
             pictures = opener()
-            opened = pictures.open()
+            found = opened(pictures.params | {"root": pictures.root}, {})
             if thorough:
-                check(opened, progress)
+                check(found, progress)
         except PaperlibError as error:
             (faults if is_there else lines).append(f"{what}: {error}")
             continue
         usable = True
         lines.append(f"{what}: {pictures.n} pictures, fingerprint {pictures.fingerprint}")
-        lines += [f"  {note}" for note in opened.notes]
+        lines += [f"  {note}" for note in found.notes]
     try:
         require_weights(of_user(profile.models, profile.model_folders).values(), Path(profile.weights_root))
     except PaperlibError as error:

@@ -9,15 +9,13 @@ import re
 from collections.abc import Callable
 from inspect import signature
 
-from paperlib.datasets import microworld
-from paperlib.experiments import statistics
-
 import numpy as np
 import pandas as pd
 from scipy.stats import t
 
 from paperlib import paper, profiles
 from paperlib.coding import votes
+from paperlib.datasets import microworld
 from paperlib.experiments import claims, statistics
 from paperlib.experiments.compression import explore as compression
 from paperlib.experiments.dual_task import film

@@ -391,8 +391,3 @@ def test_numbers_of_a_frame_get_decimals_and_a_dash_where_there_is_none() -> Non
     frame = pd.DataFrame({"one": [0.126, -0.004], "two": [NAN, 2.0]})
     assert tables.dashed(frame).to_numpy().tolist() == [["0.13", "–"], ["0.00", "2.00"]]
     assert tables.dashed(frame, 3)["one"].tolist() == ["0.126", "-0.004"]
-
-
-def test_a_folded_table_lies_below_its_line() -> None:
-    open_, folded = (tables.display(make(), line)._repr_html_() for line in ("", "All rows"))
-    assert "<details>" not in open_ and folded == f"<details><summary>All rows</summary>{open_}</details>"
