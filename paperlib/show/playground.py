@@ -95,7 +95,7 @@ def _histograms(coefficients: "dict[str, NDArray[np.float64]]", ax: "Axes") -> N
 
 # --------------------------------------------------------------------------------------------------------- four pixels
 
-_SIDE, _TITLES, _SUMS, _ROW_NAME = 1.2, 0.46, 0.2, 1.5  # inches: a grid of four pixels, above it, below it, left of all
+_SIDE, _ABOVE_GRIDS, _SUMS, _ROW_NAME = 1.2, 0.46, 0.2, 1.5  # inches: a grid of four pixels, above it, below it, left of all
 _DIVERGING = "PuOr_r"
 _MAPS = 2  # the last so many grids of a row are maps; before them stand features and gradients
 
@@ -112,9 +112,9 @@ def four_pixels(rows: Mapping[str, tuple[float, Mapping[str, np.ndarray]]]) -> P
     widest = max(np.abs(one).max() for _, grids in rows.values() for one in grids.values())
     step = (style.FULL_WIDTH - _ROW_NAME) / len(names)
     band = _SIDE + _SUMS + LINE
-    page = Page(style.FULL_WIDTH, _TITLES + len(rows) * band)
+    page = Page(style.FULL_WIDTH, _ABOVE_GRIDS + len(rows) * band)
     for row, (head, (score, grids)) in enumerate(rows.items()):
-        top = _TITLES + row * band
+        top = _ABOVE_GRIDS + row * band
         middle = 1 - (top + _SIDE / 2) / page.height
         words = f"{head}\n\nscore {score:g}"
         page.figure.text(GAP / page.width, middle, words, va="center", fontsize=8.5, color=INK, linespacing=1.3)
