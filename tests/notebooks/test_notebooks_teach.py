@@ -167,15 +167,30 @@ def same_text(ran: Any, before: Any) -> bool:
     return plain[0] == plain[1]
 
 
+@pytest.fixture(scope="module")
+def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    folder = tmp_path_factory.mktemp("pages")
+    for path in PATHS:
+        (folder / path.name).write_bytes(path.read_bytes())
+    return {name: notebooks.write_html(folder / f"{name}.ipynb", ORDER).read_text(encoding="utf-8") for name in ORDER}
+
+
 @each_notebook
-def test_formulas_of_pages_need_nothing_from_elsewhere(name: str, tmp_path: Path) -> None:
-    copy = tmp_path / f"{name}.ipynb"
-    copy.write_bytes((FOLDER / copy.name).read_bytes())
-    page = notebooks.write_html(copy).read_text(encoding="utf-8")
+def test_formulas_of_pages_need_nothing_from_elsewhere(name: str, pages: dict[str, str]) -> None:
+    page = pages[name]
     formulas = re.findall(r"<math .*?</math>", page, re.DOTALL)
     assert len(formulas) >= sum(text.count("$$") for text in texts(name)) / 2 > 0
     assert not [formula for formula in formulas if "\\" in formula], "TeX that was not understood"
     assert not re.search(r"formula\d+taken", page) and "mathjax" not in page.lower()
+
+
+@each_notebook
+def test_pages_fold_what_is_looked_up(name: str, pages: dict[str, str]) -> None:
+    for tag in ("solution", "look-up"):
+        code = [cell for cell in cells(name) if cell.cell_type == "code" and tag in cell.metadata.get("tags", ())]
+        assert pages[name].count(f'<details class="{tag}"><summary') == len(code)
+    assert f"<summary>{FOLDED}</summary>" in pages[name]
+    assert not re.search(r"</summary>\s*</details>", pages[name]), "what is folded lies outside"
 
 
 def test_a_price_in_code_is_no_formula(tmp_path: Path) -> None:
@@ -189,13 +204,3 @@ def test_a_price_in_code_is_no_formula(tmp_path: Path) -> None:
 def test_texts_hold_no_pictures(name: str) -> None:
     """Pages hold the pictures of outputs only: in Markdown nbconvert embeds none without breaking what is folded."""
     assert not re.search(r"!\[|<img", "\n".join(texts(name)))
-
-
-def test_pages_fold_solutions(tmp_path: Path) -> None:
-    copy = tmp_path / f"{GLOSSARY}.ipynb"
-    copy.write_bytes((FOLDER / copy.name).read_bytes())
-    page = notebooks.write_html(copy).read_text(encoding="utf-8")
-    count = sum("solution" in cell.metadata.get("tags", ()) for cell in cells(GLOSSARY))
-    assert len(re.findall(r'<details class="solution"><summary[^>]*>Solution</summary>', page)) == count > 0
-    assert f"<summary>{FOLDED}</summary>" in page
-    assert not re.search(r"</summary>\s*</details>", page), "what is folded lies outside"
