@@ -36,7 +36,7 @@ OTHER_MAP = MapLook("", "#117733", "P")
 _WEIGHTED = {"EW-PSNR": ("ew_psnr_center", ("h", "P", "X")), "EW-SSIM": ("ew_ssim_center", ("8", "H", "1"))}
 
 OPINIONS = {
-    "people": MapLook("people, {dataset}", "#222222", "D"),
+    "people": MapLook("people, photographs of {dataset}", "#222222", "D"),
     "saliency": MapLook("simulated, look at the subject", look("baseline").colour, "o"),
     "uniform": MapLook("simulated, look everywhere alike", look("maniqa").colour, "s"),
     "unpretrained": MapLook("look at the subject, network not pretrained", "#808080", "X"),

@@ -87,9 +87,13 @@ class Material:
     @cached_property
     def reference(self) -> NDArray[np.float64]:
         """What the scores of masked pictures are compared with: opinions, or the network's own scores of whole ones."""
-        if len(self.mos):
-            return np.asarray(self.mos, float)
-        return np.concatenate([whole_scores(self.score, image[None], self.device) for image in self.images])
+        return np.asarray(self.mos, float) if len(self.mos) else self.scores(self.images)
+
+    def scores(self, pictures: Sequence[NDArray[np.uint8]]) -> NDArray[np.float64]:
+        """The network's scores (n,) of pictures (h, w, 3), together where they are of one size."""
+        alike = len({one.shape for one in pictures}) == 1
+        groups = [np.stack(pictures)] if alike else [one[None] for one in pictures]
+        return np.concatenate([whole_scores(self.score, group, self.device) for group in groups])
 
     @property
     def standard(self) -> MaskChoice:
