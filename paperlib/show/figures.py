@@ -383,7 +383,9 @@ def opinions_and_fills(areas: pd.DataFrame) -> PaperFigure:
     """
     lines = list(dict.fromkeys(areas[_LINE].itertuples(index=False, name=None)))
     fills = list(dict.fromkeys(fill for fill, *_ in lines))
-    rows = [row for fill in fills for row in (style.fill_label(fill), *(line for line in lines if line[0] == fill))]
+    rows = [
+        row for fill in fills for row in (f"{style.fill_label(fill)} fill", *(line for line in lines if line[0] == fill))
+    ]
     looks = [style.opinions_look(row[1], row[2]) if isinstance(row, tuple) else _HEAD._replace(label=row) for row in rows]
     figure = PaperFigure(figsize=(style.FULL_WIDTH, 0.7 + 0.21 * len(rows)), layout="constrained")
     maps = [name for name in _BY if name in set(areas["map"])]
@@ -393,7 +395,7 @@ def opinions_and_fills(areas: pd.DataFrame) -> PaperFigure:
         for place, (row, one) in enumerate(zip(rows, looks, strict=True)):
             if isinstance(row, tuple) and row in known.index:
                 _area_dot(ax, place, known.loc[row], one)
-        ax.axvline(0, color="#808080", linewidth=0.7, zorder=0)
+        ax.axvline(0, color="#808080", linewidth=1.2)
         ax.set_title(_BY[name])
         open_left(ax)
     axes[0].set_yticks(range(len(rows)), [one.label for one in looks], fontsize=7)

@@ -39,7 +39,7 @@ OPINIONS = {
     "people": MapLook("people, photographs of {dataset}", "#222222", "D"),
     "saliency": MapLook("simulated, look at the subject", look("baseline").colour, "o"),
     "uniform": MapLook("simulated, look everywhere alike", look("maniqa").colour, "s"),
-    "unpretrained": MapLook("look at the subject, network not pretrained", "#808080", "X"),
+    "unpretrained": MapLook("simulated, network not pretrained", "#808080", "X"),
 }
 """Whose opinions a network learnt."""
 

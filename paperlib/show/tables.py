@@ -154,8 +154,8 @@ def folded(frame: pd.DataFrame, summary: str) -> Folded:
 
 
 def areas(summaries: pd.DataFrame) -> pd.DataFrame:
-    """`paperlib.experiments.masking.results.summaries` by name: a row per network and map, a column per fill, in each cell the
-    area between LeRF and MoRF with its interval."""
+    """`paperlib.experiments.masking.results.summaries` by name: a row per network and map, a column per fill, in each cell
+    the area between LeRF and MoRF with its interval."""
     cells = summaries.assign(
         network=summaries["network"].map(lambda name: look(name).label),
         map=summaries["map"].map(lambda name: style.map_look(name).label),
@@ -180,7 +180,7 @@ def leads(compared: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
 
 
 def claim_quantities(parts: pd.DataFrame) -> pd.DataFrame:
-    """`paperlib.experiments.claims.frame` as a page has room for: whose quantity, what, its mean with interval, the outcome."""
+    """`paperlib.experiments.claims.frame` as a page has room for: whose quantity, which, its mean with interval, outcome."""
     measured = [_with_interval(*numbers) for numbers in parts[["value", "low", "high"]].to_numpy()]
     over = [f"{row.n} {row.over}" for row in parts.itertuples()]
     whose = parts["control"].where(parts["control"] != "", parts["role"])

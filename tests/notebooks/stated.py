@@ -14,6 +14,7 @@ from paperlib.maps import masking
 By = Callable[[], bool] | str
 by_definition = "by definition"
 
+
 def claim_part(low: float) -> claims.Part:
     """A quantity of a claim, its mean .1, whose interval begins at `low`."""
     return claims.Part("", pd.Series([0.1]), low, 0.2, 3, "repeats")

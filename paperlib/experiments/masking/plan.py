@@ -107,8 +107,8 @@ def saliency_source(profile: "Profile", pictures: Pictures) -> dict[str, Made]:
 
 
 def observers_units(profile: "Profile") -> list[Unit]:
-    """The curves of the network of uniform observers, on the profile's first set, under the fills that Figure 2 leaves out for
-    controls: what notebook 03b needs besides `units`. None where there is no such network."""
+    """The curves of the network of uniform observers, on the profile's first set, under the fills that Figure 2 leaves out
+    for controls: what notebook 03b needs besides `units`. None where there is no such network."""
     name = profile.masking.opinions[0]
     opened = [masked_pictures(profile, name, seed) for seed in repeats(profile, name)] if name in WORLDS else []
     return [

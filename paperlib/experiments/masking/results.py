@@ -102,15 +102,18 @@ def areas_by_opinion(rows: pd.DataFrame, profile: "Profile") -> pd.DataFrame:
     """The area between LeRF and MoRF, by whose opinions the network learnt: in a simulation the first network and its
     controls, elsewhere the network of claim C2 alone.
 
-    Columns: `opinions`, `"people"`, the name of the observers (`"saliency"`, `"uniform"`), or another name of the control;
-    `dataset`, `network`, `fill`, `map`; `value`, `low`, `high`, `n`, `over` as `paperlib.experiments.claims.Part.of`.
+    Columns: `opinions`, `"people"`, `"stand-ins"`, the name of the observers (`"saliency"`, `"uniform"`), or that of the
+    control; `dataset`, `network`, `fill`, `map`; `value`, `low`, `high`, `n`, `over` as those of
+    `paperlib.experiments.claims.Part`.
     """
     found = _with_variant_columns(rows[rows["metric"] == "area"]).rename(columns={"method": "map"})
     keys = ["dataset", "network", "fill", "map"]
     parts = {key: Part.of("", measured) for key, measured in found.groupby(keys, sort=False)}
     values = [(*key, one.value, one.low, one.high, one.n, one.over) for key, one in parts.items()]
     areas = pd.DataFrame(values, columns=[*keys, "value", "low", "high", "n", "over"])
-    names = {_subject(areas["network"]): profile.observers if profile.evidence == "simulation" else "people"}
+    names = {
+        _subject(areas["network"]): {"simulation": profile.observers, "data": "people"}.get(profile.evidence, "stand-ins")
+    }
     if profile.evidence == "simulation":
         names |= {"uniform_observers": "uniform", "unpretrained": "unpretrained"}
     areas.insert(0, "opinions", areas["network"].map(names))
