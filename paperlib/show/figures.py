@@ -402,6 +402,8 @@ def opinions_and_fills(areas: pd.DataFrame) -> PaperFigure:
     for tick, row, one in zip(axes[0].get_yticklabels(), rows, looks, strict=True):
         tick.set(color=text_colour(one.colour), fontweight="normal" if isinstance(row, tuple) else "bold")
     axes[0].set_ylim(len(rows) - 0.4, -0.6)
+    heading = "the network learnt\nthe opinions of"
+    note(axes[0], heading, (0, 1), (-3.5, 0), xycoords="axes fraction", ha="right", va="bottom", color=INK)
     figure.supxlabel("area between LeRF and MoRF: what hiding the important part costs, in SROCC", fontsize=8, color=INK)
     return figure
 

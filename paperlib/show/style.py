@@ -37,9 +37,9 @@ _WEIGHTED = {"EW-PSNR": ("ew_psnr_center", ("h", "P", "X")), "EW-SSIM": ("ew_ssi
 
 OPINIONS = {
     "people": MapLook("people, photographs of {dataset}", "#222222", "D"),
-    "saliency": MapLook("simulated, look at the subject", look("baseline").colour, "o"),
-    "uniform": MapLook("simulated, look everywhere alike", look("maniqa").colour, "s"),
-    "unpretrained": MapLook("simulated, network not pretrained", "#808080", "X"),
+    "saliency": MapLook("simulated, looking at the subject", look("baseline").colour, "o"),
+    "uniform": MapLook("simulated, looking everywhere", look("maniqa").colour, "s"),
+    "unpretrained": MapLook("the subject, not pretrained", "#808080", "X"),
 }
 """Whose opinions a network learnt."""
 
