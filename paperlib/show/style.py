@@ -39,7 +39,7 @@ OPINIONS = {
     "people": MapLook("people, photographs of {dataset}", "#222222", "D"),
     "saliency": MapLook("simulated, looking at the subject", look("baseline").colour, "o"),
     "uniform": MapLook("simulated, looking everywhere", look("maniqa").colour, "s"),
-    "unpretrained": MapLook("the subject, not pretrained", "#808080", "X"),
+    "unpretrained": MapLook("simulated, not pretrained", "#808080", "X"),
 }
 """Whose opinions a network learnt."""
 

@@ -168,9 +168,12 @@ def areas(summaries: pd.DataFrame) -> pd.DataFrame:
 
 
 def leads(compared: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
-    """What `paperlib.experiments.masking.results.leads` found, by the name of the pictures: both areas, and the lead over
-    HalfImage with its interval."""
+    """What `paperlib.experiments.masking.results.leads` found, by the name of the pictures, and of the network where there
+    are several: both areas, and the lead over HalfImage with its interval."""
     found = pd.concat({name: one for name, one in compared.items() if len(one)}, names=["pictures"]).reset_index(level=0)
+    several = found.groupby("pictures")["network"].transform("nunique") > 1
+    networks = found["network"].map(lambda name: look(name).label)
+    found["pictures"] = found["pictures"].mask(several, found["pictures"] + ", " + networks)
     found["masked by"] = found["map"].map(lambda name: style.map_look(name).label)
     found["fill"] = found["fill"].map(style.fill_label)
     found["HalfImage"] = found["half_image"]

@@ -78,10 +78,13 @@ def test_leads_stand_by_name_under_the_pictures() -> None:
         "lead_low": -0.1,
         "lead_high": 0.3,
     }
-    found = tables.leads({"here": pd.DataFrame([one]), "nowhere": pd.DataFrame(columns=list(one))})
-    assert found.to_dict("index") == {
-        ("here", "GradCAM", "ImageNet mean"): {"area": 0.5, "HalfImage": 0.4, "lead": "0.100 [-0.100, 0.300]"}
-    }
+    here = pd.DataFrame([one | {"network": "baseline"}])
+    found = tables.leads({"here": here, "nowhere": here[:0]})
+    expected = {"area": 0.5, "HalfImage": 0.4, "lead": "0.100 [-0.100, 0.300]"}
+    assert found.to_dict("index") == {("here", "GradCAM", "ImageNet mean"): expected}
+    there = pd.concat([here, here.assign(network="topiq")])
+    names = tables.leads({"here": here, "there": there}).index.get_level_values("pictures")
+    assert names.tolist() == ["here", "there, Baseline", "there, TOPIQ"]
 
 
 def test_quantities_of_a_claim_say_whose_they_are() -> None:
