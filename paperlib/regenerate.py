@@ -121,6 +121,8 @@ def prepare(profile: Profile) -> None:
     filled = with_data(profile)
     sections = [section.package for section in SECTIONS.values() if section.notebook in filled]
     wanted = [unit for section in sections for unit in units(profile, section)]
+    if "masking" in sections:
+        wanted += SECTIONS["masking"].of("plan", "observers_units")(profile)
     if "dual_task" in sections:
         wanted += SECTIONS["dual_task"].of("explore", "film_units")(profile).values()
     compute(wanted, profile, profile.name)

@@ -577,6 +577,55 @@ def figure2_extended(data: Figure2Data) -> PaperFigure:
     return figure
 
 
+@drawn
+def opinions_and_fills(areas: pd.DataFrame) -> PaperFigure:
+    """The area between LeRF and MoRF by fill, and by whose opinions the network learnt: a panel for masking by saliency and
+    one by GradCAM, a dot and its 95 % interval for each.
+
+    Args:
+        areas: as `paperlib.experiments.masking.results.areas_by_opinion` has them, put together; of equal lines the first
+            is drawn.
+    """
+    lines = list(dict.fromkeys(areas[_LINE].itertuples(index=False, name=None)))
+    fills = list(dict.fromkeys(fill for fill, *_ in lines))
+    rows = [
+        row for fill in fills for row in (f"{style.fill_label(fill)} fill", *(line for line in lines if line[0] == fill))
+    ]
+    looks = [style.opinions_look(row[1], row[2]) if isinstance(row, tuple) else _HEAD._replace(label=row) for row in rows]
+    figure = PaperFigure(figsize=(style.FULL_WIDTH, 0.7 + 0.21 * len(rows)), layout="constrained")
+    maps = [name for name in _BY if name in set(areas["map"])]
+    axes = figure.subplots(1, len(maps), sharex=True, sharey=True, squeeze=False)[0]
+    for ax, name in zip(axes, maps, strict=True):
+        known = areas[areas["map"] == name].drop_duplicates(_LINE).set_index(_LINE)
+        for place, (row, one) in enumerate(zip(rows, looks, strict=True)):
+            if isinstance(row, tuple) and row in known.index:
+                _area_dot(ax, place, known.loc[row], one)
+        ax.axvline(0, color="#808080", linewidth=1.2)
+        ax.set_title(_BY[name])
+        open_left(ax)
+    axes[0].set_yticks(range(len(rows)), [one.label for one in looks], fontsize=7)
+    for tick, row, one in zip(axes[0].get_yticklabels(), rows, looks, strict=True):
+        tick.set(color=text_colour(one.colour), fontweight="normal" if isinstance(row, tuple) else "bold")
+    axes[0].set_ylim(len(rows) - 0.4, -0.6)
+    heading = "the network learnt\nthe opinions of"
+    note(axes[0], heading, (0, 1), (-3.5, 0), xycoords="axes fraction", ha="right", va="bottom", color=INK)
+    figure.supxlabel("area between LeRF and MoRF: what hiding the important part costs, in SROCC", fontsize=8, color=INK)
+    return figure
+
+
+_LINE = ["fill", "opinions", "dataset", "network"]
+_BY = {"saliency": "masked by where people look", "gradcam": "masked by the network's own GradCAM"}
+_HEAD = style.MapLook("", INK, "")
+
+
+def _area_dot(ax: Axes, place: float, area: pd.Series, known: style.MapLook) -> None:
+    """A value with its interval on a line of its own, and the number beside it."""
+    ax.plot([area["low"], area["high"]], [place, place], color=known.colour, linewidth=1.8, alpha=0.5)
+    ax.plot(area["value"], place, known.marker, color=known.colour, markersize=6, markeredgecolor="white")
+    label = f"{area['value']:.2f}".replace("-", "\N{MINUS SIGN}")
+    note(ax, label, (area["high"], place), (4, 0), va="center", color=text_colour(known.colour))
+
+
 def papers_part(frame: pd.DataFrame) -> pd.DataFrame:
     """The rows with the paper's fills and maps; all fills, or maps, where there is none of the paper's.
 

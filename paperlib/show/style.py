@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import matplotlib.style
 
-from paperlib.paper import Method, look
+from paperlib.paper import DATASETS, Method, look
 
 STYLE_FILE = Path(__file__).with_name("paper.mplstyle")
 FULL_WIDTH = 7.2  # inches: a figure across both columns of an IEEE page
@@ -35,6 +35,14 @@ OTHER_MAP = MapLook("", "#117733", "P")
 
 _WEIGHTED = {"EW-PSNR": ("ew_psnr_center", ("h", "P", "X")), "EW-SSIM": ("ew_ssim_center", ("8", "H", "1"))}
 
+OPINIONS = {
+    "people": MapLook("people, photographs of {dataset}", "#222222", "D"),
+    "saliency": MapLook("simulated, looking at the subject", look("baseline").colour, "o"),
+    "uniform": MapLook("simulated, looking everywhere", look("maniqa").colour, "s"),
+    "unpretrained": MapLook("simulated, not pretrained", "#808080", "X"),
+}
+"""Whose opinions a network learnt."""
+
 FILLS = {"mean": "ImageNet mean", "telea": "Telea", "navier_stokes": "Navier–Stokes"}
 """Names of fills that are more than their key."""
 
@@ -62,6 +70,12 @@ def method_look(method: str) -> Method:
     control, (uniform, network, other) = _WEIGHTED[metric]
     marker = {"uniform": uniform, look("msinet").label: network}.get(weights, other)
     return known._replace(group=look(control).group, colour=look(control).colour, marker=marker)
+
+
+def opinions_look(name: str, dataset: str) -> MapLook:
+    """Name and colour of those whose opinions on a data set a network learnt; unknown ones are called by their key."""
+    known = OPINIONS.get(name) or OTHER_MAP._replace(label=name)
+    return known._replace(label=known.label.format(dataset=DATASETS.get(dataset, dataset)))
 
 
 def fill_label(name: str) -> str:

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import re
 import textwrap
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import cache
 from itertools import accumulate, groupby, pairwise
@@ -27,6 +27,7 @@ import pandas as pd
 
 from paperlib.paper import DATASETS, look
 from paperlib.paths import atomic_write
+from paperlib.show import style
 
 if TYPE_CHECKING:
     from jinja2 import Environment, Template
@@ -134,6 +135,66 @@ def display(table: TableData, folded: str = "") -> TableView:
     """The table as an object for the last line of a notebook cell; with a text, folded below it."""
     _validate(table)
     return TableView(table, folded)
+
+
+class Folded:
+    """A frame that a page shows when it is unfolded; where there are no pages, as text."""
+
+    def __init__(self, frame: pd.DataFrame, summary: str) -> None:
+        self.frame, self.summary = frame, summary
+
+    def __repr__(self) -> str:
+        return f"{self.summary}\n{self.frame.to_string()}"
+
+    def _repr_html_(self) -> str:
+        return f"<details><summary>{self.summary}</summary>\n{self.frame.to_html(border=0)}\n</details>"
+
+
+def folded(frame: pd.DataFrame, summary: str) -> Folded:
+    """The frame below a line that unfolds it, for the last line of a notebook cell."""
+    return Folded(frame, summary)
+
+
+def areas(summaries: pd.DataFrame) -> pd.DataFrame:
+    """`paperlib.experiments.masking.results.summaries` by name: a row per network and map, a column per fill, in each cell
+    the area between LeRF and MoRF with its interval."""
+    cells = summaries.assign(
+        network=summaries["network"].map(lambda name: look(name).label),
+        map=summaries["map"].map(lambda name: style.map_look(name).label),
+        fill=summaries["fill"].map(style.fill_label),
+        area=[_with_interval(*numbers) for numbers in summaries[["area", "low", "high"]].to_numpy()],
+    )
+    wide = cells.pivot(index=["network", "map"], columns="fill", values="area")
+    order = cells.drop_duplicates(["network", "map"]).set_index(["network", "map"]).index
+    return wide.reindex(order, columns=dict.fromkeys(cells["fill"])).rename_axis(columns=None).fillna(MISSING)
+
+
+def leads(compared: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
+    """What `paperlib.experiments.masking.results.leads` found, by the name of the pictures, and of the network where there
+    are several: both areas, and the lead over HalfImage with its interval."""
+    found = pd.concat({name: one for name, one in compared.items() if len(one)}, names=["pictures"]).reset_index(level=0)
+    several = found.groupby("pictures")["network"].transform("nunique") > 1
+    networks = found["network"].map(lambda name: look(name).label)
+    found["pictures"] = found["pictures"].mask(several, found["pictures"] + ", " + networks)
+    found["masked by"] = found["map"].map(lambda name: style.map_look(name).label)
+    found["fill"] = found["fill"].map(style.fill_label)
+    found["HalfImage"] = found["half_image"]
+    found["lead"] = [_with_interval(*numbers) for numbers in found[["lead", "lead_low", "lead_high"]].to_numpy()]
+    columns = ["pictures", "masked by", "fill", "area", "HalfImage", "lead"]
+    return found[columns].round(DECIMALS).set_index(columns[:3])
+
+
+def claim_quantities(parts: pd.DataFrame) -> pd.DataFrame:
+    """`paperlib.experiments.claims.frame` as a page has room for: whose quantity, which, its mean with interval, outcome."""
+    measured = [_with_interval(*numbers) for numbers in parts[["value", "low", "high"]].to_numpy()]
+    over = [f"{row.n} {row.over}" for row in parts.itertuples()]
+    whose = parts["control"].where(parts["control"] != "", parts["role"])
+    shown = pd.DataFrame({"of": whose, "quantity": parts["quantity"], "mean": measured, "over": over})
+    return shown.assign(outcome=parts["outcome"]).set_index(["of", "quantity"])
+
+
+def _with_interval(value: float, low: float, high: float) -> str:
+    return f"{_decimals(value)} [{_decimals(low)}, {_decimals(high)}]"
 
 
 def only(table: TableData, metrics: Sequence[str]) -> TableData:

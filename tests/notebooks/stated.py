@@ -20,6 +20,7 @@ from paperlib.experiments import claims, statistics
 from paperlib.experiments.compression import explore as compression
 from paperlib.experiments.dual_task import film
 from paperlib.experiments.dual_task import results as dual_task
+from paperlib.maps import masking
 from paperlib.metrics import equivalence
 
 By = Callable[[], bool] | str
@@ -40,6 +41,11 @@ def _wins_of_a_tie() -> np.ndarray:
     return votes.count_wins(image, left, right, choice, images=1, versions=2)[0]
 
 
+def claim_part(low: float) -> claims.Part:
+    """A quantity of a claim, its mean .1, whose interval begins at `low`."""
+    return claims.Part("", pd.Series([0.1]), low, 0.2, 3, "repeats")
+
+
 STATED: dict[str, dict[str, By]] = {
     "00_start_here": {},
     "01_introduction": {},
@@ -52,7 +58,20 @@ STATED: dict[str, dict[str, By]] = {
         "CLAIM: the map of the IQA network beats the centre prior in CC and KLD": by_definition,
         "It holds when the mean and its whole 95 % interval": lambda: statistics.CONFIDENCE == 0.95,
     },
-    "03b_saliency_masking": {},
+    "03b_saliency_masking": {
+        "If a map shows what matters for a quality network, hiding the *important* pixels": by_definition,
+        "LeRF** (least relevant first) masks the lowest ranks": by_definition,
+        "MoRF** (most relevant first) masks the highest": by_definition,
+        "Below, half of each picture is masked by": by_definition,
+        "On some pictures all halves were tried, to count": by_definition,
+        "LeRF lies above MoRF for saliency and for GradCAM": by_definition,
+        "A quantity holds when its mean and its whole interval lie above zero": lambda: (
+            [claim_part(low).outcome for low in (0.01, -0.01)] == [claims.HOLDS, claims.UNDECIDED]
+        ),
+        "On the photographs the interval at the worst fraction is rather too wide": by_definition,
+        "Things to try: the same mask under all fills": by_definition,
+        "The paper gives no number for the small sigma of the blur; ours is 2 pixels": lambda: masking.SIGMA == 2,
+    },
     "03c_dual_task_training": {
         "Each row shows one network's maps of a test picture; under them": lambda: film.N_MEASURED == 100,
         "TOST, paired by repeat, turns the burden round": lambda: (

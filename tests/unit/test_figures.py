@@ -359,6 +359,35 @@ def test_figure2_sets_the_controls_beside_the_network(figure2: figures.PaperFigu
     assert len(figures.figure2(curves(SETTINGS[:1])).axes) == len(PAPER_FILLS) * len(PAPER_MAPS)
 
 
+def areas() -> pd.DataFrame:
+    """As `paperlib.experiments.masking.results.areas_by_opinion`; people did not see the last fill."""
+    values = itertools.product(("saliency", "gradcam", "random"), FILLS, ("people", "saliency", "uniform"))
+    rows = [
+        {"opinions": who, "dataset": "biq2021" if who == "people" else "world", "network": who, "fill": fill, "map": name}
+        for name, fill, who in values
+        if (who, fill) != ("people", FILLS[-1])
+    ]
+    value = np.linspace(-0.1, 0.5, len(rows))
+    return pd.DataFrame(rows).assign(value=value, low=value - 0.05, high=value + 0.1, n=3, over="repeats")
+
+
+def test_areas_have_a_line_per_fill_and_opinions_and_a_panel_per_map() -> None:
+    figure, data = figures.opinions_and_fills(areas()), areas()
+    names = [label.get_text() for label in figure.axes[0].get_yticklabels()]
+    assert len(figure.axes) == 2 and len(names) == len(FILLS) + 2 * 3 + 2
+    assert names[:2] == ["black fill", "people, photographs of BIQ2021"]
+    for ax, name in zip(figure.axes, ("saliency", "gradcam"), strict=True):
+        dots = {line.get_ydata()[0]: line for line in ax.lines if len(line.get_xdata()) == 1}
+        bars = {line.get_ydata()[0]: line for line in ax.lines if line.get_alpha()}
+        expected = data[data["map"] == name]
+        assert len(dots) == len(bars) == len(expected)
+        for one in expected.itertuples():
+            first = names.index(f"{style.fill_label(one.fill)} fill")
+            place = first + names[first:].index(style.opinions_look(one.opinions, one.dataset).label)
+            assert dots[place].get_xdata()[0] == one.value and list(bars[place].get_xdata()) == [one.low, one.high]
+            assert to_hex(dots[place].get_color()) == style.OPINIONS[one.opinions].colour
+
+
 def test_the_gap_is_the_mean_distance_of_the_curves() -> None:
     data = curves()
     gap = figures.gap_frame(data).set_index(["world", "network", "fill", "map"])["gap"]
@@ -504,6 +533,7 @@ def every_figure(
         figures.masked(mask_view),
         figures.world_sheet(records),
         figures.seed_plot(seeds(), ["SROCC", "CC"]),
+        figures.opinions_and_fills(areas()),
     ]
 
 
@@ -603,6 +633,12 @@ def test_maps_differ_in_colour_for_everybody(blindness: str) -> None:
     for one, other in itertools.combinations(colours, 2):
         assert np.linalg.norm(seen(one, blindness) - seen(other, blindness)) >= 20, (one, other)
         assert np.linalg.norm(seen(one, blindness) - seen("white", blindness)) >= 25, one
+
+
+@pytest.mark.parametrize("blindness", COLOUR_BLINDNESS)
+def test_opinions_differ_in_colour_for_everybody(blindness: str) -> None:
+    for one, other in itertools.combinations([known.colour for known in style.OPINIONS.values()], 2):
+        assert np.linalg.norm(seen(one, blindness) - seen(other, blindness)) > 25, (one, other)
 
 
 def test_maps_differ_in_marker_too() -> None:

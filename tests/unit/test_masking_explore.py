@@ -8,15 +8,16 @@ import pytest
 import torch
 from PIL import Image
 
-from paperlib import profiles
+from paperlib import profiles, regenerate
 from paperlib.datasets.files import read_grey
 from paperlib.datasets.registry import open_opinions
 from paperlib.errors import PaperlibError
-from paperlib.experiments.masking import compute, explore, results
+from paperlib.experiments.masking import compute, explore, plan, results
 from paperlib.experiments.masking.explore import MaskChoice, Material, masked
 from paperlib.maps.fills import fill
 from paperlib.maps.half_image import leave_one_out
 from paperlib.maps.masking import blur, quantile_masks
+from paperlib.metrics.correlation import srocc
 from paperlib.models.baseline import to_unit_range
 from paperlib.models.shipped import load_shipped
 from paperlib.vocabulary import FILLS, STRATEGIES
@@ -292,3 +293,65 @@ def test_photographs_are_masked_for_the_network_that_ships() -> None:
     with torch.inference_mode():
         expected = network(to_unit_range(np.stack([view.image, view.masked]))).numpy()
     np.testing.assert_allclose([view.whole, view.score], expected, atol=1e-4)
+
+
+def area_row(network, fill_name, name, seed, value, dataset="world"):
+    variant = f"{network}/{fill_name}/LeRF-MoRF/all"
+    common = {"method": name, "dataset": dataset, "variant": variant, "metric": "area", "seed": seed, "n": 9}
+    return common | {"value": value, "low": value - 0.1, "high": value + 0.1}
+
+
+def test_areas_are_told_by_whose_opinions_the_network_learnt():
+    rows = pd.DataFrame(
+        [area_row("baseline", "black", "saliency", seed, value) for seed, value in enumerate((0.2, 0.3, 0.4))]
+        + [area_row("uniform_observers", "black", "saliency", 0, 0.1), area_row("topiq", "black", "saliency", 0, 0.9)]
+    )
+    found = results.areas_by_opinion(rows, profiles.load("demo"))
+    assert found["opinions"].tolist() == ["saliency", "uniform"], "other networks are no observers"
+    half = 4.302652730 * 0.1 / 3**0.5
+    assert found.loc[0, ["value", "low", "high"]].tolist() == pytest.approx([0.3, 0.3 - half, 0.3 + half])
+    assert found.loc[1, ["value", "low", "high"]].tolist() == pytest.approx([0.1, 0.0, 0.2])
+    assert found[["n", "over"]].values.tolist() == [[3, "repeats"], [9, "pictures"]]
+    assert results.areas_by_opinion(rows, profiles.load("demo", observers="uniform"))["opinions"][0] == "uniform"
+    assert results.areas_by_opinion(rows, profiles.load("open"))["opinions"].tolist() == ["people"]
+
+
+def test_one_curve_is_that_of_the_first_network_and_repeat():
+    def point(network, seed, strategy, fraction, value):
+        variant = f"{network}/mean/{strategy}/{fraction}"
+        return {"method": "saliency", "variant": variant, "metric": "SROCC", "seed": seed, "value": value}
+
+    points = [("a", 1, "LeRF", 0.5, 0.1), ("a", 0, "LeRF", 0.9, 0.2), ("a", 0, "LeRF", 0.5, 0.3), ("a", 0, "MoRF", 0.5, 0.4)]
+    rows = pd.DataFrame([point(*one) for one in [*points, ("b", 0, "LeRF", 0.5, 0.5)]])
+    assert results.one_curve(rows, "saliency", "mean", "LeRF").to_dict() == {0.5: 0.3, 0.9: 0.2}
+    assert results.one_curve(rows, "saliency", "black", "LeRF").empty
+
+
+def test_scores_are_compared_with_opinions_or_else_with_those_of_whole_pictures(material):
+    whole = [own_score(image) for image in material.images]
+    np.testing.assert_allclose(material.scores(material.images), whole, rtol=1e-6)
+    np.testing.assert_allclose(material.scores([material.images[0]] * 3), [whole[0]] * 3, rtol=1e-6)
+    assert material.reference.tolist() == [0.25, 0.75]
+    np.testing.assert_allclose(replace(material, mos=()).reference, whole, rtol=1e-6)
+
+
+def test_a_point_of_figure_2_is_the_correlation_of_all_masked_pictures():
+    profile = profiles.load("demo", seeds=1, n_train=32, n_test=8, n_fit=8, steps=1, warm_up=0, n_passes=2, fractions=[0.5])
+    every = explore.material(profile, n=None)
+    assert len(every.images) == 8 > explore.N_PICTURES
+    hidden = [
+        quantile_masks(blur(np.asarray(one)[None], every.blur_sigma), [0.5]).of("MoRF", 0.5)
+        for one in every.maps["saliency"]
+    ]
+    filled = [fill(image[None], one, "mean")[0] for image, one in zip(every.images, hidden, strict=True)]
+    stored = results.one_curve(regenerate.rows("masking", profile), "saliency", "mean", "MoRF")
+    assert abs(stored[0.5]) == pytest.approx(abs(srocc(every.scores(filled), every.reference)), abs=1e-9)
+    added = explore.observers_rows(profile)
+    assert set(added["variant"].str.split("/").str[0]) == {"uniform_observers"}
+    assert set(results.areas_by_opinion(added, profile)["fill"]) == {"blur"}, "what Figure 2 leaves out"
+
+
+def test_without_uniform_observers_there_is_nothing_to_add():
+    assert plan.observers_units(profiles.load("open")) == []
+    assert plan.observers_units(profiles.load("demo", masked_networks=["baseline"])) == []
+    assert explore.observers_rows(profiles.load("demo", fills=["black", "mean"])).empty

@@ -52,6 +52,50 @@ def make(cells: list[dict] = CELLS, columns: tuple[Column, ...] = COLUMNS, **mor
     return TableData(**texts, columns=columns, cells=pd.DataFrame(cells), notes=("n counts repeats.",))
 
 
+def test_a_folded_frame_is_closed_on_a_page_and_plain_elsewhere() -> None:
+    shown = tables.folded(pd.DataFrame({"x": [0.5]}, ["row"]), "All of it")
+    page = shown._repr_html_()
+    assert page.startswith("<details><summary>All of it</summary>") and page.endswith("</table>\n</details>")
+    assert repr(shown).splitlines()[0] == "All of it" and "0.5" in repr(shown) and "0.5" in page
+
+
+def test_areas_stand_by_name_a_column_per_fill() -> None:
+    rows = [("baseline", "mean", "saliency", 0.5, 0.4, 0.6), ("baseline", "black", "saliency", 0.25, -0.1, 0.6)]
+    rows += [("uniform_observers", "mean", "half_image", 0.1, NAN, NAN)]
+    found = tables.areas(pd.DataFrame(rows, columns=["network", "fill", "map", "area", "low", "high"]))
+    assert found.columns.tolist() == ["ImageNet mean", "black"]
+    assert found.loc["Baseline", "Saliency"].tolist() == ["0.500 [0.400, 0.600]", "0.250 [-0.100, 0.600]"]
+    assert found.loc["Baseline, uniform observers"].iloc[0].tolist() == ["0.100 [–, –]", "–"]
+
+
+def test_leads_stand_by_name_under_the_pictures() -> None:
+    one = {
+        "map": "gradcam",
+        "fill": "mean",
+        "area": 0.50049,
+        "half_image": 0.4,
+        "lead": 0.1,
+        "lead_low": -0.1,
+        "lead_high": 0.3,
+    }
+    here = pd.DataFrame([one | {"network": "baseline"}])
+    found = tables.leads({"here": here, "nowhere": here[:0]})
+    expected = {"area": 0.5, "HalfImage": 0.4, "lead": "0.100 [-0.100, 0.300]"}
+    assert found.to_dict("index") == {("here", "GradCAM", "ImageNet mean"): expected}
+    there = pd.concat([here, here.assign(network="topiq")])
+    names = tables.leads({"here": here, "there": there}).index.get_level_values("pictures")
+    assert names.tolist() == ["here", "there, Baseline", "there, TOPIQ"]
+
+
+def test_quantities_of_a_claim_say_whose_they_are() -> None:
+    columns = ["role", "control", "quantity", "value", "low", "high", "n", "over", "outcome"]
+    rows = [("claim", "", "area", 0.5, 0.4, 0.6, 3, "repeats", "holds")]
+    rows += [("control", "HalfImage", "area", -0.5, -0.6, -0.4, 9, "pictures", "does not hold")]
+    found = tables.claim_quantities(pd.DataFrame(rows, columns=columns))
+    assert found.loc[("claim", "area")].tolist() == ["0.500 [0.400, 0.600]", "3 repeats", "holds"]
+    assert found.loc[("HalfImage", "area")].tolist() == ["-0.500 [-0.600, -0.400]", "9 pictures", "does not hold"]
+
+
 @pytest.fixture
 def table() -> TableData:
     return make()

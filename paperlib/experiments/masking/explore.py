@@ -6,12 +6,13 @@ from functools import cache, cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
 from paperlib.datasets.photographs import PHOTOGRAPHS, open_photographs
 from paperlib.experiments.extracting.explore import loader, seen_size
 from paperlib.experiments.masking.compute import HALF_IMAGE_FILL, control_maps, network_score, whole_scores
-from paperlib.experiments.masking.plan import map_units, masked_pictures, tested_networks
+from paperlib.experiments.masking.plan import map_units, masked_pictures, observers_units, tested_networks
 from paperlib.experiments.running import compute
 from paperlib.maps import masking
 from paperlib.maps.fills import fill
@@ -82,6 +83,17 @@ class Material:
     def map_names(self) -> list[str]:
         """What pictures can be masked by."""
         return [*self.maps, HALF_IMAGE]
+
+    @cached_property
+    def reference(self) -> NDArray[np.float64]:
+        """What the scores of masked pictures are compared with: opinions, or the network's own scores of whole ones."""
+        return np.asarray(self.mos, float) if len(self.mos) else self.scores(self.images)
+
+    def scores(self, pictures: Sequence[NDArray[np.uint8]]) -> NDArray[np.float64]:
+        """The network's scores (n,) of pictures (h, w, 3), together where they are of one size."""
+        alike = len({one.shape for one in pictures}) == 1
+        groups = [np.stack(pictures)] if alike else [one[None] for one in pictures]
+        return np.concatenate([whole_scores(self.score, group, self.device) for group in groups])
 
     @property
     def standard(self) -> MaskChoice:
@@ -171,8 +183,12 @@ def _mask(material: Material, choice: MaskChoice, size: tuple[int, int]) -> tupl
 # ------------------------------------------------------------------------------------------------------------ material
 
 
-def material(profile: "Profile") -> Material:
+def material(profile: "Profile", n: int | None = N_PICTURES) -> Material:
     """The first pictures that `profile` masks for Figure 2, their maps, and its first IQA network.
+
+    Args:
+        profile: whose pictures.
+        n: how many; None for all.
 
     Raises:
         PaperlibError: as `paperlib.experiments.masking.plan.units`.
@@ -180,14 +196,14 @@ def material(profile: "Profile") -> Material:
     pictures = masked_pictures(profile, profile.masking.opinions[0], profile.seeds[0])
     (method, made), *_ = tested_networks(profile, pictures).items()
     maps = {
-        name: [unit for unit in units if dict(unit.params)["first"] < N_PICTURES]
+        name: [unit for unit in units if n is None or dict(unit.params)["first"] < n]
         for name, units in map_units(profile, pictures, method, made).items()
     }
     trained = [made.training] if made.training else []
     wanted = [*pictures.needs, *trained, *(unit for units in maps.values() for unit in units)]
     results = compute(wanted, profile, "pictures to mask")
     opened = pictures.open(results)
-    records = opened.records[:N_PICTURES]
+    records = opened.records[:n]
     images = [picture(record, seen_size(profile)) for record in records]
     network, _ = loader(profile, made, results)()
     scale = 1.0 if made.source.kind == "quality" else MOS_SCALE
@@ -239,6 +255,14 @@ def _controls(records: Sequence[Any], images: Sequence[NDArray], seed: int) -> d
         height, width = image.shape[:2]
         controls.append(control_maps(1, height, width, picture_rng(seed, record)))
     return {name: [one[name][0] for one in controls] for name in controls[0]}
+
+
+def observers_rows(profile: "Profile") -> pd.DataFrame:
+    """Rows as those of Figure 2, of the network of uniform observers under the fills that it leaves out for controls; empty
+    where there is no such network."""
+    planned = observers_units(profile)
+    results = compute(planned, profile, "uniform observers under further fills")
+    return pd.concat([pd.DataFrame(), *(results[unit.name].rows for unit in planned)], ignore_index=True)
 
 
 # ---------------------------------------------------------------------------------------- what the network is shown

@@ -42,6 +42,9 @@ if TYPE_CHECKING:
     from paperlib.profiles import Profile
 
 EXPERIMENT = "masking"
+UNIFORM = "uniform_observers"
+"""The Baseline of observers who look everywhere alike."""
+
 SHARD = 25
 """Pictures that are scored together: what a killed run loses. A micro-world's are small and stay whole."""
 
@@ -103,20 +106,34 @@ def saliency_source(profile: "Profile", pictures: Pictures) -> dict[str, Made]:
     return dict([pair for pair in known.items() if pair[1].source.says_where_people_look][:1])
 
 
+def observers_units(profile: "Profile") -> list[Unit]:
+    """The curves of the network of uniform observers, on the profile's first set, under the fills that Figure 2 leaves out
+    for controls: what notebook 03b needs besides `units`. None where there is no such network."""
+    name = profile.masking.opinions[0]
+    opened = [masked_pictures(profile, name, seed) for seed in repeats(profile, name)] if name in WORLDS else []
+    return [
+        curves_unit(profile, pictures, UNIFORM, known[UNIFORM], fill)
+        for pictures in opened
+        if UNIFORM in (known := tested_networks(profile, pictures))
+        for fill in profile.masking.fills
+        if fill not in PAPER_FILLS
+    ]
+
+
 def curves_units(profile: "Profile", pictures: Pictures) -> list[Unit]:
     """One unit of curves per network, with what it needs; a control's network is judged by what its own observers say."""
     return [curves_unit(profile, pictures, method, one) for method, one in tested_networks(profile, pictures).items()]
 
 
-def curves_unit(profile: "Profile", pictures: Pictures, method: str, made: Made) -> Unit:
-    """The curves of one network."""
+def curves_unit(profile: "Profile", pictures: Pictures, method: str, made: Made, fill: str = "") -> Unit:
+    """The curves of one network, under its fills or under another one alone."""
     judged_by = dict(made.recipe).get("observers", "")
     if judged_by:
         pictures = masked_pictures(profile, pictures.name, pictures.seed, judged_by)
-    scored = scores_units(profile, pictures, method, made)
+    scored = scores_units(profile, pictures, method, made, fill)
     return pictures.unit(
         EXPERIMENT,
-        f"{method}/{pictures.label}",
+        "/".join(filter(None, (method, pictures.label, fill))),
         f"{_COMPUTE}:draw_curves",
         needs=scored,
         scored=[unit.name for unit in scored],
@@ -136,13 +153,14 @@ def map_units(profile: "Profile", pictures: Pictures, method: str, made: Made) -
     return found
 
 
-def scores_units(profile: "Profile", pictures: Pictures, method: str, made: Made) -> list[Unit]:
-    """The scores of one network under every mask, shard by shard: a control's under the paper's fills alone."""
+def scores_units(profile: "Profile", pictures: Pictures, method: str, made: Made, fill: str = "") -> list[Unit]:
+    """The scores of one network under every mask, shard by shard: a control's under the paper's fills alone, or any under
+    the `fill` that is named."""
     settings, mapped = profile.masking, mapped_pictures(profile, pictures)
     length = shard_length(profile, mapped)
     shard = pictures.n if pictures.generated else SHARD
     is_control = look(method).group == "Control"
-    fills = [name for name in settings.fills if name in PAPER_FILLS] if is_control else []
+    fills = [name for name in settings.fills if name == fill or not fill and is_control and name in PAPER_FILLS]
     halves = 0 if is_control or pictures.seed != profile.seeds[0] else settings.n_halves
     maps = map_units(profile, pictures, method, made)
     found = []
@@ -153,7 +171,7 @@ def scores_units(profile: "Profile", pictures: Pictures, method: str, made: Made
         found.append(
             pictures.unit(
                 EXPERIMENT,
-                f"scores/{method}/{pictures.label}/{first}",
+                "/".join(filter(None, ("scores", method, pictures.label, str(first), fill))),
                 f"{_COMPUTE}:score_shard",
                 needs=[*needed, *([made.training] if made.training else [])],
                 places=network_places(profile, made.source),

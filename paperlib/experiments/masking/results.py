@@ -1,6 +1,6 @@
 """Figure 2 out of the rows of its units, what its curves say in numbers, and the claim."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -98,6 +98,37 @@ def leads(rows: pd.DataFrame, maps: Sequence[str] = ("saliency",)) -> pd.DataFra
     return chosen[columns].reset_index(drop=True)
 
 
+def areas_by_opinion(rows: pd.DataFrame, profile: "Profile") -> pd.DataFrame:
+    """The area between LeRF and MoRF, by whose opinions the network learnt: in a simulation the first network and its
+    controls, elsewhere the network of claim C2 alone.
+
+    Columns: `opinions`, `"people"`, `"stand-ins"`, the name of the observers (`"saliency"`, `"uniform"`), or that of the
+    control; `dataset`, `network`, `fill`, `map`; `value`, `low`, `high`, `n`, `over` as those of
+    `paperlib.experiments.claims.Part`.
+    """
+    found = _with_variant_columns(rows[rows["metric"] == "area"]).rename(columns={"method": "map"})
+    keys = ["dataset", "network", "fill", "map"]
+    parts = {key: Part.of("", measured) for key, measured in found.groupby(keys, sort=False)}
+    values = [(*key, one.value, one.low, one.high, one.n, one.over) for key, one in parts.items()]
+    areas = pd.DataFrame(values, columns=[*keys, "value", "low", "high", "n", "over"])
+    names = {
+        _subject(areas["network"]): {"simulation": profile.observers, "data": "people"}.get(profile.evidence, "stand-ins")
+    }
+    if profile.evidence == "simulation":
+        names |= {"uniform_observers": "uniform", "unpretrained": "unpretrained"}
+    areas.insert(0, "opinions", areas["network"].map(names))
+    return areas.dropna(subset="opinions").reset_index(drop=True)
+
+
+def one_curve(rows: pd.DataFrame, map_name: str, fill: str, strategy: str) -> pd.Series:
+    """A curve of Figure 2 as it was computed: fraction -> SROCC of the first network in the first repeat."""
+    tidy = _points(rows[rows["method"] != UNMASKED.map])
+    known = {"method": map_name, "fill": fill, "strategy": strategy}
+    known |= {"network": tidy["network"].iloc[0], "seed": tidy["seed"].min()}
+    chosen = tidy[(tidy[list(known)] == pd.Series(known)).all(axis=1)]
+    return chosen.set_index("fraction")["value"].sort_index()
+
+
 def half_ranks(rows: pd.DataFrame) -> pd.DataFrame:
     """How good the halves are that HalfImage picks: `network`, `rank` (share of all 924 halves that keep the score
     nearer to the whole picture's, averaged over pictures) and `pictures`. Empty where no halves were tried."""
@@ -133,7 +164,7 @@ def claim_parts(rows: pd.DataFrame, profile: "Profile") -> ClaimParts:
     worst = _worst_points(chosen)
     known = list(dict.fromkeys(zip(areas["network"], areas["method"], strict=True)))
     networks = list(dict.fromkeys(network for network, _ in known))
-    subject = "baseline" if "baseline" in networks else next(iter(networks), "")
+    subject = _subject(networks)
 
     def parts(network: str, *maps: str) -> tuple[Part, ...]:
         return tuple(
@@ -154,6 +185,12 @@ def claim_parts(rows: pd.DataFrame, profile: "Profile") -> ClaimParts:
         if network != subject and look(network).group == "Control"
     ]
     return ClaimParts(parts(subject, *_CLAIMED), tuple(controls), parts(subject, "saliency_grid"))
+
+
+def _subject(networks: Iterable[str]) -> str:
+    """The network that C2 is about: the Baseline, or else the first one."""
+    known = list(networks)
+    return "baseline" if "baseline" in known else next(iter(known), "")
 
 
 def _worst_points(rows: pd.DataFrame) -> pd.DataFrame:
