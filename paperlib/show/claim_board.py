@@ -1,0 +1,36 @@
+"""The claims as a small table: what decides each, its effect and interval, and which controls meet the same criterion."""
+
+from collections.abc import Iterable
+
+import pandas as pd
+
+from paperlib.experiments.artefacts import ClaimResult
+from paperlib.experiments.claims import HOLDS
+
+NONE = "none"
+
+
+def board(results: Iterable[ClaimResult]) -> pd.DataFrame:
+    """A row per claim, indexed by its id: `outcome`, the quantity that `decides` it with its `effect`, `95 % interval` and
+    what was `needed`, and the `controls that hold too`."""
+    rows = {one.id: _row(one) for one in results}
+    return pd.DataFrame.from_dict(rows, orient="index").rename_axis("claim")
+
+
+def meeting(result: ClaimResult) -> list[str]:
+    """The controls all of whose quantities hold, in their order."""
+    controls = result.parts[result.parts["role"] == "control"]
+    held = controls.groupby("control", sort=False)["outcome"].agg(lambda some: (some == HOLDS).all())
+    return list(held.index[held.astype(bool)])
+
+
+def _row(one: ClaimResult) -> dict[str, str]:
+    known = one.parts[one.parts["quantity"] == one.detail]["needed"]
+    measured = one.n > 0
+    return {
+        "outcome": one.outcome,
+        "decided by": one.detail,
+        "effect (needed)": f"{one.value:.3f} ({known.iloc[0]:g})" if measured else "",
+        "95 % interval": f"{one.low:.3f} to {one.high:.3f}, over {one.n} {one.over}" if measured else "",
+        "controls that hold too": ", ".join(meeting(one)) or NONE,
+    }
