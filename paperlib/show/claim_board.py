@@ -6,6 +6,7 @@ import pandas as pd
 
 from paperlib.experiments.artefacts import ClaimResult
 from paperlib.experiments.claims import HOLDS
+from paperlib.show.sentences import Text
 
 NONE = "none"
 
@@ -22,6 +23,27 @@ def meeting(result: ClaimResult) -> list[str]:
     controls = result.parts[result.parts["role"] == "control"]
     held = controls.groupby("control", sort=False)["outcome"].agg(lambda some: (some == HOLDS).all())
     return list(held.index[held.astype(bool)])
+
+
+def quantity(results: Iterable[ClaimResult], id: str, name: str, control: str = "") -> pd.Series:
+    """One quantity of a claim, or of one of its `controls`: its row in `paperlib.experiments.claims.frame`.
+
+    Raises:
+        ValueError: there is none, or more than one.
+    """
+    frames = [
+        one.parts[(one.parts["quantity"] == name) & (one.parts["control"] == control)] for one in results if one.id == id
+    ]
+    found = pd.concat(frames) if frames else pd.DataFrame()
+    if len(found) != 1:
+        raise ValueError(f"{len(found)} quantities of {id} are called {name!r}{f' of {control!r}' if control else ''}")
+    return found.iloc[0]
+
+
+def folded(frame: pd.DataFrame, summary: str) -> Text:
+    """A long table below a line of text that unfolds it."""
+    table = frame.to_html(border=0, na_rep="", float_format="{:.3f}".format)
+    return Text(f"<details><summary>{summary}</summary>\n\n{table}\n\n</details>")
 
 
 def _row(one: ClaimResult) -> dict[str, str]:

@@ -599,7 +599,7 @@ _IN_SHORT = {
     "C1": "maps of a quality network beat the centre prior, and lose to those of a gaze network",
     "C2": "hiding what a map calls important costs more than hiding the rest",
     "C3": "training on gaze too keeps quality and makes the maps much better",
-    "C4": "PSNR and SSIM weighted by saliency agree better with people",
+    "C4": "PSNR and SSIM weighted by saliency agree better with opinions",
 }
 _OUTCOMES = {"holds": ("#0173b2", "o"), "not decided": ("#949494", "D"), "does not hold": ("#d55e00", "X")}
 

@@ -7,7 +7,7 @@ import pytest
 
 from paperlib.experiments.artefacts import ClaimResult
 from paperlib.experiments.claims import ClaimParts, Control, Part, frame, headline, judge, verdict
-from paperlib.show.claim_board import board, meeting
+from paperlib.show.claim_board import board, folded, meeting, quantity
 from paperlib.show.figures import claim_dots
 
 
@@ -45,6 +45,19 @@ def test_a_claim_without_numbers_has_none_on_the_board() -> None:
     nothing = Part("CC", pd.Series(dtype=float), math.nan, math.nan, 0, "pictures")
     row = board([result((nothing,))]).loc["C1"]
     assert row["effect (needed)"] == row["95 % interval"] == "" and row["controls that hold too"] == "none"
+
+
+def test_a_quantity_is_found_by_its_name_and_control(claim: ClaimResult) -> None:
+    assert quantity([claim], "C1", "CC").needed == 0.1
+    assert quantity([claim], "C1", "KLD", "edges").value == pytest.approx(-0.4)
+    with pytest.raises(ValueError, match="0 quantities of C1 are called 'CC' of 'noise'"):
+        quantity([claim], "C1", "CC", "noise")
+
+
+def test_a_folded_table_has_its_numbers_and_stays_folded() -> None:
+    text = folded(pd.DataFrame({"a": [0.12345, math.nan]}), "All of it").markdown
+    assert text.startswith("<details><summary>All of it</summary>") and text.endswith("</details>")
+    assert "<td>0.123</td>" in text and "<td></td>" in text
 
 
 def test_dots_stand_above_what_is_needed_and_controls_show_what_decides(claim: ClaimResult) -> None:
