@@ -40,6 +40,12 @@ def quantity(results: Iterable[ClaimResult], id: str, name: str, control: str = 
     return found.iloc[0]
 
 
+def every(results: Iterable[ClaimResult], summary: str) -> Text:
+    """All quantities of the claims and of their controls, and what stands beside, folded below `summary`."""
+    frame = pd.concat({one.id: one.parts for one in results}, names=["claim", "row"]).droplevel("row")
+    return folded(frame.drop(columns="lacks"), summary)
+
+
 def folded(frame: pd.DataFrame, summary: str) -> Text:
     """A long table below a line of text that unfolds it."""
     table = frame.to_html(border=0, na_rep="", float_format="{:.3f}".format)
@@ -54,5 +60,5 @@ def _row(one: ClaimResult) -> dict[str, str]:
         "decided by": one.detail,
         "effect (needed)": f"{one.value:.3f} ({known.iloc[0]:g})" if measured else "",
         "95 % interval": f"{one.low:.3f} to {one.high:.3f}, over {one.n} {one.over}" if measured else "",
-        "controls that hold too": ", ".join(meeting(one)) or NONE,
+        "controls that hold too": "; ".join(meeting(one)) or NONE,
     }

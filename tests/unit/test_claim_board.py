@@ -7,7 +7,7 @@ import pytest
 
 from paperlib.experiments.artefacts import ClaimResult
 from paperlib.experiments.claims import ClaimParts, Control, Part, frame, headline, judge, verdict
-from paperlib.show.claim_board import board, folded, meeting, quantity
+from paperlib.show.claim_board import board, every, folded, meeting, quantity
 from paperlib.show.figures import claim_dots
 
 
@@ -58,6 +58,12 @@ def test_a_folded_table_has_its_numbers_and_stays_folded() -> None:
     text = folded(pd.DataFrame({"a": [0.12345, math.nan]}), "All of it").markdown
     assert text.startswith("<details><summary>All of it</summary>") and text.endswith("</details>")
     assert "<td>0.123</td>" in text and "<td></td>" in text
+
+
+def test_every_quantity_is_listed_with_its_claim(claim: ClaimResult) -> None:
+    text = every([claim, claim], "All").markdown
+    assert text.count("<tr>") == 2 * len(claim.parts) and text.count("<th>C1</th>") == 2 * len(claim.parts)
+    assert text.count("<td>-0.400</td>") == 2, "the value of one control in both"
 
 
 def test_dots_stand_above_what_is_needed_and_controls_show_what_decides(claim: ClaimResult) -> None:
