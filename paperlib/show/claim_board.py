@@ -1,14 +1,16 @@
 """The claims as a small table: what decides each, its effect and interval, and which controls meet the same criterion."""
 
+import math
 from collections.abc import Iterable
 
 import pandas as pd
 
 from paperlib.experiments.artefacts import ClaimResult
-from paperlib.experiments.claims import HOLDS
+from paperlib.experiments.claims import HOLDS, UNTESTED
 from paperlib.show.sentences import Text
 
 NONE = "none"
+_MISSING = {"value": math.nan, "low": math.nan, "high": math.nan, "n": 0, "needed": math.nan, "outcome": UNTESTED}
 
 
 def board(results: Iterable[ClaimResult]) -> pd.DataFrame:
@@ -26,18 +28,15 @@ def meeting(result: ClaimResult) -> list[str]:
 
 
 def quantity(results: Iterable[ClaimResult], id: str, name: str, control: str = "") -> pd.Series:
-    """One quantity of a claim, or of one of its `controls`: its row in `paperlib.experiments.claims.frame`.
+    """One quantity of a claim, or of one of its controls: `value`, `low`, `high`, `n`, `needed` and `outcome`.
 
-    Raises:
-        ValueError: there is none, or more than one.
+    One that was not measured, or that this profile does not have, has no values and is not testable.
     """
-    frames = [
-        one.parts[(one.parts["quantity"] == name) & (one.parts["control"] == control)] for one in results if one.id == id
-    ]
-    found = pd.concat(frames) if frames else pd.DataFrame()
-    if len(found) != 1:
-        raise ValueError(f"{len(found)} quantities of {id} are called {name!r}{f' of {control!r}' if control else ''}")
-    return found.iloc[0]
+    for one in results:
+        found = one.parts[(one.parts["quantity"] == name) & (one.parts["control"] == control)]
+        if one.id == id and len(found):
+            return found.iloc[0][list(_MISSING)]
+    return pd.Series(_MISSING)
 
 
 def every(results: Iterable[ClaimResult], summary: str) -> Text:

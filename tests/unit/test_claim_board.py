@@ -50,8 +50,8 @@ def test_a_claim_without_numbers_has_none_on_the_board() -> None:
 def test_a_quantity_is_found_by_its_name_and_control(claim: ClaimResult) -> None:
     assert quantity([claim], "C1", "CC").needed == 0.1
     assert quantity([claim], "C1", "KLD", "edges").value == pytest.approx(-0.4)
-    with pytest.raises(ValueError, match="0 quantities of C1 are called 'CC' of 'noise'"):
-        quantity([claim], "C1", "CC", "noise")
+    missing = quantity([claim], "C1", "CC", "noise")
+    assert missing.outcome == "not testable" and math.isnan(missing.value) and missing.n == 0
 
 
 def test_a_folded_table_has_its_numbers_and_stays_folded() -> None:
@@ -62,7 +62,7 @@ def test_a_folded_table_has_its_numbers_and_stays_folded() -> None:
 
 def test_every_quantity_is_listed_with_its_claim(claim: ClaimResult) -> None:
     text = every([claim, claim], "All").markdown
-    assert text.count("<tr>") == 2 * len(claim.parts) and text.count("<th>C1</th>") == 2 * len(claim.parts)
+    assert text.count("<th>C1</th>") == 2 * len(claim.parts)
     assert text.count("<td>-0.400</td>") == 2, "the value of one control in both"
 
 
