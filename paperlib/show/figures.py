@@ -19,6 +19,7 @@ from matplotlib import rcParams
 from matplotlib.colors import to_hex, to_rgb
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
+from matplotlib.lines import Line2D
 from matplotlib.patheffects import withStroke
 
 from paperlib.paper import DATASETS, look
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
     from matplotlib.typing import ColorType
 
     from paperlib.datasets.world_pictures import ImageSet
-    from paperlib.experiments.artefacts import Figure1Data, Figure2Data
+    from paperlib.experiments.artefacts import ClaimResult, Figure1Data, Figure2Data
     from paperlib.experiments.compression.explore import CodedVersion, Published, Standing
     from paperlib.experiments.compression.explore import View as CodingView
     from paperlib.experiments.extracting.explore import View
@@ -813,6 +814,101 @@ def world_sheet(records: ImageSet) -> PaperFigure:
         y, x = records.fixations[index].T
         gaze.plot(x, y, ".", color="white", markersize=2, markeredgewidth=0, alpha=0.8)
     return figure
+
+
+@drawn
+def broken_worlds(frame: pd.DataFrame) -> PaperFigure:
+    """How well maps agree with gaze, a group of lines per way of breaking the world: a dot at the mean CC, its interval, and
+    the map's name beside it.
+
+    Args:
+        frame: columns `way`, `map`, `CC`, `low` and `high`, as `paperlib.experiments.broken_world.means` gives them; the
+            order of both first columns is kept.
+    """
+    ways, maps = (list(dict.fromkeys(frame[name])) for name in ("way", "map"))
+    palette = dict(zip(maps, rcParams["axes.prop_cycle"].by_key()["color"], strict=False))
+    lines = len(frame) + 0.8 * len(ways)
+    figure = PaperFigure(figsize=(style.FULL_WIDTH, 0.5 + 0.148 * lines), layout="constrained")
+    ax = figure.add_subplot()
+    place, middles = 0.0, []
+    for _, group in frame.groupby("way", sort=False):
+        middles.append(place + (len(group) - 1) / 2)
+        for row in group.itertuples():
+            _dot(ax, row.CC, row.low, row.high, place, palette[row.map])
+            note(ax, row.map, (row.high, place), (5, 0), va="center", color=text_colour(palette[row.map]))
+            place += 1
+        place += 0.8
+        ax.axhline(place - 0.9, color="#e6e6e6", linewidth=0.6)
+    ax.axvline(0, color="#808080", linewidth=0.8)
+    ax.set_yticks(middles, [_wrapped(way, 1.7) for way in ways])
+    ax.tick_params(axis="y", length=0, labelsize=8)
+    ax.set(xlabel="CC with where people look (1 is perfect), mean and 95 % interval", ylim=(place - 0.5, -0.8))
+    ax.grid(visible=False, axis="y")
+    ax.set_xlim(min(-0.05, frame["low"].min() - 0.03), 1.15)
+    ax.spines["left"].set_visible(False)
+    return figure
+
+
+_IN_SHORT = {
+    "C1": "maps of a quality network beat the centre prior, and lose to those of a gaze network",
+    "C2": "hiding what a map calls important costs more than hiding the rest",
+    "C3": "training on gaze too keeps quality and makes the maps much better",
+    "C4": "PSNR and SSIM weighted by saliency agree better with opinions",
+}
+_OUTCOMES = {"holds": ("#0173b2", "o"), "not decided": ("#949494", "D"), "does not hold": ("#d55e00", "X")}
+
+
+@drawn
+def claim_dots(results: Sequence[ClaimResult]) -> PaperFigure:
+    """How far each quantity of each claim lies above what is needed, and below them the one that decides about each control:
+    dots with 95 % intervals, their colour and shape the outcome. A claim without numbers has no panel.
+
+    Args:
+        results: of `paperlib.experiments.claims.results`.
+    """
+    panels = [(one, rows) for one in results if len(rows := _claim_lines(one.parts))]
+    heights = [len(rows) + 1.6 for _, rows in panels]
+    figure = PaperFigure(figsize=(style.FULL_WIDTH, 0.35 + 0.158 * sum(heights)), layout="constrained")
+    axes = figure.subplots(len(panels), squeeze=False, height_ratios=heights).flat if panels else ()
+    for ax, (one, rows) in zip(axes, panels, strict=True):
+        for place, row in enumerate(rows.itertuples()):
+            colour, marker = _OUTCOMES[row.outcome]
+            value, low, high = (end - row.needed for end in (row.value, row.low, row.high))
+            _dot(ax, value, low, high, place, colour, marker)
+        labels = [
+            row.quantity if row.role == "claim" else f"without {row.lacks}: {row.control}" for row in rows.itertuples()
+        ]
+        ax.set_yticks(range(len(rows)), labels)
+        for tick, role in zip(ax.get_yticklabels(), rows["role"], strict=True):
+            tick.set(color=INK if role == "claim" else "#767676", fontweight="bold" if role == "claim" else "normal")
+        ax.axvline(0, color="#808080", linewidth=0.9)
+        ax.set_title(f"{one.id} ({one.outcome}): {_IN_SHORT[one.id]}", x=1, ha="right", fontsize=8)
+        ax.set_ylim(len(rows) - 0.5, -0.5)
+        ax.tick_params(axis="y", length=0, labelsize=7)
+        ax.grid(visible=False, axis="y")
+    if panels:
+        ax.set_xlabel("how far above what is needed, 95 % interval")
+        figure.text(0.005, 0.995, "bold: what the claim asks for", fontsize=7, va="top", fontweight="bold", color=INK)
+        figure.text(0.005, 0.975, "grey: its controls", fontsize=7, va="top", color="#767676")
+        looks = _OUTCOMES.items()
+        dots = [Line2D([], [], color=colour, marker=marker, linestyle="", label=name) for name, (colour, marker) in looks]
+        figure.legend(handles=dots, loc="outside upper right", ncols=3, handletextpad=0.2)
+    return figure
+
+
+def _claim_lines(parts: pd.DataFrame) -> pd.DataFrame:
+    """The claim's quantities, then of each control the first that has the control's worst outcome."""
+    known = parts[parts["outcome"].isin(_OUTCOMES)]
+    controls = known[known["role"] == "control"]
+    rank = controls["outcome"].map(list(_OUTCOMES).index)
+    deciding = controls[rank == rank.groupby(controls["control"]).transform("max")]
+    return pd.concat([known[known["role"] == "claim"], deciding.drop_duplicates("control")])
+
+
+def _dot(ax: Axes, value: float, low: float, high: float, place: float, colour: str, marker: str = "o") -> None:
+    """A dot on its line, and its interval where there is one."""
+    ax.plot([low, high], [place, place], color=colour, linewidth=1.4, solid_capstyle="butt")
+    ax.plot([value], [place], marker, color=colour, markersize=4.5, markeredgewidth=0)
 
 
 @drawn

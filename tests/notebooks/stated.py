@@ -17,11 +17,13 @@ from paperlib import paper, profiles
 from paperlib.coding import votes
 from paperlib.datasets import microworld
 from paperlib.experiments import claims, statistics
+from paperlib.experiments.broken_world import damage
 from paperlib.experiments.compression import explore as compression
 from paperlib.experiments.dual_task import film
 from paperlib.experiments.dual_task import results as dual_task
 from paperlib.maps import masking
 from paperlib.metrics import equivalence
+from paperlib.show import notebooks
 
 By = Callable[[], bool] | str
 by_definition = "by definition"
@@ -47,8 +49,22 @@ def claim_part(low: float) -> claims.Part:
 
 
 STATED: dict[str, dict[str, By]] = {
-    "00_start_here": {},
-    "01_introduction": {},
+    "00_start_here": {
+        "This is the runnable companion to": lambda: "2405.04997" in paper.CITATION,
+        "The reading times are reckoned alike everywhere": lambda: (
+            (200, 3, 20)
+            == (notebooks._WORDS_A_MINUTE, notebooks._SECONDS_A_CODE_LINE, notebooks._SECONDS_A_PICTURE_OR_TABLE)
+        ),
+        "Their mean opinion score (MOS) is pooled from the damage": lambda: (
+            (15, 6) == (microworld.OBSERVERS_PER_IMAGE, microworld.FIXATIONS_PER_OBSERVER)
+        ),
+        "with FORMULA the damage at a place, from 0 to 1": lambda: (
+            damage(microworld.generate(125, seed=42)).min() == 0 and damage(microworld.generate(125, seed=42)).max() == 1
+        ),
+        "See how nearly this goes in a circle": by_definition,
+        "yes* or *no* where the 95 % interval over the pictures says so": lambda: statistics.CONFIDENCE == 0.95,
+    },
+    "01_introduction": {"How to read it.** The last row says which places speak for a higher score": by_definition},
     "02_related_work": {},
     "03a_extracting_saliency": {
         "The backbone was pretrained to name the subject of a picture, and 80 % of the gaze": lambda: (
@@ -115,5 +131,9 @@ STATED: dict[str, dict[str, By]] = {
         'Take the scores of one repeat as a "metric"': by_definition,
         "How strong are the presets": by_definition,
     },
-    "04_discussion": {},
+    "04_discussion": {
+        "These lines are the whole rule": by_definition,
+        "How much hangs on a threshold?** CLAIM asks for a gain in CC of a tenth": lambda: dual_task.CC_GAIN == 0.1,
+        "The claim that the controls leave.** The strongest form of CLAIM": by_definition,
+    },
 }

@@ -412,6 +412,16 @@ def test_the_world_sheet_runs_from_low_to_high_scores(records: ImageSet) -> None
         np.testing.assert_array_equal(gaze.lines[0].get_ydata(), records.fixations[index, :, 0])
 
 
+def test_broken_worlds_have_a_dot_and_a_name_per_map() -> None:
+    rows = [("real", "prior", 0.3, 0.2, 0.4), ("real", "edges", 0.5, 0.4, 0.6), ("made", "prior", 0.1, -0.1, 0.3)]
+    (ax,) = figures.broken_worlds(pd.DataFrame(rows, columns=["way", "map", "CC", "low", "high"])).axes
+    dots = [line for line in ax.lines if line.get_marker() == "o"]
+    assert [line.get_xdata()[0] for line in dots] == [0.3, 0.5, 0.1]
+    assert dots[0].get_color() == dots[2].get_color() != dots[1].get_color()
+    assert [text.get_text() for text in ax.texts] == ["prior", "edges", "prior"]
+    assert [label.get_text() for label in ax.get_yticklabels()] == ["real", "made"]
+
+
 @pytest.mark.parametrize("count", [5, 7])
 def test_the_world_sheet_copes_with_few_records(records: ImageSet, count: int) -> None:
     few = replace(records, mos={name: scores[:count] for name, scores in records.mos.items()})
