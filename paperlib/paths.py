@@ -15,6 +15,9 @@ REPOSITORY = Path(__file__).resolve().parent.parent
 NOTEBOOKS = REPOSITORY / "notebooks"
 FIGURES = REPOSITORY / "figures"
 
+_UMASK = os.umask(0o077)
+os.umask(_UMASK)
+
 
 def results_root() -> Path:
     """Folder of all computed results: that of the settings, else `results/` in the repository."""
@@ -57,7 +60,7 @@ def atomic_write(path: str | Path, mode: str = "wb") -> Iterator[IO[Any]]:
     """Open a temporary file beside `path` and give it that name only after the block ended well.
 
     A reader sees the old file or the new one, never a half. On any error the temporary file is removed and `path`
-    stays as it was.
+    stays as it was. Others may read the file as far as the user's umask lets them.
 
     Args:
         path: the final name; its folder is made when missing.
@@ -74,7 +77,7 @@ def atomic_write(path: str | Path, mode: str = "wb") -> Iterator[IO[Any]]:
             yield file
             file.flush()
             os.fsync(file.fileno())
-        os.chmod(temporary, 0o644)
+        os.chmod(temporary, 0o666 & ~_UMASK)
         os.replace(temporary, path)
     except BaseException:
         with suppress(OSError):

@@ -12,6 +12,7 @@ import re
 import shutil
 import signal
 import socket
+import stat
 import subprocess
 import sys
 import tempfile
@@ -492,5 +493,8 @@ def _scratch(folder: Path) -> Iterator[Path]:
         return
     own = Path(tempfile.gettempdir(), f"paperlib-scratch-{os.getuid()}-{folder.name}")
     own.mkdir(exist_ok=True, mode=0o700)
+    status = own.lstat()
+    if not stat.S_ISDIR(status.st_mode) or status.st_uid != os.getuid() or status.st_mode & 0o077:  # another user's
+        own = Path(tempfile.mkdtemp(prefix="paperlib-scratch-"))
     yield own
     shutil.rmtree(own, ignore_errors=True)
