@@ -260,7 +260,7 @@ def _rates(text: str) -> list[float]:
         rates = [float(rate) for rate in text.split(",")]
     except ValueError:
         rates = []
-    if not rates or min(rates) <= 0:
+    if not rates or (len(rates) > 1 and min(rates) <= 0):
         message = f"expected bits per pixel such as 0.12 or 0.08,0.12,0.16, decimals with a point, got {text}"
         raise argparse.ArgumentTypeError(message)
     return rates

@@ -126,7 +126,7 @@ def test_a_folder_that_cannot_be_written_is_refused_before_anything_is_computed(
     assert cli.main(words) == 2
     err = capsys.readouterr().err
     assert err.startswith(f"paperlib: cannot write to {tmp_path}")
-    assert "--results DIR" in err
+    assert "choose another folder with" in err and ("--out" if "figure" in words else "--results DIR") in err
 
 
 def test_a_full_disk_during_the_computation_is_one_sentence(
