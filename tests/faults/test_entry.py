@@ -19,6 +19,8 @@ TOOLS = (
 FAKE_PYTHON = """#!/usr/bin/env bash
 # Stands for a Python: notes what it is asked for in $FAKE_LOG and keeps "installed" packages as a file of its prefix.
 here=$(dirname "$0")/..
+safe=no
+[ "$1" != -P ] || { safe=yes; shift; }
 case "$1 ${2:-}" in
 -c*) echo VERSION; exit PROBE ;;
 -I*) [ -e "$here/installed" ] || { echo torch; exit 1; } ;;
@@ -46,6 +48,7 @@ case "$1 ${2:-}" in
     echo "$2: ${*:3}"
     echo "prefix: $(CDPATH= cd -P "$here" && pwd)"
     echo "cwd: $PWD"
+    echo "safe: $safe"
     echo "home: $HOME"
     echo "path: $PYTHONPATH"
     exit "${FAKE_STATUS:-0}" ;;
@@ -209,6 +212,7 @@ def test_status_and_folder_of_the_caller_are_kept(ready: Machine) -> None:
     run = ready.run("claims", FAKE_STATUS="7")
     assert run.returncode == 7
     assert f"cwd: {ready.elsewhere}" in run.stdout
+    assert "safe: yes" in run.stdout, "no file of that folder takes the place of a module of Python's"
     assert f"path: {ready.root}" in run.stdout
 
 
