@@ -151,7 +151,7 @@ def small_transalnet() -> dict[str, Tensor]:
             "1 of another shape, first decoder.conv7.bias (2,) for (1,)",
         ),
         (lambda good: {f"wrapped.{key}": value for key, value in good.items()}, "got those of another network"),
-        (lambda good: {"state_dict": good}, "holds no state dict"),
+        (lambda good: {"of the training": {"state_dict": good}}, "holds no state dict"),
         (lambda good: [1, 2], "holds no state dict"),
     ],
     ids=["absent", "missing", "unknown", "shape", "another network", "deeper", "list"],
