@@ -372,6 +372,7 @@ def _compute(run: "Run", profile: "Profile", folder: Path, only: Sequence[str]) 
     """Compute and write what the chosen notebooks are about; everything, the claims as well, when none were chosen."""
     from paperlib import regenerate
     from paperlib.engine.progress import say
+    from paperlib.experiments.sets import noted
     from paperlib.show import report, summary
 
     sections = regenerate.SECTIONS.values()
@@ -393,6 +394,7 @@ def _compute(run: "Run", profile: "Profile", folder: Path, only: Sequence[str]) 
         if len(about) == len(sections):
             summary.save_claims(run.claims, folder)
         regenerate.keep_rows(profile, [one.package for one in about], folder)
+    run.read = noted.found(profile.data_root)
 
 
 def _about(notebook: str, only: Sequence[str]) -> bool:
@@ -415,12 +417,16 @@ def _prepare(options: argparse.Namespace) -> Outcome:
 def _table(options: argparse.Namespace) -> Outcome:
     profile = _changed_profile(options)
     from paperlib import regenerate
+    from paperlib.experiments.sets import noted
     from paperlib.show import tables
     from paperlib.show.summary import to_json
 
     data = regenerate.table(options.number, profile)
+    if options.format == "json":
+        read = noted.found(profile.data_root)
+        return Outcome(to_json(vars(data) | ({"read": read} if read else {})))
     formats: dict[str, Callable[[Any], str]]
-    formats = {"csv": tables.to_csv, "markdown": tables.to_markdown, "latex": tables.to_latex, "json": to_json}
+    formats = {"csv": tables.to_csv, "markdown": tables.to_markdown, "latex": tables.to_latex}
     return Outcome(formats.get(options.format, tables.to_text)(data))
 
 

@@ -79,7 +79,7 @@ class Run:
     """All that one run made: filled step by step, read by the page and by the text summary.
 
     `evidence` is what the numbers rest on (`paperlib.profiles.Profile.evidence`), `values` are all settings of the profile
-    (`paperlib.profiles.names`).
+    (`paperlib.profiles.names`). `read` is what was odd about the data, `paperlib.experiments.sets.noted.found`.
     """
 
     profile: str
@@ -91,6 +91,7 @@ class Run:
     values: Mapping[str, Any] = field(default_factory=dict)
     seconds: dict[str, float] = field(default_factory=dict)
     peak_memory: int = 0
+    read: tuple[str, ...] = ()
 
     @property
     def warning(self) -> str:
@@ -117,6 +118,8 @@ def text_summary(run: Run, report: Path | None) -> str:
     parts = [f"Profile {run.profile}" + (f", with {', '.join(run.settings)}" if run.settings else "")]
     if run.warning:
         parts.append(textwrap.fill(run.warning, 100))
+    if run.read:
+        parts += ["", "What was read", *(f"  {sentence}" for sentence in run.read)]
     if run.artefacts:
         parts += ["", "Tables and figures"]
         parts += [f"  {artefact.name:8}{_files(artefact.files)}" for artefact in run.artefacts]

@@ -1,6 +1,7 @@
 """What users bring: every byte of it decides results, what is odd about it is told, what cannot be right is refused."""
 
 import csv
+import json
 import os
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -199,6 +200,13 @@ def test_what_is_odd_is_said_before_the_units(
     said = capsys.readouterr().err
     assert "own data, 3 pictures: 1 points outside their picture were dropped, in p00.bmp" in said
     assert "saliency_mine, 3 pictures: maps are in colours, of which the luma is read: p00.bmp" in said
+
+
+def test_what_was_read_stands_in_the_json_of_a_table(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    table = folder(root) / "fixations.csv"
+    table.write_text(table.read_text() + "p00.bmp,1,901,901\n")
+    assert cli.main(["table", "1", "--profile", "own", "--data-root", str(root), "--json"]) == 0
+    assert any("points outside their picture" in line for line in json.loads(capsys.readouterr().out)["read"])
 
 
 def test_maps_that_lie_on_their_side_or_say_nothing_are_refused(root: Path) -> None:

@@ -182,7 +182,7 @@ def _in_files(profile: "Profile", name: str) -> Coded:
                 f"{pictures.title}: Table III needs at least {_FEW} sequences, bit-rates and presets, every "
                 f"preset at every bit-rate, got {len(scores.sequences)}, {len(rates)} and {len(kinds)}"
             )
-        note(pictures.title, len(pictures), pictures.notes)
+        note(root, pictures.title, len(pictures), pictures.notes)
         with remembering(results_root()):
             fingerprint = pictures.fingerprint
         found = replace(

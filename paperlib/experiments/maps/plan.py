@@ -90,7 +90,8 @@ def _note_colours(pictures: Pictures) -> None:
     for name, files in map_folders(pictures.root, pictures.keys).items():
         coloured = [path.name for path in list(files.values())[:_LOOKED_AT] if is_coloured(path)]
         if coloured:
-            note(MAP_PREFIX + name, len(files), [f"maps are in colours, of which the luma is read: {listing(coloured)}"])
+            told = f"maps are in colours, of which the luma is read: {listing(coloured)}"
+            note(pictures.root, MAP_PREFIX + name, len(files), [told])
 
 
 def map_folders_of(pictures: Pictures) -> list[str]:

@@ -223,7 +223,7 @@ def _in_files(profile: "Profile", face: str, name: str, options: Mapping[str, An
         fingerprint = pictures.fingerprint
     _require_size(pictures)
     notes = [*getattr(pictures, "notes", ()), *_large(profile, pictures)]
-    note(pictures.title, len(pictures), notes)
+    note(root, pictures.title, len(pictures), notes)
     n = len(pictures)
     return replace(found, fingerprint=fingerprint, n=n, n_judged=n)
 
