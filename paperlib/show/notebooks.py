@@ -39,7 +39,10 @@ _PAGE = """
 {{ super() }}
 {%- endif -%}
 {% endblock codecell %}
-{% block html_head_js_mathjax %}<style>math[display="block"] { font-size: 1.2em; padding: 0.4em 0 }</style>{% endblock %}
+{% block html_head_js_mathjax %}<style>
+math[display="block"] { font-size: 1.2em; padding: 0.4em 0 }
+@media (min-width: 760px) { .celltag_answer .jp-RenderedMarkdown { padding-left: 17px } }
+</style>{% endblock %}
 """
 """The page of a notebook: as nbconvert makes it, solutions of exercises and look-up cells folded, formulas by the
 browser."""
