@@ -161,10 +161,10 @@ def _opened(path: str | Path) -> Iterator[Image.Image]:
             yield image
     except UnusableFile:
         raise
-    except (OSError, ValueError, SyntaxError, EOFError, IndexError, Image.DecompressionBombError) as error:
+    except Exception as error:  # a damaged file makes Pillow's readers fail in any way
         if isinstance(error, OSError) and error.strerror:
             raise UnusableFile(path, f"cannot be read ({error.strerror})") from error
-        reason = "not a picture" if isinstance(error, UnidentifiedImageError) else str(error)
+        reason = "not a picture" if isinstance(error, UnidentifiedImageError) else str(error) or type(error).__name__
         raise UnusableFile(path, f"unreadable or truncated ({reason})") from error
 
 

@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from paperlib.errors import PaperlibError
 from paperlib.models import efficientnet_lite
 
 MICROWORLD = "microworld"
@@ -138,18 +139,17 @@ def load_weights(module: nn.Module, file: Path) -> None:
     """Load a safetensors file into `module`, every key and no other.
 
     Raises:
-        FileNotFoundError: there is no such file.
-        ValueError: the file is damaged or holds another network's weights.
+        PaperlibError: there is no such file, or it is damaged or holds another network's weights.
     """
-    from safetensors import SafetensorError
     from safetensors.torch import load_file
 
     if not file.is_file():
-        raise FileNotFoundError(f"no weights at {file.name}: run `python -m paperlib pretrain` to make them")
+        raise PaperlibError(f"there is no file of weights {file}; check its path")
     try:
         module.load_state_dict(load_file(file))
-    except (SafetensorError, RuntimeError) as error:
-        raise ValueError(f"{file.name} does not hold weights of this network: {str(error).splitlines()[0]}") from None
+    except Exception as error:  # a damaged file fails in many ways
+        reason = (str(error) or type(error).__name__).splitlines()[0]
+        raise PaperlibError(f"{file.name} does not hold weights of this network: {reason}; get it again") from error
 
 
 def _microworld(pretrained: bool) -> Backbone:
