@@ -120,13 +120,13 @@ def test_unknown_backbone_stage_and_weights_are_named(tmp_path):
         backbones.create_backbone("resnet_50000")
     with pytest.raises(ValueError, match="no stage 17"):
         backbones.create_backbone("test_resnet", out_index=17)
-    with pytest.raises(FileNotFoundError, match="pretrain"):
+    with pytest.raises(PaperlibError, match=r"there is no file of weights .*nothing\.safetensors"):
         backbones.create_backbone("test_resnet", weights=tmp_path / "nothing.safetensors")
     junk = tmp_path / "junk.safetensors"
     junk.write_bytes(backbones.TINY_WEIGHTS.read_bytes()[:1000])
-    with pytest.raises(ValueError, match="junk.safetensors does not hold"):
+    with pytest.raises(PaperlibError, match="junk.safetensors does not hold"):
         backbones.create_backbone("test_resnet", out_index=2, weights=junk)
-    with pytest.raises(ValueError, match="does not hold"):
+    with pytest.raises(PaperlibError, match="does not hold"):
         backbones.create_backbone("resnet18", weights=backbones.TINY_WEIGHTS)
 
 
