@@ -7,7 +7,7 @@ import pandas as pd
 
 from paperlib.experiments.artefacts import ClaimResult
 from paperlib.experiments.claims import HOLDS, UNTESTED
-from paperlib.show.sentences import Text
+from paperlib.show.sentences import Text, below
 
 NONE = "none"
 _MISSING = {"value": math.nan, "low": math.nan, "high": math.nan, "n": 0, "needed": math.nan, "outcome": UNTESTED}
@@ -48,7 +48,7 @@ def every(results: Iterable[ClaimResult], summary: str) -> Text:
 def folded(frame: pd.DataFrame, summary: str) -> Text:
     """A long table below a line of text that unfolds it."""
     table = frame.to_html(border=0, na_rep="", float_format="{:.3f}".format)
-    return Text(f"<details><summary>{summary}</summary>\n\n{table}\n\n</details>")
+    return Text(below(summary, table))
 
 
 def _row(one: ClaimResult) -> dict[str, str]:

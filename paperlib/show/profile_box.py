@@ -5,7 +5,7 @@ from typing import Any
 import pandas as pd
 
 from paperlib.profiles import PROFILES, Profile, names
-from paperlib.show.sentences import Text
+from paperlib.show.sentences import Text, below
 
 _EVIDENCE = {"simulation": "simulated", "stand-ins": "generated stand-ins, numbers mean nothing", "data": "real"}
 _PARTS = {"03a": "extraction", "03b": "masking", "03c": "dual_task", "03d": "compression"}
@@ -30,7 +30,7 @@ def other_profiles(section: str) -> Text:
         ["| value | " + " | ".join(f"`{name}`" for name in table) + " |", "|---" * (len(table.columns) + 1) + "|"]
         + [f"| {name} | " + " | ".join(row) + " |" for name, row in zip(differing.index, differing.to_numpy(), strict=True)]
     )
-    return Text(f"<details><summary>What differs under the other profiles</summary>\n\n{text}\n\n</details>")
+    return Text(below("What differs under the other profiles", text))
 
 
 def _shown(profile: Profile, wanted: list[str]) -> dict[str, str]:

@@ -28,6 +28,11 @@ class Text:
         return self.markdown
 
 
+def below(summary: str, markdown: str) -> str:
+    """Markdown that a line of text unfolds."""
+    return f"<details><summary>{summary}</summary>\n\n{markdown}\n\n</details>"
+
+
 class Sentences:
     """Says sentences about the results of one profile.
 
@@ -50,7 +55,7 @@ class Sentences:
 
     def folded(self, text: str, *holds: Any, otherwise: str = "") -> None:
         """The same, folded below *What it shows*: the answer to an exercise."""
-        self._show(text, holds, otherwise, f"<details><summary>{FOLDED}</summary>\n\n{{}}\n\n</details>")
+        self._show(text, holds, otherwise, below(FOLDED, "{}"))
 
     def _show(self, text: str, holds: tuple[Any, ...], otherwise: str, frame: str) -> None:
         true = [bool(one) for one in holds]

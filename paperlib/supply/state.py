@@ -18,6 +18,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import load_file
 
 from paperlib.datasets import biq2021, cat2000, clive, eyecrowd, gaze, koniq, opinions, osie, registry, sacid, salicon
+from paperlib.datasets.contents import remembering
 from paperlib.datasets.files import IMAGE_SUFFIXES, Problems, UnusableFile, list_files, list_folders, listing, read_rgb
 from paperlib.datasets.listed_files import listed
 from paperlib.engine.progress import progress
@@ -27,6 +28,7 @@ from paperlib.models import saliency, sgdnet
 from paperlib.models.checkpoints import read_tensors
 from paperlib.models.official import TIMM, cache_folder, find_official
 from paperlib.models.quality.methods import SGDNETS
+from paperlib.paths import results_root
 from paperlib.sources.source import file_fingerprint
 from paperlib.supply.catalogue import DOWNLOADS, Item, Part, needed_by
 from paperlib.supply.transfer import has_hash, in_units
@@ -81,10 +83,11 @@ def look_at(profile: "Profile", chosen: Sequence[Item], thorough: bool = False) 
         thorough: decode every picture, compute every hash.
     """
     needed = needed_by(profile)
-    return [
-        (_look_at_set if item.kind == "data set" else _look_at_file)(item, profile, needed.get(item.name, ()), thorough)
-        for item in progress(chosen, desc="reading" if thorough else "looking")
-    ]
+    with remembering(results_root()):
+        return [
+            (_look_at_set if item.kind == "data set" else _look_at_file)(item, profile, needed.get(item.name, ()), thorough)
+            for item in progress(chosen, desc="reading" if thorough else "looking")
+        ]
 
 
 # ---- data sets ------------------------------------------------------------------------------------------------------

@@ -135,8 +135,7 @@ class Published:
     def tells_apart(self, one: str, other: str, metric: str) -> bool:
         """Whether two methods lie further apart in a metric than `not_told_apart` allows."""
         values = self.values[metric]
-        low, high = not_told_apart(values[one], metric, self.spread[metric], self.photographs)
-        return not low <= values[other] <= high
+        return told_apart(values[one], values[other], metric, self.spread[metric], self.photographs)
 
 
 @dataclass(frozen=True)
@@ -222,6 +221,12 @@ def not_told_apart(value: float, metric: str, spread: float, photographs: int) -
     return interval(value, metric, sqrt(2) * spread / sqrt(photographs))
 
 
+def told_apart(one: float, other: float, metric: str, spread: float, photographs: int) -> bool:
+    """Whether two values lie further apart than `not_told_apart` allows."""
+    low, high = not_told_apart(one, metric, spread, photographs)
+    return not low <= other <= high
+
+
 def standing(table: Published, choice: TableChoice) -> Standing:
     """The methods of a type ranked by a metric, and which of them can be told apart from the reference.
 
@@ -247,21 +252,16 @@ def standing(table: Published, choice: TableChoice) -> Standing:
     else:
         method = ranking.index[0] if choice.reference == BEST else choice.reference
         reference, value = table.values.loc[method, "label"], float(table.values.loc[method, metric])
-
-    def apart(one: float, other: float) -> bool:
-        low, high = not_told_apart(one, metric, spread, choice.photographs)
-        return not low <= other <= high
-
     pairs = list(combinations(ranking[metric], 2))
     return Standing(
         choice,
-        ranking.assign(apart=[apart(value, one) for one in ranking[metric]]),
+        ranking.assign(apart=[told_apart(value, one, metric, spread, choice.photographs) for one in ranking[metric]]),
         reference,
         value,
         not_told_apart(value, metric, spread, choice.photographs),
         table.blind[metric],
         len(pairs),
-        sum(apart(*pair) for pair in pairs),
+        sum(told_apart(*pair, metric, spread, choice.photographs) for pair in pairs),
     )
 
 

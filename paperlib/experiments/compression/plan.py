@@ -392,7 +392,8 @@ def scores_units(profile: "Profile", coded: Coded, line: Line) -> dict[int, list
     files, root = describe(line.judge).files, Path(profile.weights_root)
     _require_files(profile, files)
     maps = [] if line.weights in (OWN, CENTER, SHUFFLED, UNIFORM, GAZE) else [maps_unit(profile, coded, line.weights)]
-    prints = [] if profile.assumed else [file_fingerprint([official_path(file, root)]) for file in files]
+    with remembering(results_root()):
+        prints = [] if profile.assumed else [file_fingerprint([official_path(file, root)]) for file in files]
     names = maps[0].name if maps else ""
     return {0: _shards(profile, coded, line, maps, maps=names, content=" ".join(prints), crops=settings.crops)}
 

@@ -9,7 +9,15 @@ from typing import TYPE_CHECKING, Any
 
 from paperlib.engine.units import Unit
 from paperlib.experiments.extracting.compute import CENTER_PRIOR, SHUFFLED
-from paperlib.experiments.maps.plan import Made, known_sources, maps_units, name_of, require_weights_of, shard_length
+from paperlib.experiments.maps.plan import (
+    Made,
+    known_sources,
+    maps_units,
+    name_of,
+    note_colours,
+    require_weights_of,
+    shard_length,
+)
 from paperlib.experiments.sets.plan import Pictures, gaze_pictures, gaze_unit, repeats
 from paperlib.experiments.training.plan import made, trainings
 
@@ -33,6 +41,7 @@ def units(profile: "Profile") -> list[Unit]:
         for pictures in several:
             sources = (one.source for one in sources_of(profile, pictures).values())
             require_weights_of(profile, sources)
+            note_colours(pictures)
     for name, several in opened.items():
         measured = [unit for pictures in several for unit in measured_units(profile, pictures).values()]
         measured += [unit for pictures in several for unit in repeated_units(profile, pictures)]

@@ -76,7 +76,6 @@ def known_sources(profile: "Profile", pictures: Pictures) -> dict[str, Made]:
                 f"the folders {listing(MAP_PREFIX + name for name in taken)} have names of rows of ours; rename them, for "
                 f"example to {MAP_PREFIX}my_{taken[0]}"
             )
-        _note_colours(pictures)
         chosen |= {name: Source("folder", name) for name in folders}
     models = of_user(profile.models, profile.model_folders)
     if taken := sorted(chosen.keys() & models.keys()):
@@ -85,8 +84,10 @@ def known_sources(profile: "Profile", pictures: Pictures) -> dict[str, Made]:
     return {method: Made(source) for method, source in chosen.items()}
 
 
-def _note_colours(pictures: Pictures) -> None:
-    """Look at some maps of every folder, and note those that are read by their luma."""
+def note_colours(pictures: Pictures) -> None:
+    """Look at some maps of every folder beside the user's pictures, and note those that are read by their luma."""
+    if pictures.name != OWN:
+        return
     for name, files in map_folders(pictures.root, pictures.keys).items():
         coloured = [path.name for path in list(files.values())[:_LOOKED_AT] if is_coloured(path)]
         if coloured:

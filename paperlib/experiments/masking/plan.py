@@ -20,6 +20,7 @@ from paperlib.experiments.maps.plan import (
     network_params,
     network_places,
     network_resources,
+    note_colours,
     require_weights_of,
     shard_length,
 )
@@ -61,6 +62,7 @@ def units(profile: "Profile") -> list[Unit]:
     for pictures in opened:
         used = {**tested_networks(profile, pictures), **saliency_source(profile, pictures)}
         require_weights_of(profile, (one.source for one in used.values()))
+        note_colours(pictures)
     return [unit for pictures in opened for unit in curves_units(profile, pictures)]
 
 
