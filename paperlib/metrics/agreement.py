@@ -5,7 +5,7 @@
     rank_intervals(found.fraccp)                           # how sure the order of the methods is
 
 The image is the unit: subjective scores have one scale per image, so every statistic is taken inside an image first,
-and images are resampled or flipped as a whole. A NaN is an image without a value (a reference that lacks): a method's
+and images are resampled as a whole. A NaN is an image without a value (a reference that lacks): a method's
 statistics are those of its other images, and say of how many. Scores are oriented: higher means better.
 """
 

@@ -1,19 +1,25 @@
-"""Statistics over images: intervals of a mean, paired tests of differences, and Holm's correction. NumPy only.
+"""Statistics over images: intervals of a mean, paired tests of differences, and Holm's correction. NumPy and SciPy only.
 
-The image is the unit everywhere: metrics of one image are one value, images are drawn or flipped as a whole. A NaN is
-an image without a value (NSS at fixations of an image that has none): it is left out of its row before anything else,
-so that every result is the one of the remaining images alone.
+The image is the unit everywhere: metrics of one image are one value, images are drawn as a whole. A NaN is an image
+without a value (NSS at fixations of an image that has none): it is left out of its row before anything else, so that
+every result is the one of the remaining images alone.
+
+Interval and test are one thing seen from two sides. Percentiles of resampled means are too narrow for ten or twenty
+images, Student's t is wrong where values are skewed, and the bootstrap of Student's ratio where their tails are heavy;
+the wider of the last two, end by end, covers the mean of 10 to 300 images in 93 to 97 of 100 samples
+(tests/unit/test_resampling.py, with its exceptions).
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, TypedDict
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from scipy.special import stdtr, stdtrit
 
 _CHUNK_VALUES = 1_000_000
-_EXACT_IMAGES = 15
 _TIE = 1e-12
+_SMALLEST_ERROR = 0.2  # of the sample's: a resample of nearly equal values does not know how far they spread
 
 
 class Comparison(TypedDict):
@@ -30,14 +36,17 @@ class Comparison(TypedDict):
 
 
 def bootstrap_mean(values: ArrayLike, n_resamples: int = 2000, confidence: float = 0.95, seed: int = 0) -> tuple[Any, Any]:
-    """Percentile bootstrap interval of a mean over images (Efron 1979; method "percentile" of scipy.stats.bootstrap).
+    """Interval of a mean over images: the wider of Student's t and of the studentized bootstrap, end by end.
 
-    All rows of one call see the same resamples of the images, and a row alone gives the same interval as among others.
+    The studentized bootstrap (bootstrap-t; Efron 1982; Davison and Hinkley 1997, Bootstrap Methods, 5.2.1) takes the
+    quantiles of t* = (m* - m) / e*, with mean m* and standard error e* of each resample, where Student's interval has
+    those of a normal population. All rows of one call see the same resamples of the images, and a row alone gives the
+    same interval as among others. It may end beyond the smallest and the largest value.
 
     Args:
         values: (N,) one value per image, or (K, N) for K methods; NaN marks an image without a value.
         n_resamples: number of resamples.
-        confidence: share of the resampled means that lies inside.
+        confidence: chance that the interval covers the mean of the population.
         seed: of the resamples.
 
     Returns:
@@ -49,54 +58,29 @@ def bootstrap_mean(values: ArrayLike, n_resamples: int = 2000, confidence: float
     rows = _rows(values, "values")
     if not 0 < confidence < 1:
         raise ValueError(f"confidence: expected a share inside (0, 1), got {confidence}")
-    _check_resamples(n_resamples)
-    tails = [0.5 - confidence / 2, 0.5 + confidence / 2]
-
-    def intervals(complete: NDArray[np.float64]) -> NDArray[np.float64]:
-        if complete.shape[1] < 2:
-            return np.full((len(complete), 2), np.nan)
-        return np.quantile(_resampled_means(complete, n_resamples, seed), tails, axis=0).T
-
-    ends = _without_missing(rows, intervals, width=2)
-    return _like(values, ends[:, 0]), _like(values, ends[:, 1])
+    found = _inference(rows, n_resamples, confidence, seed)
+    return _like(values, found[:, 0]), _like(values, found[:, 1])
 
 
 def paired_p(differences: ArrayLike, n_resamples: int = 10_000, seed: int = 0) -> Any:
-    """Two-sided sign-flip test of a mean difference over images (Fisher 1935; Good, Permutation Tests, 2000).
+    """Two-sided test of a mean difference over images: the larger p of Student's t and of the studentized bootstrap.
 
-    Under the null hypothesis the two methods are exchangeable on every image, so that each difference could as well
-    have the other sign. p is the share of sign patterns whose |mean| is at least the observed one: over all 2^N
-    patterns up to 15 images, else over random ones with the observed pattern counted, (count + 1) / (n_resamples + 1),
-    which is never 0 (Phipson and Smyth 2010).
+    It rejects at alpha where 0 lies outside the interval of `bootstrap_mean` with confidence 1 - alpha. The bootstrap's
+    p counts the observed sample as one more resample, so that it is never 0 (Phipson and Smyth 2010). Where all
+    differences are the same, and their spread is unknown, p is the sign test's, 2^(1 - N).
 
     Args:
         differences: (N,) one difference per image, or (K, N) for K pairs of methods; NaN marks an image without one.
-        n_resamples: number of random patterns.
-        seed: of the random patterns.
+        n_resamples: number of resamples.
+        seed: of the resamples.
 
     Returns:
-        p in (0, 1]: a float for (N,), else an array (K,). NaN where no image has a difference.
+        p in (0, 1]: a float for (N,), else an array (K,). 1 for a single image, NaN where no image has a difference.
 
     Raises:
         ValueError: other shapes, infinite values, n_resamples < 1.
     """
-    rows = _rows(differences, "differences")
-    _check_resamples(n_resamples)
-
-    def p_values(complete: NDArray[np.float64]) -> NDArray[np.float64]:
-        images = complete.shape[1]
-        if images == 0:
-            return np.full((len(complete), 1), np.nan)
-        threshold = np.abs(complete.sum(axis=1)) - _TIE * np.abs(complete).sum(axis=1)
-        exact = images <= _EXACT_IMAGES
-        patterns = _all_signs(images) if exact else _random_signs(images, n_resamples, seed)
-        counts, tried = np.zeros(len(complete)), 0
-        for signs in patterns:
-            counts += (np.abs(signs @ complete.T) >= threshold).sum(axis=0)
-            tried += len(signs)
-        return (counts / tried if exact else (counts + 1) / (tried + 1))[:, None]
-
-    return _like(differences, _without_missing(rows, p_values, width=1)[:, 0])
+    return _like(differences, _inference(_rows(differences, "differences"), n_resamples, 0.5, seed)[:, 2])
 
 
 def holm(p_values: ArrayLike) -> NDArray[np.float64]:
@@ -134,8 +118,7 @@ def compare_with(
         reference: (N,) one value per image.
         others: (N,) values of each other method on the same images, by name.
         alpha: chance of any false rejection among all comparisons of this call.
-        n_resamples: random sign patterns of the test, and resamples of the interval.
-        seed: of both.
+        n_resamples, seed: of the resamples, which interval and test share.
 
     Returns:
         One record per method, in the order given. `low` and `high` enclose the mean difference with confidence
@@ -158,8 +141,7 @@ def compare_with(
     differences = np.stack([_rows(values, name)[0] for name, values in others.items()]) - base
     images = (~np.isnan(differences)).sum(axis=1)
     means = np.nansum(differences, axis=1) / np.where(images, images, np.nan)
-    low, high = bootstrap_mean(differences, n_resamples, 1 - alpha, seed)
-    p = paired_p(differences, n_resamples, seed)
+    low, high, p = _inference(differences, n_resamples, 1 - alpha, seed).T
     adjusted = holm(p)
     return [
         Comparison(
@@ -176,37 +158,55 @@ def compare_with(
     ]
 
 
-def _resampled_means(rows: NDArray[np.float64], n_resamples: int, seed: int) -> NDArray[np.float64]:
-    """(n_resamples, K) means: how often each image was drawn, times the values."""
+def _inference(rows: NDArray[np.float64], n_resamples: int, confidence: float, seed: int) -> NDArray[np.float64]:
+    """(K, 3): low, high, p of each row's mean."""
+    if n_resamples < 1:
+        raise ValueError(f"n_resamples: expected at least 1, got {n_resamples}")
+    tails = np.array([0.5 - confidence / 2, 0.5 + confidence / 2])
+
+    def of_complete(complete: NDArray[np.float64]) -> NDArray[np.float64]:
+        images = complete.shape[1]
+        if images < 2:
+            return np.tile([np.nan, np.nan, 1.0 if images else np.nan], (len(complete), 1))
+        mean, error, ratios = _studentized(complete, n_resamples, seed)
+        student = stdtrit(images - 1, tails)
+        below, above = np.quantile(ratios, tails, axis=0)
+        low, high = mean - error * np.maximum(above, student[1]), mean - error * np.minimum(below, student[0])
+        observed = mean / np.where(error > 0, error, np.inf)
+        tie = _TIE * np.abs(observed)
+        rarer = np.minimum((ratios <= observed + tie).sum(axis=0), (ratios >= observed - tie).sum(axis=0))
+        p = np.maximum(2 * (rarer + 1) / (n_resamples + 1), 2 * stdtr(images - 1, -np.abs(observed)))
+        p = np.where(error > 0, np.minimum(p, 1), np.where(mean == 0, 1, 2.0 ** (1 - images)))
+        return np.stack([low, high, p], axis=1)
+
+    return _without_missing(rows, of_complete, width=3)
+
+
+def _studentized(
+    rows: NDArray[np.float64], n_resamples: int, seed: int
+) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+    """Means and standard errors (K,), and t* (n_resamples, K) of the resamples: how often each image was drawn, times the
+    values and times their squares."""
     images = rows.shape[1]
+    offset = rows[:, 0]  # values as differences from one image: rows of huge equal values keep their digits
+    centred = rows - offset[:, None]
+    mean = centred.mean(axis=1)
+    centred = centred - mean[:, None]
+    error = np.sqrt((centred**2).sum(axis=1) / (images - 1) / images)
+    error = np.where(error > _TIE * np.abs(rows).max(axis=1), error, 0)
+    units = (centred / np.where(error > 0, error, np.inf)[:, None]).T
+    squares = units**2
     rng = np.random.default_rng(seed)
-    offset = rows[:, :1]  # means of differences from one image: rows of huge equal values keep their digits
-    centred = (rows - offset).T
-    means = np.empty((n_resamples, len(rows)))
+    ratios = np.empty((n_resamples, len(rows)))
     step = max(1, _CHUNK_VALUES // images)
     for start in range(0, n_resamples, step):
         draws = rng.integers(0, images, (min(step, n_resamples - start), images))
         draws += images * np.arange(len(draws))[:, None]
-        counts = np.bincount(draws.reshape(-1), minlength=draws.size).reshape(draws.shape)
-        means[start : start + len(draws)] = counts.astype(np.float64) @ centred
-    return means / images + offset.T
-
-
-def _all_signs(images: int) -> Iterator[NDArray[np.floating]]:
-    """All sign patterns with the last sign positive: the other half mirrors them and has the same |mean|."""
-    numbers = np.arange(2 ** (images - 1))[:, None]
-    yield 1.0 - 2.0 * (numbers >> np.arange(images) & 1)
-
-
-def _random_signs(images: int, n_resamples: int, seed: int) -> Iterator[NDArray[np.floating]]:
-    """Chunks of random sign patterns, together (n_resamples, images), the same for every size of chunk."""
-    rng = np.random.default_rng(seed)
-    words = -(-images // 64)
-    step = max(1, _CHUNK_VALUES // images)
-    for start in range(0, n_resamples, step):
-        count = min(step, n_resamples - start)
-        words_drawn = rng.integers(0, 2**64, (count, words), np.uint64).astype("<u8", copy=False)
-        yield 1.0 - 2.0 * np.unpackbits(words_drawn.view(np.uint8), axis=1)[:, :images]
+        counts = np.bincount(draws.reshape(-1), minlength=draws.size).reshape(draws.shape).astype(np.float64)
+        means = counts @ units / images
+        variance = np.maximum(counts @ squares / images - means**2, 0) / (images - 1)
+        ratios[start : start + len(draws)] = means / np.maximum(np.sqrt(variance), _SMALLEST_ERROR)
+    return mean + offset, error, ratios
 
 
 def _without_missing(
@@ -233,8 +233,3 @@ def _rows(values: ArrayLike, name: str) -> NDArray[np.float64]:
 
 def _like(values: ArrayLike, column: NDArray[np.float64]) -> Any:
     return float(column[0]) if np.ndim(values) == 1 else column
-
-
-def _check_resamples(count: int) -> None:
-    if count < 1:
-        raise ValueError(f"n_resamples: expected at least 1, got {count}")

@@ -16,7 +16,10 @@ from scipy.stats import pearsonr, spearmanr
 from paperlib import cli
 from paperlib.datasets.sacid import PUBLISHED, ScoreTable, open_sacid, read_scores
 from paperlib.errors import PaperlibError
+from paperlib.experiments.compression.compute import preset_order
 from paperlib.experiments.compression.explore import SACID_PRESET_MEANS
+from paperlib.metrics.agreement import per_image
+from paperlib.metrics.resampling import bootstrap_mean
 from paperlib.study.sacid_scores import SacidScores, analyse
 
 Shared = Callable[..., Path]
@@ -75,6 +78,18 @@ def test_the_order_of_presets_learned_on_the_other_photographs(found: SacidScore
     assert len(shares) == 180 and fixed["fraccp"] == pytest.approx(np.mean(shares))
     assert np.diff(fixed["fraccp_interval"])[0] / 2 == pytest.approx(0.048, abs=0.004)
     assert fixed["order"] == ["none", "p310", "p132", "p220"]
+
+
+@pytest.mark.parametrize("images", [10, 20, 40])
+def test_intervals_over_few_real_photographs_cover_the_mean_of_all(scores: ScoreTable, images: int) -> None:
+    """2,000 draws of a few of the 60 photographs; allowed on top of .93-.97: three standard errors of such a share."""
+    rate = np.broadcast_to(scores.bpps, scores.subjective.shape)
+    agreement = per_image(np.stack([rate, preset_order(scores.subjective, scores.presets)]), scores.subjective, scores.bpps)
+    chance = 3 * np.sqrt(0.05 * 0.95 / 2000)
+    for population in (agreement.srocc[0], agreement.plcc[0], agreement.fraccp[1]):
+        drawn = population[np.random.default_rng(5).integers(0, 60, (2000, images))]
+        low, high = bootstrap_mean(drawn, 1000)
+        assert 0.93 - chance <= np.mean((low <= population.mean()) & (population.mean() <= high)) <= 0.97 + chance
 
 
 def test_the_means_of_the_presets(found: SacidScores, frame: pd.DataFrame) -> None:

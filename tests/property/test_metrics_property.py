@@ -187,16 +187,14 @@ def test_p_sees_neither_sign_nor_scale(sample: np.ndarray, factor: float) -> Non
     p = paired_p(sample, 200)
     assert 0 < p <= 1
     assert paired_p(factor * sample, 200) == p
-    if len(sample) <= 15:
-        assert paired_p(np.sort(sample), 200) == p
-        assert paired_p(np.r_[sample, np.nan], 200) == p
+    assert paired_p(np.r_[sample, np.nan], 200) == p
 
 
 @settings(deadline=None)
 @given(SAMPLES, st.sampled_from([0.25, 3.0]), SIGNED_TENTHS)
 def test_the_interval_moves_with_the_values(sample: np.ndarray, factor: float, shift: float) -> None:
     low, high = bootstrap_mean(sample, 200)
-    assert sample.min() - 1e-9 <= low <= high <= sample.max() + 1e-9
+    assert low - 1e-9 <= sample.mean() <= high + 1e-9
     assert bootstrap_mean(factor * sample + shift, 200) == pytest.approx(
         (factor * low + shift, factor * high + shift), abs=1e-9
     )

@@ -121,7 +121,7 @@ def test_means_and_deviations(found: Agreement) -> None:
     shown = summarise(list("abcde"), found.plcc, n_resamples=500)
     for row, values in zip(shown, found.plcc, strict=True):
         assert row["value"] == pytest.approx(values.mean()) and row["sd"] == pytest.approx(values.std(ddof=1))
-        assert values.min() <= row["low"] < row["value"] < row["high"] <= values.max() and row["n"] == IMAGES
+        assert row["low"] < row["value"] < row["high"] and row["n"] == IMAGES
 
 
 def test_a_method_without_images_or_with_one() -> None:

@@ -308,7 +308,8 @@ NOTES = (
     ),
     (
         f"† Not told apart from bit-rate alone (SROCC, PLCC) or from a fixed order of the presets (FracCP): p > {ALPHA} in "
-        "a sign-flip test paired by photograph, with Holm's correction over the rows. Rows without it lie above or below."
+        "a test paired by photograph (the larger p of Student's t and of the studentized bootstrap), with Holm's correction "
+        "over the rows. Rows without it lie above or below."
     ),
     (
         "The fixed order of the presets is learned on the other photographs. EW metrics weigh with the map that steered "

@@ -189,7 +189,7 @@ def differences(params: dict[str, Any], inputs: Inputs, scratch: Path) -> Result
     - variant `interval/<variant>`: mean over pictures with a 95 % bootstrap interval;
     - variant `difference/<variant>`: mean difference from the centre prior's maps with its interval, positive where the
       method is better (KLD counts downwards);
-    - variant `p_holm/<variant>`: p of a paired sign-flip test of that difference, Holm-corrected over the methods.
+    - variant `p_holm/<variant>`: p of a paired test of that difference (`paired_p`), Holm-corrected over the methods.
     """
     rows: list[dict[str, Any]] = []
     pooled = _pooled(params, inputs)
