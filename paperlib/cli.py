@@ -330,6 +330,7 @@ def _run(options: argparse.Namespace) -> Outcome:
         }
         values[path] = differing | values[path]
 
+    from paperlib import regenerate
     from paperlib.engine.progress import say
     from paperlib.show.report import kept_runs, write_report
     from paperlib.show.summary import Run, text_summary
@@ -344,8 +345,9 @@ def _run(options: argparse.Namespace) -> Outcome:
                 root / "notebooks",
                 values,
                 replace(current(), figures_root=folder, quiet=True).environment(),
-                on_done=lambda done: say(f"{done.name}: {done.error or 'complete'} ({done.seconds:.1f} s)"),
+                on_done=lambda done: say(str(done)),
                 workers=2 if stored else 1,
+                made_of=regenerate.made_of(profile) if profile.rows == "computed" else "",
             )
     report = write_report(run, root / "report", kept_runs() if run.evidence == "simulation" else ())
     return Outcome(text_summary(run, report), 1 if run.failures else 0)

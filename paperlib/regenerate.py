@@ -8,6 +8,7 @@ Everything here takes a profile, computes what is not yet stored, and returns da
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import lru_cache
@@ -115,8 +116,29 @@ def forget() -> None:
 
 def prepare(profile: Profile) -> None:
     """Compute everything that the tables, figures and claims of `profile` need, side by side."""
-    from paperlib.experiments.available import with_data
     from paperlib.experiments.running import compute
+
+    compute(_wanted(profile), profile, profile.name)
+
+
+def made_of(profile: Profile) -> str:
+    """A digest of all that the notebooks of `profile` show things from, beside their own text and parameters: the results,
+    this package with its data, the real rows in figures/ and the installed packages."""
+    from importlib import metadata
+
+    from paperlib import paths
+    from paperlib.datasets.contents import digests, remembering
+
+    files = [file for folder in (paths.REPOSITORY / "paperlib", paths.FIGURES) for file in sorted(folder.rglob("*")) if file.is_file()]
+    files = [file for file in files if file.suffix not in (".pyc", ".png", ".pdf", ".md", ".tex")]
+    installed = sorted(f"{package.name} {package.version}" for package in metadata.distributions())
+    with remembering(paths.results_root()):
+        parts = [*(unit.key for unit in _wanted(profile)), *map(str, files), *digests(files), *installed]
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()
+
+
+def _wanted(profile: Profile) -> list[Unit]:
+    from paperlib.experiments.available import with_data
 
     filled = with_data(profile)
     sections = [section.package for section in SECTIONS.values() if section.notebook in filled]
@@ -125,7 +147,7 @@ def prepare(profile: Profile) -> None:
         wanted += SECTIONS["masking"].of("plan", "observers_units")(profile)
     if "dual_task" in sections:
         wanted += SECTIONS["dual_task"].of("explore", "film_units")(profile).values()
-    compute(wanted, profile, profile.name)
+    return wanted
 
 
 def table(number: int, profile: Profile) -> TableData:

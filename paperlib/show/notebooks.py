@@ -2,6 +2,7 @@
 fails does not stop the others. Promoting: executed outputs go back into the committed notebooks without run times."""
 
 import ast
+import hashlib
 import os
 import re
 import sys
@@ -54,13 +55,20 @@ _WORDS_A_MINUTE, _SECONDS_A_CODE_LINE, _SECONDS_A_PICTURE_OR_TABLE = 200, 3, 20
 
 @dataclass(frozen=True)
 class NotebookRun:
-    """What came of one notebook: where its executed copy lies, how long it took, and `error`, one sentence or None."""
+    """What came of one notebook: where its executed copy lies, how long it took, `error`, one sentence or None, and whether
+    it was `unchanged`, so that the copy is of an earlier run."""
 
     name: str
     notebook: Path
     html: Path | None
     seconds: float
     error: str | None = None
+    unchanged: bool = False
+
+    def __str__(self) -> str:
+        if self.unchanged:
+            return f"{self.name}: as it was, for nothing that it shows has changed"
+        return f"{self.name}: {self.error or 'complete'} ({self.seconds:.1f} s)"
 
 
 def find(folder: Path, only: Sequence[str] = ()) -> list[Path]:
@@ -150,6 +158,7 @@ def run_notebooks(
     environment: Mapping[str, str] | None = None,
     on_done: Callable[[NotebookRun], None] | None = None,
     workers: int = 1,
+    made_of: str = "",
 ) -> list[NotebookRun]:
     """Execute notebooks in order and write the executed copies, `.ipynb` and `.html`, into `output`.
 
@@ -164,6 +173,8 @@ def run_notebooks(
         environment: variables for the kernels on top of this process' own.
         on_done: called after each notebook, from its thread.
         workers: how many notebooks run at a time.
+        made_of: a digest of what the outputs hang on besides notebook, values and environment. With one, a notebook that
+            ran to its end from the same of all these stays as it is.
     """
     output = output.resolve()
     output.mkdir(parents=True, exist_ok=True)
@@ -171,10 +182,23 @@ def run_notebooks(
     names = [path.stem for path in paths]
 
     def one(path: Path) -> NotebookRun:
-        run = _run_one(path, output, dict(values.get(path, {})), kernels)
+        target, note = output / path.name, output / f"{path.stem}.made_of"
+        given = [path.read_text(), repr(values.get(path, {})), repr(sorted((environment or {}).items())), *names, made_of]
+        digest = hashlib.sha256("\n".join(given).encode()).hexdigest()
+        page = target.with_suffix(".html")
+        if made_of and target.is_file() and page.is_file() and note.is_file() and note.read_text() == digest:
+            run = NotebookRun(path.stem, target, page, 0.0, unchanged=True)
+        else:
+            note.unlink(missing_ok=True)
+            run = _run_one(path, output, dict(values.get(path, {})), kernels)
         if on_done:
             on_done(run)
-        return replace(run, html=write_html(run.notebook, names)) if run.notebook.is_file() else run
+        if run.notebook.is_file() and not run.unchanged:
+            run = replace(run, html=write_html(run.notebook, names))
+            if not run.error:
+                with atomic_write(note, "w") as file:
+                    file.write(digest)
+        return run
 
     with _writable_jupyter_folders(), ThreadPoolExecutor(workers) as pool:
         futures = [pool.submit(one, path) for path in paths]

@@ -128,7 +128,7 @@ def text_summary(run: Run, report: Path | None) -> str:
     if run.notebooks:
         parts += ["", "Notebooks"]
         for notebook in run.notebooks:
-            state = "failed" if notebook.error else "ok"
+            state = "failed" if notebook.error else "as was" if notebook.unchanged else "ok"
             parts.append(f"  {state:8}{notebook.seconds:6.1f} s  {_shown(notebook.html or notebook.notebook)}")
     parts += ["", "Time"]
     parts += [f"  {step:22}{seconds:8.1f} s" for step, seconds in run.seconds.items()]

@@ -53,9 +53,10 @@ def fake_notebooks(monkeypatch: Patch, tmp_path: Path) -> dict:
         cli_samples.write_notebook(folder, name, new_code_cell(source, metadata={"tags": ["parameters"]}))
     monkeypatch.setattr(paths, "NOTEBOOKS", folder)
 
-    def run(chosen, output, values, environment, on_done, workers):
+    def run(chosen, output, values, environment, on_done, workers, made_of):
         given.update(
             workers=workers,
+            made_of=made_of,
             names=[path.stem for path in chosen],
             output=output,
             environment=environment,
@@ -65,6 +66,7 @@ def fake_notebooks(monkeypatch: Patch, tmp_path: Path) -> dict:
         return [NotebookRun(path.stem, output / path.name, None, 1.5, errors.get(path.stem)) for path in chosen]
 
     monkeypatch.setattr(notebooks, "run_notebooks", run)
+    monkeypatch.setattr(regenerate, "made_of", lambda profile: "as before")
     for name in ("figure1", "figure2", "figure2_extended"):
         monkeypatch.setattr(figures, name, lambda data, **_: Figure(figsize=(1, 1)))
     return given

@@ -87,6 +87,26 @@ def executed(tmp_path_factory: pytest.TempPathFactory):
     return {run.name: run for run in runs}, folder, seen
 
 
+def test_a_notebook_that_would_show_the_same_is_not_run_again(folder: Path, tmp_path: Path) -> None:
+    out, mark = tmp_path / "out", tmp_path / "runs"
+    good = make(folder, "01_good", parameters_cell(), f"open({str(mark)!r}, 'a').write('x')")
+    bad = make(folder, "02_bad", "1 / 0")
+
+    def go(made_of: str = "one", **values: int) -> list[bool]:
+        given = {good: values} if values else {}
+        return [run.unchanged for run in notebooks.run_notebooks([good, bad], out, given, made_of=made_of)]
+
+    assert go() == [False, False] and go() == [True, False], "what failed is run again"
+    assert mark.read_text() == "x"
+    assert go("two") == [False, False] and go("two") == [True, False]
+    assert go("two", n=4) == [False, False] and go("") == [False, False] and go("") == [False, False]
+    assert go() == [False, False]
+    (out / "01_good.html").unlink()
+    assert go() == [False, False] and go() == [True, False]
+    make(folder, "01_good", parameters_cell(), f"open({str(mark)!r}, 'a').write('y')")
+    assert go() == [False, False] and mark.read_text().endswith("y")
+
+
 def test_find_goes_in_name_order_and_takes_prefixes(folder: Path) -> None:
     for name in ("03b_b", "00_start", "03a_a"):
         make(folder, name)
