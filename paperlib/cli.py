@@ -100,11 +100,7 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument("--set", **repeated, metavar="NAME=VALUE", help="a notebook parameter (repeatable)")
     prepare = verb("prepare", _prepare, "compute all that the profile needs, without notebooks")
     valued: dict[str, Any] = {**repeated, "metavar": "NAME=VALUE", "help": "a value of the profile (repeatable)"}
-    prepare.add_argument(
-        "--lecture",
-        action="store_true",
-        help="also what the notebooks show when a lecturer changes their parameters, so that this takes seconds in class",
-    )
+    prepare.add_argument("--set", **valued)
     table = verb("table", _table, "print Table I, II or III")
     table.add_argument("number", type=int, choices=(1, 2, 3))
     table.add_argument("--seeds", type=_count, metavar="N", help="number of repeats (default: the profile's)")
@@ -405,13 +401,10 @@ def _about(notebook: str, only: Sequence[str]) -> bool:
 
 
 def _prepare(options: argparse.Namespace) -> Outcome:
-    profile = _profile(options)
-    _require_writable(profile.store_root)
-    if options.lecture:
-        from paperlib.tasks.lecture import prepare
-    else:
-        from paperlib.regenerate import prepare
+    from paperlib.regenerate import prepare
 
+    profile = _changed_profile(options)
+    _require_writable(profile.store_root)
     prepare(profile)
     return _listed([profile.store_root])
 

@@ -301,37 +301,47 @@ _WITHOUT_WEIGHTS = (
 )  # fmt: skip
 """Methods of Table III that need no official weights."""
 
+_DEMO = Profile(
+    "demo",
+    evidence="simulation",
+    kept="",
+    photographs=PhotographSettings(("world",), _WORLD_METHODS, _WORLD_SLOW, "trained", input_height=0, input_width=0),
+    masking=MaskingSettings(("world",), ("baseline", "uniform_observers", "unpretrained"), score_batch=100),
+    dual_task=DualTaskSettings(
+        "world",
+        quality_sets=("world", "world_shifted"),
+        gaze_sets=("world", "world_shifted"),
+        backbones=("microworld",),
+        targets=("gaze",),
+        departures=("saliency_net", "uniform_observers", *_WORLD_SLOW),
+        steps=465,
+        warm_up=70,
+        training_height=0,
+        training_width=0,
+        crop_height=0,
+        crop_width=0,
+    ),
+    compression=CompressionSettings(
+        compression_set="photographs",
+        network_scale=0.5,
+        weightings=("center", "shuffled", "gaze"),
+        scored_methods=_WITHOUT_WEIGHTS,
+    ),
+)
+
 PROFILES = {
     profile.name: profile
     for profile in (
-        Profile(
-            "demo",
-            evidence="simulation",
-            kept="",
-            photographs=PhotographSettings(
-                ("world",), _WORLD_METHODS, _WORLD_SLOW, "trained", input_height=0, input_width=0
-            ),
-            masking=MaskingSettings(("world",), ("baseline", "uniform_observers", "unpretrained"), score_batch=100),
-            dual_task=DualTaskSettings(
-                "world",
-                quality_sets=("world", "world_shifted"),
-                gaze_sets=("world", "world_shifted"),
-                backbones=("microworld",),
-                targets=("gaze",),
-                departures=("saliency_net", "uniform_observers", *_WORLD_SLOW),
-                steps=465,
-                warm_up=70,
-                training_height=0,
-                training_width=0,
-                crop_height=0,
-                crop_width=0,
-            ),
-            compression=CompressionSettings(
-                compression_set="photographs",
-                network_scale=0.5,
-                weightings=("center", "shuffled", "gaze"),
-                scored_methods=_WITHOUT_WEIGHTS,
-            ),
+        _DEMO,
+        replace(
+            _DEMO,
+            name="lecture",
+            kept=None,
+            seeds=(0,),
+            world=WorldSettings(n_train=1000, n_test=150),
+            extraction=ExtractionSettings(n_fit=200),
+            dual_task=replace(_DEMO.dual_task, steps=155, warm_up=25),
+            compression=replace(_DEMO.compression, n_photographs=4),
         ),
         Profile(
             "rehearsal",

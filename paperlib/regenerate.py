@@ -129,8 +129,9 @@ def made_of(profile: Profile) -> str:
     from paperlib import paths
     from paperlib.datasets.contents import digests, remembering
 
-    files = [file for folder in (paths.REPOSITORY / "paperlib", paths.FIGURES) for file in sorted(folder.rglob("*")) if file.is_file()]
-    files = [file for file in files if file.suffix not in (".pyc", ".png", ".pdf", ".md", ".tex")]
+    shown = (".csv", ".jinja", ".json", ".mplstyle", ".py", ".safetensors")
+    folders = (paths.REPOSITORY / "paperlib", paths.FIGURES)
+    files = sorted(file for folder in folders for file in folder.rglob("*") if file.suffix in shown and file.is_file())
     installed = sorted(f"{package.name} {package.version}" for package in metadata.distributions())
     with remembering(paths.results_root()):
         parts = [*(unit.key for unit in _wanted(profile)), *map(str, files), *digests(files), *installed]

@@ -1,1 +1,1 @@
-"""What the command line does besides tables and figures: costs, lectures, exports, a sensitivity study, pretraining."""
+"""What the command line does besides tables and figures: costs, exports, a sensitivity study, pretraining."""
