@@ -9,6 +9,8 @@ import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
+import make_environment
+
 REPOSITORY = Path(__file__).resolve().parents[2]
 PROJECT = tomllib.loads((REPOSITORY / "pyproject.toml").read_text(encoding="utf-8"))
 LOCK = (REPOSITORY / "requirements.lock").read_text(encoding="utf-8")
@@ -65,6 +67,29 @@ def test_lock_pins_every_dependency_once_within_its_range(python: str, platform:
 
 def test_lock_names_no_place_to_get_things_from() -> None:
     assert not re.search(r"https?:|\bfile:| @ |--|^\s*[./]", LOCK, re.MULTILINE)
+
+
+def test_build_for_cpus_leaves_out_what_only_cuda_needs() -> None:
+    """By the comments of the lock, which say for each package what needs it."""
+    needed_by: dict[str, set[str]] = {}
+    for line in LOCK.splitlines():
+        if not line.lstrip().startswith("#"):
+            name = line.partition("==")[0]
+        needed_by.setdefault(name, set()).update(re.findall(r"^\s+#\s+(?:via )?(?!via$)([\w.-]+)", line))
+    kept = {line.partition("==")[0] for line in make_environment.pins("cpu").splitlines() if "==" in line}
+    left_out = needed_by.keys() - kept
+    assert len(left_out) > 15
+    assert {name for name in left_out if not needed_by[name] <= left_out | {"torch"}} == set()
+    assert {name for name in kept if needed_by[name] <= left_out} == set()
+
+
+def test_pins_of_the_build_for_cpus_are_those_of_the_lock_and_of_no_other_build() -> None:
+    for name in ("torch", "torchvision"):
+        (locked,) = (pin.specifier for pin in PINS if pin.name == name)
+        (text,) = re.findall(rf"^{name}==.+$", make_environment.pins("cpu"), re.MULTILINE)
+        (version,) = (pin.version for pin in Requirement(text).specifier)
+        assert version.endswith("+cpu") and version in locked
+        assert version.removesuffix("+cpu") not in Requirement(text).specifier
 
 
 def test_lock_leaves_out_what_the_project_excludes() -> None:
