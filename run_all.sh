@@ -32,6 +32,7 @@ Usage: ./run_all.sh [VERB] [OPTIONS]
   ./run_all.sh data status     data sets and weights: what is there, what is missing (also fetch, verify, where)
   ./run_all.sh cost            what the tables cost on this device
   ./run_all.sh export          the Baselines of Table II as weights for Table I and Figure 2
+  ./run_all.sh store ls        what lies in results/, what of it a run needs; `store clean` removes what none does
   ./run_all.sh bench           speed against peers                 (--json)
 
 Options of a run:

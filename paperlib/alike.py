@@ -13,8 +13,9 @@ from pathlib import Path
 from paperlib.paths import atomic_write
 
 TOLERANCE = 1e-5
-"""Largest difference of two numbers that count as equal, absolute below 1 and relative above. What is rounded for readers, and
-stands beside a CSV file that is not, may also differ by one in its last digit; whole numbers count things and may not differ."""
+"""Largest difference of two numbers that count as equal, absolute below 1 and relative above. What is rounded for readers,
+and stands beside a CSV file that is not, may also differ by one in its last digit. Whole numbers count things: none.
+"""
 LEVELS = 8
 """Largest difference, out of 255, of a pixel that counts as equal."""
 

@@ -119,13 +119,23 @@ def prepare(profile: Profile) -> None:
     from paperlib.experiments.running import compute
 
     filled = with_data(profile)
+    make_ready(profile)
     sections = [section.package for section in SECTIONS.values() if section.notebook in filled]
-    wanted = [unit for section in sections for unit in units(profile, section)]
-    if "masking" in sections:
-        wanted += SECTIONS["masking"].of("plan", "observers_units")(profile)
-    if "dual_task" in sections:
-        wanted += SECTIONS["dual_task"].of("explore", "film_units")(profile).values()
-    compute(wanted, profile, profile.name)
+    compute([unit for section in sections for unit in planned(profile, section)], profile, profile.name)
+
+
+def planned(profile: Profile, section: str) -> list[Unit]:
+    """The units of one section, and of what its notebook shows besides; nothing is written.
+
+    Raises:
+        PaperlibError: data or weights are missing or unfit.
+    """
+    wanted = SECTIONS[section].of("plan", "units")(profile)
+    if section == "masking":
+        wanted += SECTIONS[section].of("plan", "observers_units")(profile)
+    if section == "dual_task":
+        wanted += SECTIONS[section].of("plan", "film_units")(profile).values()
+    return wanted
 
 
 def table(number: int, profile: Profile) -> TableData:

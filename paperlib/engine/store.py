@@ -18,12 +18,13 @@ import hashlib
 import io
 import json
 import platform
+import re
 import shutil
 import sys
 import zipfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -33,7 +34,7 @@ import pandas as pd
 from filelock import FileLock, Timeout
 
 from paperlib.engine.progress import say
-from paperlib.engine.units import Result, Unit
+from paperlib.engine.units import RESERVED, Result, Unit
 from paperlib.paths import REPOSITORY, atomic_write
 
 NUMERICAL = ("numpy", "pandas", "scipy", "torch", "timm")
@@ -43,8 +44,31 @@ _FAST = 1
 """Level of packing: maps, the bulk of the paper profile, shrink to a third or a sixth; noise and floats hardly at all."""
 
 
+_KEY = re.compile(r"[0-9a-f]{16}-[0-9a-f]{16}(?=\.|$)")
+
+
 class _Damaged(Exception):
     """A stored result cannot be trusted; the text names the file and what is wrong with it."""
+
+
+@dataclass(frozen=True)
+class Stored:
+    """All that lies in one folder of a store under one key.
+
+    `folder` is an experiment, `"scratch"` or `"logs"`. `is_whole` is False for a result without a manifest that fits the
+    sizes of its files. `seconds` is what it took to compute.
+    """
+
+    folder: str
+    key: str
+    paths: tuple[Path, ...]
+    is_whole: bool = True
+    seconds: float = 0.0
+
+    @property
+    def identity(self) -> str:
+        """`Unit.identity` of what was computed."""
+        return self.key.partition("-")[0]
 
 
 class ResultStore:
@@ -122,9 +146,40 @@ class ResultStore:
 
     def lock(self, unit: Unit) -> FileLock:
         """The lock of whoever computes, stores or removes this unit, whatever the version of the code."""
+        return self._lock(unit.identity)
+
+    def _lock(self, identity: str) -> FileLock:
         folder = self.root / "locks"
         folder.mkdir(parents=True, exist_ok=True)
-        return FileLock(folder / f"{unit.identity}.lock", is_singleton=True)
+        return FileLock(folder / f"{identity}.lock", is_singleton=True)
+
+    def is_in_use(self) -> bool:
+        """Whether some process is computing a unit here just now."""
+        try:
+            for path in self.root.glob("locks/*.lock"):
+                with self._lock(path.stem).acquire(timeout=0):
+                    pass
+        except Timeout:
+            return True
+        return False
+
+    def stored(self) -> list[Stored]:
+        """All that lies here under a key, whoever made it; contents are not read."""
+        found: dict[tuple[str, str, bool], list[Path]] = {}
+        for path in sorted(self.root.glob("*/*")):
+            if key := _KEY.search(path.name):
+                found.setdefault((path.parent.name, key[0], path.suffix == ".part"), []).append(path)
+        return [_looked_at(folder, key, paths) for (folder, key, _), paths in found.items()]
+
+    def remove(self, one: Stored) -> bool:
+        """Take it away, the manifest first; False where a process is computing it."""
+        try:
+            with self._lock(one.identity).acquire(timeout=0):
+                for path in sorted(one.paths, key=lambda path: path.suffix != ".json"):
+                    delete(path)
+        except Timeout:
+            return False
+        return True
 
     def scratch(self, unit: Unit) -> Path:
         """The unit's scratch folder, made if there is none."""
@@ -182,6 +237,30 @@ class ResultStore:
                 path.unlink()
         for folder in (self.root / "scratch").glob(f"{unit.identity}-*"):
             shutil.rmtree(folder, ignore_errors=True)
+
+
+def delete(path: Path) -> None:
+    """A file, a folder with all that it holds, or of a link the link alone; nothing where it is gone already.
+
+    Raises:
+        OSError: it cannot be removed.
+    """
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
+
+
+def _looked_at(folder: str, key: str, paths: Sequence[Path]) -> Stored:
+    if folder in RESERVED:
+        return Stored(folder, key, tuple(paths))
+    by_suffix = {path.suffix: path for path in paths}
+    try:
+        manifest = _read_manifest(by_suffix[".json"])
+        fits = all(by_suffix[suffix].stat().st_size == facts["size"] for suffix, facts in manifest["files"].items())
+        return Stored(folder, key, tuple(paths), fits, manifest["seconds"])
+    except (_Damaged, KeyError, OSError):
+        return Stored(folder, key, tuple(paths), is_whole=False)
 
 
 def loaded_versions() -> dict[str, str]:

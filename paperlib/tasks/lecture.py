@@ -1,6 +1,6 @@
 """What a lecturer changes in class, computed beforehand, so that the notebooks show it within seconds."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -33,6 +33,12 @@ def prepare(profile: "Profile") -> None:
     if profile.evidence != "simulation":
         raise PaperlibError(f"lectures are prepared on the demo, got profile {profile.name!r}; leave --profile out")
     regenerate.prepare(profile)
-    for values, sections in CHANGES:
+    for values, changed in changes(profile):
         say("lecture: " + ", ".join(f"{name}={value}" for name, value in values.items()))
-        regenerate.prepare(replace(profiles.load(profile.name, **values), sections=sections))
+        regenerate.prepare(changed)
+
+
+def changes(profile: "Profile") -> Iterator[tuple[Mapping[str, Any], "Profile"]]:
+    """Each of `CHANGES` with the profile that has it, and the sections that it changes alone."""
+    for values, sections in CHANGES:
+        yield values, replace(profiles.load(profile.name, **values), sections=sections)
