@@ -3,7 +3,8 @@
 Layout below the store's root (identity and key: see `paperlib.engine.units`):
 
     <experiment>/<key>.parquet   the rows
-    <experiment>/<key>.npz       the arrays, where there are any; packed if all are of bytes, as maps are
+    <experiment>/<key>.npz       the arrays, where there are any; if all are of bytes, as maps are, packed as differences
+                                 from the value on the left (members ending in .steps)
     <experiment>/<key>.json      the manifest: what was computed by which code and libraries, and the checksums of the
                                  files above
     scratch/<key>/               a running unit's checkpoints; outlives a kill, removed once the result is stored
@@ -42,6 +43,8 @@ NUMERICAL = ("numpy", "pandas", "scipy", "torch", "timm")
 
 _FAST = 1
 """Level of packing: maps, the bulk of the paper profile, shrink to a third or a sixth; noise and floats hardly at all."""
+
+_STEPS = ".steps"
 
 
 _KEY = re.compile(r"[0-9a-f]{16}-[0-9a-f]{16}(?=\.|$)")
@@ -305,8 +308,10 @@ def _encode(result: Result) -> dict[str, bytes]:
         packing = zipfile.ZIP_DEFLATED if maps else zipfile.ZIP_STORED
         with zipfile.ZipFile(archive, "w", packing, compresslevel=_FAST) as members:
             for name, array in result.arrays.items():
-                with members.open(f"{name}.npy", "w", force_zip64=True) as member:
-                    np.lib.format.write_array(member, array, allow_pickle=False)
+                steps = maps and array.ndim > 0
+                kept = np.diff(array, prepend=np.uint8(0)) if steps else array
+                with members.open(f"{name}{_STEPS if steps else '.npy'}", "w", force_zip64=True) as member:
+                    np.lib.format.write_array(member, kept, allow_pickle=False)
         files[".npz"] = archive.getvalue()
     return files
 
@@ -318,7 +323,11 @@ def _decode(files: dict[str, bytes]) -> Result:
         with zipfile.ZipFile(io.BytesIO(files[".npz"])) as members:
             for name in members.namelist():
                 with members.open(name) as member:
-                    arrays[name.removesuffix(".npy")] = np.lib.format.read_array(member, allow_pickle=False)
+                    array = np.lib.format.read_array(member, allow_pickle=False)
+                if name.endswith(_STEPS):
+                    arrays[name.removesuffix(_STEPS)] = np.cumsum(array, axis=-1, dtype=np.uint8)
+                else:
+                    arrays[name.removesuffix(".npy")] = array
     return Result(rows, arrays)
 
 
