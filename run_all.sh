@@ -20,6 +20,7 @@ Usage: ./run_all.sh [VERB] [OPTIONS]      `./run_all.sh VERB --help` explains a 
   table, figure, claims       of the paper; sensitivity, sacid: what they hang on
   look, code, votes, example  for pictures, votes and data of your own
   data, cost, bench, lab      what is there and missing, what tables cost, how fast we are, JupyterLab
+  store                       what lies in results/ (`store ls`), and its removal (`store clean`)
   prepare, export             for the profile paper: compute without notebooks, hand trained networks on
 
 An active conda or virtual environment that satisfies pyproject.toml is used as it is; else .venv or .conda in this folder,

@@ -202,6 +202,17 @@ def _parser() -> argparse.ArgumentParser:
         help="data sets, files of weights or methods (default: all that the profile needs)",
     )
     data.add_argument("--json", action="store_true", help="condition, fingerprint, size, terms and source of each")
+    store = verb("store", _store, "say what lies in the folder of results, or remove what no run needs", "all")
+    store.add_argument("task", choices=("ls", "clean"), help="ls: what is there; clean: remove what is left over")
+    levels = store.add_mutually_exclusive_group()
+    for level, what in {
+        "quick": "clean also what is made again in seconds, such as the micro-worlds",
+        "all": "clean also what runs need, and can make again",
+        "everything": "clean also what can perhaps not be made again; files of yours stay",
+    }.items():
+        levels.add_argument(f"--{level}", dest="level", action="store_const", const=level, default="", help=what)
+    store.add_argument("--dry-run", action="store_true", help="say what clean would remove, remove nothing")
+    store.add_argument("--json", action="store_true", help="place, name, state, count, size in bytes and seconds")
     bench = verb("bench", _bench, "time our functions beside those of peer libraries")
     bench.add_argument("--json", action="store_true", help="name, peer, ratio, goal and met per benchmark")
     lab = verb("lab", _lab, "open JupyterLab, for this machine only, at the first notebook")
@@ -586,6 +597,21 @@ def _data(options: argparse.Namespace) -> Outcome:
         return Outcome(data_text.status_json(found, profile, ready, notes), code)
     told = data_text.where_text if options.task == "where" else data_text.status_text
     return Outcome(told(found, profile, notes), code)
+
+
+def _store(options: argparse.Namespace) -> Outcome:
+    from paperlib.show import storage_text
+    from paperlib.tasks import storage
+
+    items, sentences = storage.look([] if options.profile == "all" else [options.profile])
+    if options.task == "ls":
+        if options.level or options.dry_run:
+            raise PaperlibError("--quick, --all, --everything and --dry-run belong to `store clean`; leave them out of ls")
+        return _told(options, storage_text.rows(items), storage_text.ls_text(items, sentences))
+    states = storage.REMOVED[options.level]
+    gone = [item for item in items if item.state in states] if options.dry_run else storage.clean(items, states)
+    kept = [item for item in items if item not in gone]
+    return _told(options, storage_text.rows(gone), storage_text.clean_text(gone, kept, sentences, options.dry_run))
 
 
 def _bench(options: argparse.Namespace) -> Outcome:

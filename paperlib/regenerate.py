@@ -142,12 +142,22 @@ def _wanted(profile: Profile) -> list[Unit]:
     from paperlib.experiments.available import with_data
 
     filled = with_data(profile)
+    make_ready(profile)
     sections = [section.package for section in SECTIONS.values() if section.notebook in filled]
-    wanted = [unit for section in sections for unit in units(profile, section)]
-    if "masking" in sections:
-        wanted += SECTIONS["masking"].of("plan", "observers_units")(profile)
-    if "dual_task" in sections:
-        wanted += SECTIONS["dual_task"].of("explore", "film_units")(profile).values()
+    return [unit for section in sections for unit in planned(profile, section)]
+
+
+def planned(profile: Profile, section: str) -> list[Unit]:
+    """The units of one section, and of what its notebook shows besides; nothing is written.
+
+    Raises:
+        PaperlibError: data or weights are missing or unfit.
+    """
+    wanted = SECTIONS[section].of("plan", "units")(profile)
+    if section == "masking":
+        wanted += SECTIONS[section].of("plan", "observers_units")(profile)
+    if section == "dual_task":
+        wanted += SECTIONS[section].of("plan", "film_units")(profile).values()
     return wanted
 
 

@@ -3,7 +3,8 @@
 Layout below the store's root (identity and key: see `paperlib.engine.units`):
 
     <experiment>/<key>.parquet   the rows
-    <experiment>/<key>.npz       the arrays, where there are any; packed if all are of bytes, as maps are
+    <experiment>/<key>.npz       the arrays, where there are any; if all are of bytes, as maps are, packed as differences
+                                 from the value on the left (members ending in .steps)
     <experiment>/<key>.json      the manifest: what was computed by which code and libraries, and the checksums of the
                                  files above
     scratch/<key>/               a running unit's checkpoints; outlives a kill, removed once the result is stored
@@ -18,12 +19,13 @@ import hashlib
 import io
 import json
 import platform
+import re
 import shutil
 import sys
 import zipfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -33,7 +35,7 @@ import pandas as pd
 from filelock import FileLock, Timeout
 
 from paperlib.engine.progress import say
-from paperlib.engine.units import Result, Unit
+from paperlib.engine.units import RESERVED, Result, Unit
 from paperlib.paths import REPOSITORY, atomic_write
 
 NUMERICAL = ("numpy", "pandas", "scipy", "torch", "timm")
@@ -42,9 +44,34 @@ NUMERICAL = ("numpy", "pandas", "scipy", "torch", "timm")
 _FAST = 1
 """Level of packing: maps, the bulk of the paper profile, shrink to a third or a sixth; noise and floats hardly at all."""
 
+_STEPS = ".steps"
+
+
+_KEY = re.compile(r"[0-9a-f]{16}-[0-9a-f]{16}(?=\.|$)")
+
 
 class _Damaged(Exception):
     """A stored result cannot be trusted; the text names the file and what is wrong with it."""
+
+
+@dataclass(frozen=True)
+class Stored:
+    """All that lies in one folder of a store under one key.
+
+    `folder` is an experiment, `"scratch"` or `"logs"`. `is_whole` is False for a result without a manifest that fits the
+    sizes of its files. `seconds` is what it took to compute.
+    """
+
+    folder: str
+    key: str
+    paths: tuple[Path, ...]
+    is_whole: bool = True
+    seconds: float = 0.0
+
+    @property
+    def identity(self) -> str:
+        """`Unit.identity` of what was computed."""
+        return self.key.partition("-")[0]
 
 
 class ResultStore:
@@ -122,9 +149,40 @@ class ResultStore:
 
     def lock(self, unit: Unit) -> FileLock:
         """The lock of whoever computes, stores or removes this unit, whatever the version of the code."""
+        return self._lock(unit.identity)
+
+    def _lock(self, identity: str) -> FileLock:
         folder = self.root / "locks"
         folder.mkdir(parents=True, exist_ok=True)
-        return FileLock(folder / f"{unit.identity}.lock", is_singleton=True)
+        return FileLock(folder / f"{identity}.lock", is_singleton=True)
+
+    def is_in_use(self) -> bool:
+        """Whether some process is computing a unit here just now."""
+        try:
+            for path in self.root.glob("locks/*.lock"):
+                with self._lock(path.stem).acquire(timeout=0):
+                    pass
+        except Timeout:
+            return True
+        return False
+
+    def stored(self) -> list[Stored]:
+        """All that lies here under a key, whoever made it; contents are not read."""
+        found: dict[tuple[str, str, bool], list[Path]] = {}
+        for path in sorted(self.root.glob("*/*")):
+            if key := _KEY.search(path.name):
+                found.setdefault((path.parent.name, key[0], path.suffix == ".part"), []).append(path)
+        return [_looked_at(folder, key, paths) for (folder, key, _), paths in found.items()]
+
+    def remove(self, one: Stored) -> bool:
+        """Take it away, the manifest first; False where a process is computing it."""
+        try:
+            with self._lock(one.identity).acquire(timeout=0):
+                for path in sorted(one.paths, key=lambda path: path.suffix != ".json"):
+                    delete(path)
+        except Timeout:
+            return False
+        return True
 
     def scratch(self, unit: Unit) -> Path:
         """The unit's scratch folder, made if there is none."""
@@ -184,6 +242,30 @@ class ResultStore:
             shutil.rmtree(folder, ignore_errors=True)
 
 
+def delete(path: Path) -> None:
+    """A file, a folder with all that it holds, or of a link the link alone; nothing where it is gone already.
+
+    Raises:
+        OSError: it cannot be removed.
+    """
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
+
+
+def _looked_at(folder: str, key: str, paths: Sequence[Path]) -> Stored:
+    if folder in RESERVED:
+        return Stored(folder, key, tuple(paths))
+    by_suffix = {path.suffix: path for path in paths}
+    try:
+        manifest = _read_manifest(by_suffix[".json"])
+        fits = all(by_suffix[suffix].stat().st_size == facts["size"] for suffix, facts in manifest["files"].items())
+        return Stored(folder, key, tuple(paths), fits, manifest["seconds"])
+    except (_Damaged, KeyError, OSError):
+        return Stored(folder, key, tuple(paths), is_whole=False)
+
+
 def loaded_versions() -> dict[str, str]:
     """Versions of Python and of the numerical libraries that this process has loaded, by distribution."""
     return installed_versions(name for name in NUMERICAL if name in sys.modules)
@@ -226,8 +308,10 @@ def _encode(result: Result) -> dict[str, bytes]:
         packing = zipfile.ZIP_DEFLATED if maps else zipfile.ZIP_STORED
         with zipfile.ZipFile(archive, "w", packing, compresslevel=_FAST) as members:
             for name, array in result.arrays.items():
-                with members.open(f"{name}.npy", "w", force_zip64=True) as member:
-                    np.lib.format.write_array(member, array, allow_pickle=False)
+                steps = maps and array.ndim > 0
+                kept = np.diff(array, prepend=np.uint8(0)) if steps else array
+                with members.open(f"{name}{_STEPS if steps else '.npy'}", "w", force_zip64=True) as member:
+                    np.lib.format.write_array(member, kept, allow_pickle=False)
         files[".npz"] = archive.getvalue()
     return files
 
@@ -239,7 +323,11 @@ def _decode(files: dict[str, bytes]) -> Result:
         with zipfile.ZipFile(io.BytesIO(files[".npz"])) as members:
             for name in members.namelist():
                 with members.open(name) as member:
-                    arrays[name.removesuffix(".npy")] = np.lib.format.read_array(member, allow_pickle=False)
+                    array = np.lib.format.read_array(member, allow_pickle=False)
+                if name.endswith(_STEPS):
+                    arrays[name.removesuffix(_STEPS)] = np.cumsum(array, axis=-1, dtype=np.uint8)
+                else:
+                    arrays[name.removesuffix(".npy")] = array
     return Result(rows, arrays)
 
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from paperlib import paths
+from paperlib import alike, paths
 from paperlib.engine.units import tidy
 from paperlib.errors import PaperlibError
 from paperlib.profiles import Profile, changed
@@ -16,8 +16,8 @@ def keep(section: str, rows: pd.DataFrame, figures: Path) -> Path:
     """Write the rows of a section, as `paperlib.regenerate.rows` has them, beside the tables and figures made of them: six
     significant digits, without times and devices."""
     file = _file(section, figures)
-    with paths.atomic_write(file, "w") as opened:
-        opened.write(rows.drop(columns=_OF_A_MACHINE).to_csv(index=False, float_format="%.6g", lineterminator="\n"))
+    text = rows.drop(columns=_OF_A_MACHINE).to_csv(index=False, float_format="%.6g", lineterminator="\n")
+    alike.write({file: text.encode()})
     return file
 
 

@@ -10,7 +10,6 @@ import textwrap
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import wraps
 from io import BytesIO
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -23,7 +22,6 @@ from matplotlib.lines import Line2D
 from matplotlib.patheffects import withStroke
 
 from paperlib.paper import DATASETS, look
-from paperlib.paths import atomic_write
 from paperlib.show import style
 from paperlib.vocabulary import STRATEGIES
 
@@ -1026,23 +1024,9 @@ def _name_ingredient(place: int, method: str, ax: Axes) -> None:
     note(ax, basis, (0, place), (-6, -1), va="top", color="#555555", **where)
 
 
-def save_figure(figure: Figure, name: str, folder: str | Path) -> tuple[Path, ...]:
-    """Write `<name>.png` and `<name>.pdf` into `folder`, without time stamps, each at once or not at all.
-
-    Returns:
-        The two paths.
-
-    Raises:
-        OSError: the folder cannot be written.
-    """
-    written = []
-    for kind in ("png", "pdf"):
-        path = Path(folder) / f"{name}.{kind}"
-        picture = _render(figure, kind)
-        with atomic_write(path, "wb") as file:
-            file.write(picture)
-        written.append(path)
-    return tuple(written)
+def for_print(figure: Figure) -> dict[str, bytes]:
+    """The figure as a file of each kind, `"png"` and `"pdf"`, without time stamps."""
+    return {kind: _render(figure, kind) for kind in ("png", "pdf")}
 
 
 def for_screen(figure: Figure) -> tuple[str, bytes]:

@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
-from paperlib import regenerate
+from paperlib import alike, regenerate
 from paperlib.experiments.artefacts import ClaimResult, Figure1Data, Figure2Data, TableData
 from paperlib.experiments.claims import FAILS, HOLDS
 from paperlib.paper import DATASETS, look
@@ -64,17 +64,21 @@ def write_table(number: int, profile: Profile, folder: Path) -> Artefact:
 
 
 def write_figure(number: int, profile: Profile, folder: Path) -> Artefact:
-    """Compute and draw figure `number` and write it into `folder`, with its data as CSV.
+    """Compute and draw figure `number` and write it into `folder`, with its data as CSV, unless those there show the same.
 
     `fig1` and `fig2` are as wide as two columns of the paper, `fig1_column` and `fig2_column` as wide as one;
     `fig2_extended` has all maps and fills.
     """
     data = regenerate.figure(number, profile)
-    files = [file for name, draw in _drawings(number).items() for file in figures.save_figure(draw(data), name, folder)]
-    csv = folder / f"fig{number}.csv"
-    with atomic_write(csv, "w") as file:
-        file.write(figure_frame(data).to_csv(index=False, float_format="%.6f", lineterminator="\n"))
-    return _shown_figure(number, data, (*files, csv))
+    files = {
+        folder / f"{name}.{kind}": content
+        for name, draw in _drawings(number).items()
+        for kind, content in figures.for_print(draw(data)).items()
+    }
+    csv = figure_frame(data).to_csv(index=False, float_format="%.6f", lineterminator="\n")
+    files[folder / f"fig{number}.csv"] = csv.encode()
+    alike.write(files)
+    return _shown_figure(number, data, tuple(files))
 
 
 def kept_runs() -> list[Run]:

@@ -4,9 +4,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from paperlib import paper, paths
+from paperlib import alike, paper, paths
 from paperlib.errors import PaperlibError
-from paperlib.paths import atomic_write
 from paperlib.tasks.sensitivity import COLUMNS, METRICS
 
 STEM = "sensitivity"
@@ -25,9 +24,7 @@ def save(table: pd.DataFrame, folder: Path) -> tuple[Path, Path]:
     """Write `table` of `paperlib.tasks.sensitivity.measure` as CSV and Markdown into `folder`."""
     files = folder / f"{STEM}.csv", folder / f"{STEM}.md"
     texts = table.to_csv(index=False, float_format="%.6f", lineterminator="\n"), _markdown(table)
-    for path, text in zip(files, texts, strict=True):
-        with atomic_write(path, "w") as file:
-            file.write(text)
+    alike.write({path: text.encode() for path, text in zip(files, texts, strict=True)})
     return files
 
 

@@ -17,9 +17,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from paperlib import alike
 from paperlib.errors import PaperlibError
 from paperlib.paper import CLAIMS, look, published
-from paperlib.paths import atomic_write
 
 if TYPE_CHECKING:
     from paperlib.experiments.artefacts import ClaimResult
@@ -187,14 +187,12 @@ def to_json(value: Any, indent: int | None = 2) -> str:
 
 
 def save_claims(claims: Sequence[ClaimResult], folder: Path) -> tuple[Path, Path]:
-    """Write `claims.csv` and `claims.md` into `folder`: per claim its verdict, and all quantities as
-    `paperlib.experiments.claims.frame` has them."""
+    """Write `claims.csv` and `claims.md` into `folder`, unless those there say the same (`paperlib.alike`): per claim its
+    verdict, and all quantities as `paperlib.experiments.claims.frame` has them."""
     tables = [one.parts.assign(claim=one.id, verdict=one.verdict) for one in claims]
     table = pd.concat(tables)[["claim", "verdict", *claims[0].parts.columns]]
     csv = table.to_csv(index=False, float_format="%.6f", lineterminator="\n")
-    for name, text in {"claims.csv": csv, "claims.md": _claims_md(claims)}.items():
-        with atomic_write(folder / name, "w") as file:
-            file.write(text)
+    alike.write({folder / "claims.csv": csv.encode(), folder / "claims.md": _claims_md(claims).encode()})
     return folder / "claims.csv", folder / "claims.md"
 
 

@@ -25,8 +25,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import pandas as pd
 
+from paperlib import alike
 from paperlib.paper import DATASETS, look
-from paperlib.paths import atomic_write
 from paperlib.show import style
 
 if TYPE_CHECKING:
@@ -374,7 +374,7 @@ def _number_notes(rows: Sequence[_Row]) -> list[str]:
 
 
 def save_table(table: TableData, folder: str | Path) -> tuple[Path, ...]:
-    """Write `<name>.csv`, `<name>.md` and `<name>.tex` into `folder`, each at once or not at all.
+    """Write `<name>.csv`, `<name>.md` and `<name>.tex` into `folder`, unless those there say the same (`paperlib.alike`).
 
     Returns:
         The three paths.
@@ -382,14 +382,10 @@ def save_table(table: TableData, folder: str | Path) -> tuple[Path, ...]:
     Raises:
         OSError: the folder cannot be written.
     """
-    folder = Path(folder)
-    written = []
-    for suffix, text in (("csv", to_csv(table)), ("md", to_markdown(table)), ("tex", to_latex(table))):
-        path = folder / f"{table.name}.{suffix}"
-        with atomic_write(path, "wb") as file:
-            file.write(text.encode())
-        written.append(path)
-    return tuple(written)
+    texts = {"csv": to_csv(table), "md": to_markdown(table), "tex": to_latex(table)}
+    files = {Path(folder, f"{table.name}.{suffix}"): text.encode() for suffix, text in texts.items()}
+    alike.write(files)
+    return tuple(files)
 
 
 def _validate(table: TableData) -> None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
+from paperlib.engine.units import Unit
 from paperlib.errors import PaperlibError
 from paperlib.experiments.dual_task.plan import sets_to_test_on, units_that_test
 from paperlib.experiments.running import compute
@@ -64,7 +65,7 @@ def measure(profile: "Profile", n_seeds: int | None = None) -> pd.DataFrame:
     """
     if profile.dual_task.training_set not in WORLDS:
         raise PaperlibError(f"profile {profile.name!r} trains on photographs; the study is one of the micro-world: demo")
-    profile = replace(profile, seeds=tuple(range(FIRST_SEED, FIRST_SEED + (n_seeds or N_SEEDS))))
+    profile = _on_own_repeats(profile, n_seeds)
     found = [_measured(profile, ("baseline",)).assign(loss="none", weight="")]
     for choice in choices(profile):
         training, is_fixed = choice.training, choice.dual_task.weighting == "fixed"
@@ -75,15 +76,29 @@ def measure(profile: "Profile", n_seeds: int | None = None) -> pd.DataFrame:
     return table.sort_values("variant", key=lambda names: names.map(order.index), kind="stable", ignore_index=True)
 
 
-def _measured(profile: "Profile", variants: tuple[str, ...]) -> pd.DataFrame:
-    """One row per variant: `variant`, and each metric with its sd and the number of repeats."""
+def planned(profile: "Profile") -> list[Unit]:
+    """The units of `measure` with its own number of repeats."""
+    profile = _on_own_repeats(profile)
+    tested = [unit for choice in choices(profile) for unit in _units(choice, VARIANTS)]
+    return [*_units(profile, ("baseline",)), *tested]
+
+
+def _on_own_repeats(profile: "Profile", n_seeds: int | None = None) -> "Profile":
+    return replace(profile, seeds=tuple(range(FIRST_SEED, FIRST_SEED + (n_seeds or N_SEEDS))))
+
+
+def _units(profile: "Profile", variants: tuple[str, ...]) -> list[Unit]:
     home = profile.dual_task.gaze_sets[0]
     sets = sets_to_test_on(profile, [home], [home])
     wanted = [one for one in trainings(profile) if one.network.method in variants]
-    units = [unit for one in wanted for unit in units_that_test(profile, one, *sets)]
+    return [unit for one in wanted for unit in units_that_test(profile, one, *sets)]
+
+
+def _measured(profile: "Profile", variants: tuple[str, ...]) -> pd.DataFrame:
+    """One row per variant: `variant`, and each metric with its sd and the number of repeats."""
     training = profile.training
     title = f"{training.saliency_loss} x {training.saliency_weight:g}, {profile.dual_task.weighting}"
-    rows = pd.concat([result.rows for result in compute(units, profile, title).values()])
+    rows = pd.concat([result.rows for result in compute(_units(profile, variants), profile, title).values()])
     shown = rows["variant"].isin(["quality", "fitted"]) & rows["metric"].isin(METRICS) & rows["method"].isin(variants)
     home = summarise(rows[shown & (rows["dataset"] == "world")], ["method", "metric"])
     wide = home.pivot(index="method", columns="metric", values=["value", "sd"]).loc[list(variants)]

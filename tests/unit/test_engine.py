@@ -511,8 +511,16 @@ def test_the_bar_names_the_unit(make: Callable[..., Unit], results: ResultStore,
 def test_maps_are_packed_and_read_back_as_they_were() -> None:
     rows, columns = np.mgrid[:200, :300]
     maps = {"maps.a": (rows // 2 + columns // 3).astype(np.uint8), "maps.b": np.zeros((5, 7), np.uint8)}
+    noise = np.random.default_rng(0).integers(0, 256, (3, 40, 500), np.uint8)
+    odd = {
+        "noise": noise,
+        "turned": noise.T,
+        "one": np.uint8([255, 0, 7]),
+        "none": noise[:, :0],
+        "point": np.array(noise[0, 0, 0]),
+    }
     floats = {"weights": np.linspace(0, 1, 60_000, dtype=np.float32)}
-    for arrays, share in ((maps, 0.1), (floats, 1.1), (maps | floats, 1.1)):
+    for arrays, share in ((maps, 0.1), (odd, 1.1), (floats, 1.1), (maps | floats, 1.1)):
         files = store._encode(Result(pd.DataFrame({"value": [1.0]}), arrays))
         assert len(files[".npz"]) < share * sum(array.nbytes for array in arrays.values())
         assert files == store._encode(Result(pd.DataFrame({"value": [1.0]}), arrays))
@@ -521,3 +529,10 @@ def test_maps_are_packed_and_read_back_as_they_were() -> None:
         for name, array in arrays.items():
             np.testing.assert_array_equal(found[name], array)
             assert found[name].dtype == array.dtype
+
+
+def test_maps_stored_before_steps_were_packed_are_read(tmp_path: Path) -> None:
+    maps = {"a": np.arange(12, dtype=np.uint8).reshape(3, 4)}
+    np.savez_compressed(tmp_path / "old.npz", **maps)
+    files = store._encode(Result(pd.DataFrame({"value": [1.0]}))) | {".npz": (tmp_path / "old.npz").read_bytes()}
+    np.testing.assert_array_equal(store._decode(files).arrays["a"], maps["a"])

@@ -565,26 +565,26 @@ def test_every_text_is_readable_in_print(every_figure: list[figures.PaperFigure]
 
 SAVE_TWICE = """
 import sys
+from pathlib import Path
 sys.path.insert(0, {tests!r})
 from test_figures import curves
 from paperlib.show import figures
-figures.save_figure(figures.figure2(curves()), "fig2", sys.argv[1])
+for kind, content in figures.for_print(figures.figure2(curves())).items():
+    Path(sys.argv[1], kind).write_bytes(content)
 """
 
 
 def test_files_are_the_same_bytes_in_another_process(figure2: figures.PaperFigure, tmp_path: Path) -> None:
-    once = {path.name: path.read_bytes() for path in figures.save_figure(figure2, "fig2", tmp_path / "a")}
-    twice = {path.name: path.read_bytes() for path in figures.save_figure(figure2, "fig2", tmp_path / "b")}
+    once, twice = figures.for_print(figure2), figures.for_print(figure2)
     script = SAVE_TWICE.format(tests=str(Path(__file__).parent))
     environment = {**os.environ, "PYTHONHASHSEED": "7", "PYTHONPATH": str(REPOSITORY)}
-    subprocess.run([sys.executable, "-c", script, tmp_path / "c"], check=True, cwd=tmp_path, env=environment)
-    other = {path.name: path.read_bytes() for path in (tmp_path / "c").iterdir()}
-    assert once == twice == other and set(once) == {"fig2.png", "fig2.pdf"}
+    subprocess.run([sys.executable, "-c", script, tmp_path], check=True, cwd=tmp_path, env=environment)
+    other = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    assert once == twice == other and set(once) == {"png", "pdf"}
 
 
-def kinds_of_fonts(path: Path) -> set[bytes]:
+def kinds_of_fonts(content: bytes) -> set[bytes]:
     """What the font dictionaries of a PDF say of their kind, streams unpacked as far as they are packed."""
-    content = path.read_bytes()
     for stream in re.findall(rb"stream\r?\n(.*?)endstream", content, flags=re.DOTALL):
         with contextlib.suppress(zlib.error):
             content += zlib.decompress(stream)
@@ -592,14 +592,14 @@ def kinds_of_fonts(path: Path) -> set[bytes]:
 
 
 def test_files_embed_their_fonts_and_no_date(
-    figure2: figures.PaperFigure, narrow: figures.PaperFigure, figure1_data: Figure1Data, tmp_path: Path
+    figure2: figures.PaperFigure, narrow: figures.PaperFigure, figure1_data: Figure1Data
 ) -> None:
-    for name, figure in (("fig1", figures.figure1(figure1_data)), ("fig2", figure2), ("narrow", narrow)):
-        png, pdf = figures.save_figure(figure, name, tmp_path)
-        content = pdf.read_bytes()
-        assert kinds_of_fonts(pdf) == {b"Type0", b"CIDFontType2"}, "TrueType, not Type 3 (pdf.fonttype 42)"
+    for figure in (figures.figure1(figure1_data), figure2, narrow):
+        files = figures.for_print(figure)
+        content = files["pdf"]
+        assert kinds_of_fonts(content) == {b"Type0", b"CIDFontType2"}, "TrueType, not Type 3 (pdf.fonttype 42)"
         assert b"/FontFile2" in content and b"DejaVuSans" in content
-        assert b"Date" not in content and b"Software" not in png.read_bytes()
+        assert b"Date" not in content and b"Software" not in files["png"]
 
 
 def test_one_column_holds_figure2_without_the_controls(narrow: figures.PaperFigure) -> None:

@@ -13,7 +13,7 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 PACKAGE = REPOSITORY / "paperlib"
 
 FLOORS = (
-    ("__init__", "errors", "paths", "profiles", "paper", "vocabulary", "settings"),
+    ("__init__", "errors", "paths", "profiles", "paper", "vocabulary", "settings", "alike"),
     ("datasets",),
     ("models", "maps", "metrics", "coding"),
     ("engine",),
