@@ -412,9 +412,10 @@ def _about(notebook: str, only: Sequence[str]) -> bool:
 
 
 def _prepare(options: argparse.Namespace) -> Outcome:
+    from paperlib.profiles import read_values
     from paperlib.regenerate import prepare
 
-    profile = _changed_profile(options)
+    profile = _profile(options, **read_values(options.set))
     _require_writable(profile.store_root)
     prepare(profile)
     return _listed([profile.store_root])
