@@ -15,8 +15,9 @@ usage() {
 Usage: ./run_all.sh [VERB] [OPTIONS]      `./run_all.sh VERB --help` explains a verb and its options
 
   run                         every notebook in order, figures/, HTML report and summary; done where no verb is given
-  test [ARGS]                 ruff and mypy, all tests, the notebooks against their stored outputs;
-                              ARGS go to pytest, paths among them replace the default `tests notebooks`
+  test [ARGS]                 ruff and mypy, the tests, the notebooks against their stored outputs; --slow: also what takes
+                              minutes, as CI does; --quick: what takes a minute; ARGS go to pytest, paths among them
+                              replace the default `tests notebooks`
   table, figure, claims       of the paper; sensitivity, sacid: what they hang on
   look, code, votes, example  for pictures, votes and data of your own
   data, cost, bench, lab      what is there and missing, what tables cost, how fast we are, JupyterLab
@@ -130,25 +131,32 @@ writable_home() {
 # run_tests ARGS: pytest over tests and notebooks in one session, so that one line holds the totals; the code is checked
 # first, unless ARGS choose paths.
 run_tests() {
-    local argument check paths='' notebooks='' failed=''
+    local argument check failed='' notebooks='' paths='' given=() chosen=(-m 'not slow')
     for argument; do
         case $argument in
+        --quick) paths=quick && continue ;;
+        --slow) chosen=() && continue ;;
         tests | tests/* | ./tests | ./tests/* | "$root"/tests*) paths=given ;;
         notebooks | notebooks/* | ./notebooks* | *.ipynb*) paths=given notebooks=given ;;
         esac
+        given+=("$argument")
     done
     cd "$root"
-    if [ -z "$paths" ]; then
-        set -- tests notebooks "$@"
+    case $paths in
+    given) chosen=() ;;
+    quick) chosen=(tests/unit tests/property -m 'not slow and not medium' -n logical --maxprocesses 4 --dist loadfile) ;;
+    '')
         notebooks=given
+        chosen=(tests notebooks ${chosen[@]+"${chosen[@]}"} -n logical --maxprocesses 4 --dist loadfile)
         for check in 'ruff check .' 'ruff format --check .' 'mypy'; do
             # shellcheck disable=SC2086
             "$python" -m $check >&2 || failed="$failed${failed:+, }$check"
         done
         [ -z "$failed" ] || fail "no test was run, because the code did not pass: $failed; what they found stands above."
-    fi
+        ;;
+    esac
     [ -z "$notebooks" ] || "$python" -P -m paperlib prepare --profile demo
-    exec "$python" -m pytest --nbval --nbval-current-env "$@"
+    exec "$python" -m pytest --nbval --nbval-current-env ${chosen[@]+"${chosen[@]}"} ${given[@]+"${given[@]}"}
 }
 
 verb=${1:-run}
