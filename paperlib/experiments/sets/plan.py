@@ -6,8 +6,7 @@ picture. Micro-worlds are made by a unit, one per repeat, and a plan knows all a
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
-from functools import cached_property
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -59,6 +58,7 @@ class Pictures:
         root: folder in which its files lie.
         fingerprint: of what the files hold; empty for a generated set.
         generated: the unit that generates its pictures; None where files hold them.
+        keys: of the pictures, in the set's order, where files hold them.
         seed: the repeat that it belongs to; the profile's first for a set that all repeats share.
         n: number of pictures; n_judged of them, the first ones, are judged, and the others serve to fit map transforms.
             Where all are judged, each is judged by fits on others of them.
@@ -76,6 +76,7 @@ class Pictures:
     n: int
     n_judged: int
     generated: Unit | None = None
+    keys: tuple[str, ...] = field(default=(), repr=False, compare=False)
 
     @property
     def params(self) -> dict[str, Any]:
@@ -100,11 +101,6 @@ class Pictures:
     def label(self) -> str:
         """Name of the set in the names of units; those of a set that belongs to a repeat name that as well."""
         return f"{self.name}/seed{self.seed}" if self.generated else self.name
-
-    @cached_property
-    def keys(self) -> list[str]:
-        """Keys of the pictures in files, in the set's order."""
-        return [record.key for record in self.open().records]
 
     def open(self, inputs: Mapping[str, Any] | None = None) -> Any:
         """The opened set; a generated one out of the results of its unit."""
@@ -224,8 +220,10 @@ def _in_files(profile: "Profile", face: str, name: str, options: Mapping[str, An
     _require_size(pictures)
     notes = [*getattr(pictures, "notes", ()), *_large(profile, pictures)]
     note(root, pictures.title, len(pictures), notes)
-    n = len(pictures)
-    return replace(found, fingerprint=fingerprint, n=n, n_judged=n)
+    n, keys = len(pictures), tuple(record.key for record in pictures.records)
+    if name == OWN:
+        found = replace(found, options=(*found.options, ("content", fingerprint)))
+    return replace(found, fingerprint=fingerprint, n=n, n_judged=n, keys=keys)
 
 
 def _require_size(pictures: Any) -> None:
