@@ -238,6 +238,11 @@ def _common(profile: str) -> argparse.ArgumentParser:
         metavar="HOW",
         help="how much of each set of the profile open: sample (default), all, or found, what is there",
     )
+    common.add_argument(
+        "--input-size",
+        metavar="WIDTHxHEIGHT",
+        help="size at which IQA networks see pictures, or whole for that of each (default: the profile's)",
+    )
     common.add_argument("--weights", type=Path, metavar="DIR", help="folder of weights (default: weights/ in the data root)")
     common.add_argument(
         "--model",
@@ -298,7 +303,7 @@ def _settings(options: argparse.Namespace) -> Settings:
             if not folder.is_dir():
                 raise PaperlibError(f"there is no folder {folder}")
             given[name] = folder.resolve()
-    given |= {name: value for name in ("ray_address", "extent") if (value := getattr(options, name))}
+    given |= {name: value for name in ("ray_address", "extent", "input_size") if (value := getattr(options, name))}
     settings = replace(Settings.from_environment(), **given)
     if options.model:
         folders = tuple(filter(None, (Path.cwd(), settings.data_root)))
@@ -702,7 +707,8 @@ def _profile(options: argparse.Namespace, **overrides: object) -> "Profile":
     from paperlib.profiles import load
 
     profile = load(options.profile, **overrides)
-    given = [f"--{name.replace('_', '-')}" for name in ("data_root", "extent", "weights", "model") if getattr(options, name)]
+    wanted = ("data_root", "extent", "input_size", "weights", "model")
+    given = [f"--{name.replace('_', '-')}" for name in wanted if getattr(options, name)]
     if given and profile.evidence == "simulation":
         raise PaperlibError(
             f"{' and '.join(given)} would change nothing: the profile {profile.name!r} makes its own pictures; add "

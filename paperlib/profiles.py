@@ -13,7 +13,7 @@ from typing import Any, cast
 from paperlib import paths
 from paperlib.errors import PaperlibError
 from paperlib.paper import TABLE3
-from paperlib.settings import current
+from paperlib.settings import WHOLE, current
 from paperlib.vocabulary import CODEC_PRESETS, FILLS, OBSERVERS, SMOOTHINGS
 
 
@@ -74,6 +74,7 @@ class PhotographSettings:
         shard: pictures whose maps are made and stored together.
         n_folds: transform and centre prior of a picture come from the other folds.
         input_height, input_width: size at which IQA networks see the pictures (the authors': 384x512); 0 for their own.
+        large_whole: whether networks see own pictures of many megapixels at their own size, too.
         edition: of SALICON, `"2015"` or `"2017"`; empty for whichever is there.
         sigma_px, px_per_degree: blur of the fixations of own pictures (`paperlib.datasets.own`); 0 for its default.
         optimise: fold batch normalisations and keep channels last in memory.
@@ -89,6 +90,7 @@ class PhotographSettings:
     n_folds: int = 5
     input_height: int = 384
     input_width: int = 512
+    large_whole: bool = False
     edition: str = ""
     sigma_px: float = 0.0
     px_per_degree: float = 0.0
@@ -509,9 +511,19 @@ def _located(profile: Profile) -> Profile:
     models = profile.models or settings.models
     folders = profile.model_folders or tuple(map(str, settings.model_path))
     extent = settings.extent or profile.extent
+    if settings.input_size:
+        profile = replace(profile, photographs=_seen(profile.photographs, settings.input_size))
     return replace(
         profile, data_root=data_root, weights_root=weights_root, models=models, model_folders=folders, extent=extent
     )
+
+
+def _seen(photographs: PhotographSettings, size: str) -> PhotographSettings:
+    """With the size at which networks see pictures, as the settings spell it."""
+    if size == WHOLE:
+        return replace(photographs, input_height=0, input_width=0, large_whole=True)
+    width, height = map(int, size.split("x"))
+    return replace(photographs, input_height=height, input_width=width)
 
 
 def _with(profile: Profile, key: str, value: Any) -> Profile:

@@ -4,12 +4,19 @@ The command line builds a `Settings` and puts it in use; worker processes get it
 """
 
 import os
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from paperlib.errors import PaperlibError
+
+WHOLE = "whole"
+"""An input size: that of each picture."""
+
+SMALLEST = 16
+"""Pixels of a side: no network sees anything in a smaller picture, and HalfImage's squares need some."""
 
 
 @dataclass(frozen=True)
@@ -23,6 +30,8 @@ class Settings:
         data_root: `PAPERLIB_DATA_ROOT`, the folder of the data sets; None where there is none.
         weights_root: `PAPERLIB_WEIGHTS_ROOT`, the folder of weights; None: `weights/` in the data root.
         extent: `PAPERLIB_EXTENT`, how much of each set the profile `open` takes; empty: its own choice.
+        input_size: `PAPERLIB_INPUT_SIZE`, size at which IQA networks see pictures, WIDTHxHEIGHT or `WHOLE`; empty: the
+            profile's.
         models: `PAPERLIB_MODELS`, texts of `--model`, one a line.
         model_path: `PAPERLIB_MODEL_PATH`, where modules of such models are looked for after Python's own places; as in
             PYTHONPATH.
@@ -31,6 +40,9 @@ class Settings:
         ray_address: `PAPERLIB_RAY_ADDRESS`, the cluster to compute on: HOST:PORT, auto or local; None: this machine.
         ship_code: `PAPERLIB_RAY_SHIP_CODE`, send the package along to the cluster; off when empty or 0.
         gpu_share: `PAPERLIB_RAY_GPU_SHARE`, factor in (0, 1] on the GPUs that units ask of the cluster.
+
+    Raises:
+        PaperlibError: no such input size.
     """
 
     results_root: Path | None = None
@@ -38,6 +50,7 @@ class Settings:
     data_root: Path | None = None
     weights_root: Path | None = None
     extent: str = ""
+    input_size: str = ""
     models: tuple[str, ...] = ()
     model_path: tuple[Path, ...] = ()
     workers: int | None = None
@@ -46,12 +59,19 @@ class Settings:
     ship_code: bool = False
     gpu_share: float = 1.0
 
+    def __post_init__(self) -> None:
+        sides = re.fullmatch(r"(\d{1,5})x(\d{1,5})", self.input_size)
+        if self.input_size not in ("", WHOLE) and not (sides and min(map(int, sides.groups())) >= SMALLEST):
+            raise PaperlibError(
+                f"the input size must read WIDTHxHEIGHT, such as 1024x768, or {WHOLE}, got {self.input_size!r}"
+            )
+
     @classmethod
     def from_environment(cls, variables: Mapping[str, str] | None = None) -> "Settings":
         """What the variables say, by default those of this process.
 
         Raises:
-            PaperlibError: the number of workers or the share of a GPU is none, or out of its range.
+            PaperlibError: the number of workers, the share of a GPU or the input size is none, or out of its range.
         """
         given = os.environ if variables is None else variables
 
@@ -64,6 +84,7 @@ class Settings:
             data_root=_folder(text("DATA_ROOT")),
             weights_root=_folder(text("WEIGHTS_ROOT")),
             extent=text("EXTENT"),
+            input_size=text("INPUT_SIZE"),
             models=tuple(filter(None, text("MODELS").splitlines())),
             model_path=tuple(filter(None, map(_folder, text("MODEL_PATH").split(os.pathsep)))),
             workers=_workers(text("WORKERS")),
@@ -81,6 +102,7 @@ class Settings:
             "DATA_ROOT": self.data_root,
             "WEIGHTS_ROOT": self.weights_root,
             "EXTENT": self.extent,
+            "INPUT_SIZE": self.input_size,
             "MODELS": "\n".join(self.models),
             "MODEL_PATH": os.pathsep.join(map(str, self.model_path)),
             "WORKERS": self.workers,

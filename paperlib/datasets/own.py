@@ -9,9 +9,10 @@ the nearest pixel; points outside are dropped and counted. Density maps are the 
 """
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import lru_cache, wraps
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 
@@ -38,6 +39,20 @@ TABLE = "fixations.csv"
 COLUMNS = ("image", "subject", "x", "y")
 MAP_PREFIX = "saliency_"
 
+Opened = TypeVar("Opened")
+
+
+def once_per_content(opener: Callable[..., Opened]) -> Callable[..., Opened]:
+    """The opener with one more option, `content`, the fingerprint of what it opens where that is known: a process opens such
+    a set once, and not for every shard of its pictures."""
+    known = lru_cache(maxsize=1)(lambda content, root, options: opener(root, **dict(options)))
+
+    @wraps(opener)
+    def opened(root: str | Path, content: str = "", **options: Any) -> Opened:
+        return known(content, root, tuple(options.items())) if content else opener(root, **options)
+
+    return opened
+
 
 class Fixation(NamedTuple):
     """One line of `fixations.csv`: who looked, and where, in pixels as written."""
@@ -47,6 +62,7 @@ class Fixation(NamedTuple):
     y: float
 
 
+@once_per_content
 def open_own(root: str | Path, sigma_px: float | None = None, px_per_degree: float | None = None) -> GazeSet:
     """Open a folder with `images/` and `fixations.csv`. The table is read whole; of pictures only the headers.
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from paperlib.datasets.files import existing_folder, has_rotation, listing
 from paperlib.datasets.opinions import Opinion, OpinionSet, place_pictures, split_named
-from paperlib.datasets.own import own_pictures, unread
+from paperlib.datasets.own import once_per_content, own_pictures, unread
 from paperlib.datasets.pictures import SCALE
 from paperlib.datasets.tables import finite, read_header, read_table
 from paperlib.errors import PaperlibError
@@ -22,6 +22,7 @@ SCALES = ((0.0, 1.0), (1.0, 5.0), (0.0, 10.0), SCALE)
 on the ends of a scale, only on order and distances."""
 
 
+@once_per_content
 def open_own_opinions(root: str | Path, partial: bool = False) -> OpinionSet:
     """Open a folder with `images/` and `mos.csv`. The table is read whole; of pictures only the headers.
 

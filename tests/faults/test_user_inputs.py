@@ -4,6 +4,7 @@ import csv
 import json
 import os
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,7 @@ from paperlib.datasets import contents
 from paperlib.datasets.own import map_folders, open_own
 from paperlib.errors import PaperlibError
 from paperlib.models.checkpoints import read_state
+from paperlib.settings import Settings, in_use
 from paperlib.sources import folders
 
 SIZE = (48, 64)
@@ -248,6 +250,28 @@ def test_a_picture_that_nothing_can_be_seen_in_is_refused(root: Path) -> None:
         keys(root)
 
 
+@pytest.mark.parametrize(
+    ("asked", "seen", "told"),
+    [
+        ("", (640, 1248), "so that networks see all at 1248x640; --input-size WIDTHxHEIGHT, or whole, is another"),
+        ("whole", (0, 0), "and networks see them whole: an EfficientNet takes about 1 min on two cores"),
+        ("200x100", (100, 200), ""),
+    ],
+)
+def test_networks_see_large_pictures_smaller_unless_asked(
+    asked: str, seen: tuple[int, int], told: str, root: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    save(np.zeros((1500, 2900, 3)), folder(root) / "images/p01.bmp")
+    save(np.zeros((1500, 2900)), root / "saliency_mine/p01.bmp")
+    with in_use(replace(Settings.from_environment(), input_size=asked)):
+        profile = profiles.load("own", data_root=str(root), models=["shipped:baseline"])
+        units = regenerate.units(profile, "extracting")
+    params = [dict(need.params) for unit in units for need in unit.needs]
+    assert {(one["input_height"], one["input_width"]) for one in params if "input_height" in one} == {seen}
+    said = capsys.readouterr().err
+    assert told in said and ("1 have more than 4 megapixels (p01.bmp)" in said) == bool(told)
+
+
 @pytest.mark.parametrize("wrap", ["state_dict", "model", "model_state_dict", "params"])
 @pytest.mark.parametrize("prefix", ["", "module.", "_orig_mod.", "module._orig_mod."])
 def test_the_usual_forms_of_state_dicts_are_read(wrap: str, prefix: str, root: Path) -> None:
@@ -256,7 +280,9 @@ def test_the_usual_forms_of_state_dicts_are_read(wrap: str, prefix: str, root: P
     assert list(read_state(root / "w.pth")) == ["weight"]
 
 
-@pytest.mark.parametrize("asked", [["--data-root", "."], ["--model", "cnniqa"], ["--extent", "all"]])
+@pytest.mark.parametrize(
+    "asked", [["--data-root", "."], ["--model", "cnniqa"], ["--extent", "all"], ["--input-size", "whole"]]
+)
 def test_options_without_effect_are_refused(asked: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["table", "1", *asked]) == 2
     assert f"{asked[0]} would change nothing: the profile 'demo'" in capsys.readouterr().err

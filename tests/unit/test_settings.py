@@ -14,6 +14,7 @@ ALL = Settings(
     figures_root=Path("/f"),
     data_root=Path("/d"),
     weights_root=Path("/w"),
+    input_size="640x480",
     models=("a@b=/c d", "e:f"),
     model_path=(Path("/here"), Path("/d")),
     workers=3,
@@ -39,6 +40,8 @@ def test_a_relative_folder_is_that_of_this_process(tmp_path: Path, monkeypatch: 
     [
         ("WORKERS", "many", "PAPERLIB_WORKERS must be a positive whole number, got 'many'"),
         ("WORKERS", "0", "PAPERLIB_WORKERS must be a positive whole number, got '0'"),
+        ("INPUT_SIZE", "640", "the input size must read WIDTHxHEIGHT, such as 1024x768, or whole, got '640'"),
+        ("INPUT_SIZE", "640x8", "the input size must read WIDTHxHEIGHT, such as 1024x768, or whole, got '640x8'"),
         ("RAY_GPU_SHARE", "half", "PAPERLIB_RAY_GPU_SHARE must be a number above 0 and at most 1, got 'half'"),
         ("RAY_GPU_SHARE", "2", "PAPERLIB_RAY_GPU_SHARE must be a number above 0 and at most 1, got '2'"),
     ],

@@ -466,5 +466,5 @@ def maps_unit(profile: "Profile", coded: Coded, method: str) -> Unit:
         seed=profile.seeds[0],
         smoothing=smoothing.smoothing,
         principal_component=smoothing.principal_component,
-        **network_params(profile, Made(source)),
+        **network_params(profile, Made(source), (profile.photographs.input_height, profile.photographs.input_width)),
     )

@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 from paperlib.experiments.artefacts import Figure1Data
 from paperlib.experiments.dual_task.film import METRICS, N_PICTURES
 from paperlib.experiments.dual_task.plan import film_units, is_shown, shown_pictures, shown_trainings
-from paperlib.experiments.extracting.explore import FIGURE_IMAGES, AsSeen, seen_size
+from paperlib.experiments.extracting.explore import FIGURE_IMAGES, AsSeen
 from paperlib.experiments.maps.plan import maps_units
 from paperlib.experiments.running import compute
-from paperlib.experiments.sets.plan import gaze_unit
+from paperlib.experiments.sets.plan import gaze_unit, seen_size
 from paperlib.experiments.training.plan import METHODS, made, networks
 from paperlib.metrics.saliency import evaluate
 from paperlib.models.backbones import create_backbone
@@ -53,7 +53,7 @@ def learnt_maps(profile: "Profile") -> Figure1Data:
         for method, one in shown_trainings(profile, SHOWN).items()
     }
     results = compute([*pictures.needs, *(unit for some in units.values() for unit in some)], profile, "maps")
-    shown = AsSeen(pictures.open(results).records[:FIGURE_IMAGES], seen_size(profile))
+    shown = AsSeen(pictures.open(results).records[:FIGURE_IMAGES], seen_size(profile, pictures))
     maps = {"Gaze density": [density / density.max() for density in shown.densities()]}
     for method, some in units.items():
         levels = {key: value for unit in some for key, value in results[unit.name].arrays.items()}

@@ -18,6 +18,7 @@ from paperlib.experiments.artefacts import Figure1Data
 from paperlib.experiments.extracting.plan import figure_pictures, figure_units, sources_of
 from paperlib.experiments.maps.plan import Made, network_params, network_places
 from paperlib.experiments.running import compute
+from paperlib.experiments.sets.plan import Pictures, seen_size
 from paperlib.maps.hirescam import OTHER_METHODS, extract
 from paperlib.metrics.saliency import evaluate
 from paperlib.models.shipped import VARIANTS, describe, load_shipped
@@ -87,11 +88,6 @@ class AsSeen:
         return [sized(levels[f"{kind}.{index}"], size).astype(np.float32) / 255 for index, size in enumerate(self.sizes)]
 
 
-def seen_size(profile: "Profile") -> tuple[int, int]:
-    """(height, width) at which the IQA networks of `profile` see pictures; zeros for their own."""
-    return profile.photographs.input_height, profile.photographs.input_width
-
-
 @dataclass(frozen=True)
 class Examples:
     """A few images, of one size or of different sizes, with what is needed to look into one network live.
@@ -135,9 +131,11 @@ Loader = Callable[[], tuple[nn.Module, nn.Module]]
 """Gives an IQA network in evaluation mode and its feature layer."""
 
 
-def loader(profile: "Profile", made: Made, results: Mapping[str, Result]) -> Loader:
-    """How to get the network of a source, not optimised; `results` hold that of the unit that trained it, if any."""
-    params = network_params(profile, made) | network_places(profile, made.source) | {"seed": made.seed, "optimise": False}
+def loader(profile: "Profile", pictures: Pictures, made: Made, results: Mapping[str, Result]) -> Loader:
+    """How to get the network of a source that looks at `pictures`, not optimised; `results` hold that of the unit that
+    trained it, if any."""
+    params = network_params(profile, made, seen_size(profile, pictures)) | network_places(profile, made.source)
+    params |= {"seed": made.seed, "optimise": False}
     return cache(partial(function(made.source.opener), params, results))
 
 
@@ -158,7 +156,7 @@ def examples(profile: "Profile", n: int = FIGURE_IMAGES) -> Examples:
     trained = [network.training] if network.training else []
     wanted = [*pictures.needs, *trained, *(unit for units in maps.values() for unit in units)]
     results = compute(wanted, profile, "figure 1")
-    shown = AsSeen(pictures.open(results).records[:n], seen_size(profile))
+    shown = AsSeen(pictures.open(results).records[:n], seen_size(profile, pictures))
     stored = {
         method: {name: levels for unit in units for name, levels in results[unit.name].arrays.items()}
         for method, units in maps.items()
@@ -166,7 +164,7 @@ def examples(profile: "Profile", n: int = FIGURE_IMAGES) -> Examples:
     return Examples(
         shown.images(),
         shown.densities(),
-        *loader(profile, network, results)(),
+        *loader(profile, pictures, network, results)(),
         {MAP_LABELS.get(method, look(method).label): shown.maps(levels) for method, levels in stored.items()},
         shown.captions,
         shown.published(),
@@ -373,7 +371,7 @@ def material(profile: "Profile") -> Material:
     known = {method: one for method, one in sources_of(profile, pictures).items() if one.source.asks_score}
     trained = [one.training for one in known.values() if one.training]
     results = compute(trained, profile, "networks to explore") if trained else {}
-    networks = {look(method).label: loader(profile, one, results) for method, one in known.items()}
+    networks = {look(method).label: loader(profile, pictures, one, results) for method, one in known.items()}
     settings = profile.extraction
     standard = Choice(0, next(iter(networks)), settings.smoothing, settings.n_passes, settings.principal_component)
     return Material(examples(profile), networks, standard, settings.max_angle)

@@ -13,7 +13,7 @@ from paperlib.engine.units import Unit
 from paperlib.errors import PaperlibError
 from paperlib.experiments.extracting.compute import CENTER_PRIOR, SHUFFLED
 from paperlib.experiments.sets.noted import note
-from paperlib.experiments.sets.plan import OWN, Pictures
+from paperlib.experiments.sets.plan import OWN, Pictures, seen_size
 from paperlib.models.official import official_path
 from paperlib.paths import results_root
 from paperlib.sources.source import KNOWN, Source, of_user, official_files, require_weights, weights_fingerprint
@@ -103,7 +103,7 @@ def map_folders_of(pictures: Pictures) -> list[str]:
 def maps_units(profile: "Profile", pictures: Pictures, after: Sequence[Unit], method: str, made: Made) -> list[Unit]:
     """The maps of one method, one unit per shard; they start when the units `after`, which read the whole set, are done."""
     source, shard = made.source, shard_length(profile, pictures)
-    params = network_params(profile, made) | {"maker": source.maker, "seed": pictures.seed}
+    params = network_params(profile, made, seen_size(profile, pictures)) | {"maker": source.maker, "seed": pictures.seed}
     if source.asks_score:
         smoothing = profile.extraction
         params |= {"smoothing": smoothing.smoothing, "principal_component": smoothing.principal_component}
@@ -132,16 +132,17 @@ def shard_length(profile: "Profile", pictures: Pictures) -> int:
     return pictures.n if pictures.generated else profile.photographs.shard
 
 
-def network_params(profile: "Profile", made: Made) -> dict[str, Any]:
-    """Parameters of a unit that make a network of `made` and say how pictures are put through it."""
+def network_params(profile: "Profile", made: Made, seen: tuple[int, int]) -> dict[str, Any]:
+    """Parameters of a unit that make a network of `made` and say how pictures are put through it, at which size they are
+    `seen` (height, width; zeros for their own)."""
     settings, smoothing, source = profile.photographs, profile.extraction, made.source
     params: dict[str, Any] = {"kind": source.kind, "model": source.model, "network_opener": source.opener}
     params["content"] = "" if source.kind == "folder" else content_of(profile, source)
     if source.sees_features or source.kind == "decoder":
         params |= {
             "layer": source.layer,
-            "input_height": settings.input_height,
-            "input_width": settings.input_width,
+            "input_height": seen[0],
+            "input_width": seen[1],
             "optimise": settings.optimise,
             "precision": settings.precision,
             "n_passes": smoothing.n_passes,

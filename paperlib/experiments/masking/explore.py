@@ -10,10 +10,11 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from paperlib.datasets.photographs import PHOTOGRAPHS, open_photographs
-from paperlib.experiments.extracting.explore import loader, seen_size
+from paperlib.experiments.extracting.explore import loader
 from paperlib.experiments.masking.compute import HALF_IMAGE_FILL, control_maps, network_score, whole_scores
 from paperlib.experiments.masking.plan import map_units, masked_pictures, observers_units, tested_networks
 from paperlib.experiments.running import compute
+from paperlib.experiments.sets.plan import seen_size
 from paperlib.maps import masking
 from paperlib.maps.fills import fill
 from paperlib.maps.half_image import Score, cell_masks, leave_one_out, on_pixels
@@ -204,8 +205,8 @@ def material(profile: "Profile", n: int | None = N_PICTURES) -> Material:
     results = compute(wanted, profile, "pictures to mask")
     opened = pictures.open(results)
     records = opened.records[:n]
-    images = [picture(record, seen_size(profile)) for record in records]
-    network, _ = loader(profile, made, results)()
+    images = [picture(record, seen_size(profile, pictures)) for record in records]
+    network, _ = loader(profile, pictures, made, results)()
     scale = 1.0 if made.source.kind == "quality" else MOS_SCALE
     stored = {
         name: {key: levels for unit in units for key, levels in results[unit.name].arrays.items()}

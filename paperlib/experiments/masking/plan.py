@@ -34,6 +34,7 @@ from paperlib.experiments.sets.plan import (
     opinion_pictures,
     pictures_unit,
     repeats,
+    seen_size,
 )
 from paperlib.maps.fills import PAPER_FILLS
 from paperlib.paper import look
@@ -193,7 +194,7 @@ def scores_units(profile: "Profile", pictures: Pictures, method: str, made: Made
                 cell_counts=settings.cell_counts,
                 blur_sigma=settings.blur_sigma,
                 kernel_size=settings.kernel_size,
-                **network_params(profile, made),
+                **network_params(profile, made, seen_size(profile, pictures)),
             )
         )
     return found

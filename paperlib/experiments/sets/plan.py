@@ -4,22 +4,23 @@ Sets of photographs lie in folders; plans open them to know how many pictures th
 picture. Micro-worlds are made by a unit, one per repeat, and a plan knows all about them beforehand.
 """
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
-from functools import cached_property
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from paperlib.datasets import microworld, registry
 from paperlib.datasets.contents import remembering
-from paperlib.datasets.files import listing
+from paperlib.datasets.files import listing, spell_size
 from paperlib.datasets.world_pictures import TEST
 from paperlib.engine.units import Unit
 from paperlib.errors import PaperlibError
 from paperlib.experiments.sets.noted import note
 from paperlib.experiments.sets.opening import opened
 from paperlib.paths import results_root
+from paperlib.settings import SMALLEST, WHOLE
 
 if TYPE_CHECKING:
     from paperlib.profiles import Profile
@@ -32,11 +33,11 @@ OWN = "own"
 FIRST_SEED = {("world", "train"): 100, ("world", TEST): 200, ("world_shifted", TEST): 300}
 """First random seed of each part of the micro-worlds; repeat s takes the next ones, so no two parts share an image."""
 
-_SMALLEST = 16
-"""Pixels: no network sees anything in a smaller picture, and HalfImage's squares need some."""
+_LARGE, _SEEN, _STEP = 4_000_000, 768 * 1024, 32
+"""Own pictures of more pixels than the first are seen at about as many as the second, by sides that the third divides."""
 
-_LARGE = 4_000_000
-"""Pixels."""
+_SECONDS = 8e-7
+"""Of an EfficientNet-B0 per pixel and view, on two cores (README, what it costs)."""
 
 _READING = "paperlib.experiments.sets.reading"
 _ADVICE = {
@@ -59,6 +60,8 @@ class Pictures:
         root: folder in which its files lie.
         fingerprint: of what the files hold; empty for a generated set.
         generated: the unit that generates its pictures; None where files hold them.
+        keys: of the pictures, in the set's order, where files hold them.
+        seen: (height, width) at which networks see all pictures where the profile names no size; zeros for their own.
         seed: the repeat that it belongs to; the profile's first for a set that all repeats share.
         n: number of pictures; n_judged of them, the first ones, are judged, and the others serve to fit map transforms.
             Where all are judged, each is judged by fits on others of them.
@@ -76,6 +79,8 @@ class Pictures:
     n: int
     n_judged: int
     generated: Unit | None = None
+    keys: tuple[str, ...] = field(default=(), repr=False, compare=False)
+    seen: tuple[int, int] = (0, 0)
 
     @property
     def params(self) -> dict[str, Any]:
@@ -100,11 +105,6 @@ class Pictures:
     def label(self) -> str:
         """Name of the set in the names of units; those of a set that belongs to a repeat name that as well."""
         return f"{self.name}/seed{self.seed}" if self.generated else self.name
-
-    @cached_property
-    def keys(self) -> list[str]:
-        """Keys of the pictures in files, in the set's order."""
-        return [record.key for record in self.open().records]
 
     def open(self, inputs: Mapping[str, Any] | None = None) -> Any:
         """The opened set; a generated one out of the results of its unit."""
@@ -137,6 +137,12 @@ def unit_on(pictures: Opened, experiment: str, name: str, compute: str, needs: S
     calls = [pictures.opener, *rest.pop("calls", ())]
     needed = [*(one for one in pictures.needs if one not in needs), *needs]
     return Unit.of(experiment, name, compute, needs=needed, places=places, calls=calls, **(pictures.params | rest))
+
+
+def seen_size(profile: "Profile", pictures: Pictures) -> tuple[int, int]:
+    """(height, width) at which the IQA networks of `profile` see pictures of a set; zeros for their own."""
+    size = profile.photographs.input_height, profile.photographs.input_width
+    return size if any(size) else pictures.seen
 
 
 def repeats(profile: "Profile", name: str) -> tuple[int, ...]:
@@ -222,30 +228,39 @@ def _in_files(profile: "Profile", face: str, name: str, options: Mapping[str, An
         pictures = found.open()
         fingerprint = pictures.fingerprint
     _require_size(pictures)
-    notes = [*getattr(pictures, "notes", ()), *_large(profile, pictures)]
-    note(root, pictures.title, len(pictures), notes)
-    n = len(pictures)
-    return replace(found, fingerprint=fingerprint, n=n, n_judged=n)
+    seen, told = _seen(profile, pictures) if name == OWN else ((0, 0), [])
+    note(root, pictures.title, len(pictures), [*getattr(pictures, "notes", ()), *told])
+    n, keys = len(pictures), tuple(record.key for record in pictures.records)
+    if name == OWN:
+        found = replace(found, options=(*found.options, ("content", fingerprint)))
+    return replace(found, fingerprint=fingerprint, n=n, n_judged=n, keys=keys, seen=seen)
 
 
 def _require_size(pictures: Any) -> None:
-    small = [record.key for record in pictures.records if min(record.size) < _SMALLEST]
+    small = [record.key for record in pictures.records if min(record.size) < SMALLEST]
     if small:
         raise PaperlibError(
-            f"{len(small)} of {len(pictures)} pictures of {pictures.title} have a side of fewer than {_SMALLEST} pixels: "
+            f"{len(small)} of {len(pictures)} pictures of {pictures.title} have a side of fewer than {SMALLEST} pixels: "
             f"{listing(small)}; take them out"
         )
 
 
-def _large(profile: "Profile", pictures: Any) -> list[str]:
-    """A note on pictures that take minutes each where networks see them whole."""
-    large = [record.key for record in pictures.records if record.size[0] * record.size[1] > _LARGE]
-    if not large or profile.photographs.input_height:
-        return []
-    return [
-        f"{len(large)} have more than {_LARGE // 10**6} megapixels and networks see them whole, which takes minutes each: "
-        f"{listing(large)}; --set input_height=768 --set input_width=1024 shows networks smaller ones"
-    ]
+def _seen(profile: "Profile", pictures: Any) -> tuple[tuple[int, int], list[str]]:
+    """`Pictures.seen` of own pictures, and a note where some are large."""
+    settings = profile.photographs
+    large = {record.key: record.size for record in pictures.records if math.prod(record.size) > _LARGE}
+    if not large or settings.input_height:
+        return (0, 0), []
+    which = f"{len(large)} have more than {_LARGE // 10**6} megapixels ({listing(large)})"
+    if settings.large_whole:
+        views = (profile.extraction.n_passes + 1) * sum(map(math.prod, large.values()))
+        minutes = math.ceil(views * _SECONDS / 60)
+        return (0, 0), [f"{which}, and networks see them whole: an EfficientNet takes about {minutes} min on two cores"]
+    height, width = max(large.values(), key=math.prod)
+    scale = math.sqrt(_SEEN / (height * width)) / _STEP
+    seen = max(1, round(height * scale)) * _STEP, max(1, round(width * scale)) * _STEP
+    told = f"{which}, so that networks see all at {spell_size(seen)}; --input-size WIDTHxHEIGHT, or {WHOLE}, is another"
+    return seen, [told]
 
 
 @contextmanager
