@@ -13,7 +13,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from itertools import chain
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import IO, Any
 
 import nbformat
@@ -22,7 +21,7 @@ from jupyter_client.manager import AsyncKernelManager
 from nbformat import NotebookNode
 
 from paperlib.errors import PaperlibError
-from paperlib.paths import REPOSITORY, atomic_write
+from paperlib.paths import REPOSITORY, atomic_write, temporary_folder
 from paperlib.profiles import literal
 
 _KERNELSPEC = {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"}
@@ -341,8 +340,8 @@ def _writable_jupyter_folders() -> Iterator[None]:
     """Give Jupyter and IPython folders of their own where none are set, so that the home folder is never written."""
     names = ("JUPYTER_RUNTIME_DIR", "IPYTHONDIR")
     missing = [name for name in names if not os.environ.get(name)]
-    with TemporaryDirectory(prefix="paperlib-", ignore_cleanup_errors=True) as folder:
-        os.environ.update(dict.fromkeys(missing, folder))
+    with temporary_folder() as folder:
+        os.environ.update(dict.fromkeys(missing, str(folder)))
         try:
             yield
         finally:
@@ -394,7 +393,7 @@ class _Kernels:
 def _run_one(path: Path, output: Path, values: dict[str, Any], kernels: _Kernels) -> NotebookRun:
     target = output / path.name
     log = target.with_suffix(".log")
-    for stale in (target, target.with_suffix(".html")):
+    for stale in (target, target.with_suffix(".html"), log):
         stale.unlink(missing_ok=True)
     start = time.perf_counter()
     with log.open("wb") as messages:
