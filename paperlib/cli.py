@@ -4,7 +4,6 @@ Exit codes: 0 done; 1 a computation or a notebook failed; 2 wrong input, told in
 Only what is light is imported here at the top: whatever a verb needs, it imports itself.
 """
 
-import _thread
 import argparse
 import errno
 import os
@@ -119,7 +118,7 @@ class _Interrupts:
             self._hook(error)
             return
         self.pressed = 0.0
-        again = threading.Timer(self._SOON, _thread.interrupt_main)
+        again = threading.Timer(self._SOON, signal.pthread_kill, (threading.main_thread().ident, signal.SIGINT))
         again.daemon = True
         again.start()
 
@@ -603,7 +602,7 @@ def _votes(options: argparse.Namespace) -> Outcome:
 
     found = score_votes(read_votes(options.file), options.virtual_wins)
     if options.moses:
-        _say_written(write_moses(found, options.moses.resolve(), options.force))
+        _say_written(write_moses(found, options.moses.absolute(), options.force))
     return _told(options, found, votes_text(found))
 
 

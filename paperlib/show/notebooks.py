@@ -20,8 +20,9 @@ from jupyter_client.kernelspec import KernelSpec
 from jupyter_client.manager import AsyncKernelManager
 from nbformat import NotebookNode
 
+from paperlib.engine.progress import say
 from paperlib.errors import PaperlibError
-from paperlib.paths import REPOSITORY, atomic_write, temporary_folder
+from paperlib.paths import REPOSITORY, atomic_write, in_the_way, temporary_folder
 from paperlib.profiles import literal
 
 _KERNELSPEC = {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"}
@@ -180,23 +181,35 @@ def run_notebooks(
     kernels = _Kernels(dict(environment or {}))
     names = [path.stem for path in paths]
 
-    def one(path: Path) -> NotebookRun:
+    def made(path: Path) -> NotebookRun:
         target, note = output / path.name, output / f"{path.stem}.made_of"
+        page = target.with_suffix(".html")
         given = [path.read_text(), repr(values.get(path, {})), repr(sorted((environment or {}).items())), *names, made_of]
         digest = hashlib.sha256("\n".join(given).encode()).hexdigest()
-        page = target.with_suffix(".html")
-        if made_of and target.is_file() and page.is_file() and note.is_file() and note.read_text() == digest:
-            run = NotebookRun(path.stem, target, page, 0.0, unchanged=True)
-        else:
-            note.unlink(missing_ok=True)
-            run = _run_one(path, output, dict(values.get(path, {})), kernels)
+        known = note.read_bytes().split(b"\n") if made_of and note.is_file() else []
+        if known[:1] == [digest.encode()] and target.is_file() and page.is_file():
+            if known[1:] == [_fingerprint(target, page)]:
+                return NotebookRun(path.stem, target, page, 0.0, unchanged=True)
+            say(f"{target} or its page is damaged or was changed; the notebook is run again")
+        note.unlink(missing_ok=True)
+        run = _run_one(path, output, dict(values.get(path, {})), kernels)
+        if not target.is_file():
+            return run
+        run = replace(run, html=write_html(target, names))
+        if not run.error:
+            with atomic_write(note) as file:
+                file.write(digest.encode() + b"\n" + _fingerprint(target, page))
+        return run
+
+    def one(path: Path) -> NotebookRun:
+        try:
+            run = made(path)
+        except OSError as error:
+            if not (obstacle := in_the_way(error)):
+                raise
+            run = NotebookRun(path.stem, output / path.name, None, 0.0, f"{path.stem}: {obstacle}")
         if on_done:
             on_done(run)
-        if run.notebook.is_file() and not run.unchanged:
-            run = replace(run, html=write_html(run.notebook, names))
-            if not run.error:
-                with atomic_write(note, "w") as file:
-                    file.write(digest)
         return run
 
     with _writable_jupyter_folders(), ThreadPoolExecutor(workers) as pool:
@@ -207,6 +220,10 @@ def run_notebooks(
             pool.shutdown(wait=False, cancel_futures=True)
             kernels.kill()
             raise
+
+
+def _fingerprint(*files: Path) -> bytes:
+    return hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest().encode()
 
 
 def write_html(notebook: Path, names: Sequence[str] = ()) -> Path:

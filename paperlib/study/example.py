@@ -13,6 +13,7 @@ finished is gone on with; what others wrote is never replaced.
 """
 
 import csv
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -144,7 +145,7 @@ def _known(folder: Path) -> dict[str, str]:
     mark, there = record_by(_MAKER, folder / _MARK) or {}, _there(folder)
     known = mark.get("files")
     if not isinstance(known, dict):
-        if (folder / _MARK).exists():
+        if os.path.lexists(folder / _MARK):
             raise PaperlibError(f"{folder / _MARK}, by which `example` knows its files again, is damaged; {_KEPT}")
         if foreign := there:
             raise PaperlibError(f"{folder} holds {listing(foreign)} that `example` did not write; {_KEPT}")
