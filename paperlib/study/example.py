@@ -146,7 +146,9 @@ def _known(folder: Path) -> dict[str, str]:
     known = mark.get("files")
     if not isinstance(known, dict):
         if os.path.lexists(folder / _MARK):
-            raise PaperlibError(f"{folder / _MARK}, by which `example` knows its files again, is damaged; {_KEPT}")
+            raise PaperlibError(
+                f"{folder / _MARK}, the list of an example, is damaged, or `example` did not write it; {_KEPT}"
+            )
         if foreign := there:
             raise PaperlibError(f"{folder} holds {listing(foreign)} that `example` did not write; {_KEPT}")
         return {}
