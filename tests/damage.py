@@ -2,6 +2,7 @@
 
 import builtins
 import io
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -44,8 +45,20 @@ def put_a_link(path: Path) -> None:
     path.symlink_to(path.parent / "nowhere" / "at all")
 
 
+def take_the_right_to_read(path: Path) -> None:
+    path.chmod(0)
+
+
 in_every_way = pytest.mark.parametrize(
-    "damage", [truncate, flip, empty, put_a_folder, put_a_link], ids=lambda damage: damage.__name__
+    "damage",
+    [
+        *(truncate, flip, empty, put_a_folder, put_a_link),
+        pytest.param(
+            take_the_right_to_read,
+            marks=pytest.mark.skipif(os.geteuid() == 0, reason="this user is root, who may read every file"),
+        ),
+    ],
+    ids=lambda damage: damage.__name__,
 )
 damages = pytest.mark.parametrize("damage", [truncate, empty, overwrite], ids=lambda damage: damage.__name__)
 

@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from itertools import chain
 from pathlib import Path
 from typing import IO, Any
+from uuid import uuid4
 
 import nbformat
 from jupyter_client.kernelspec import KernelSpec
@@ -178,7 +179,6 @@ def run_notebooks(
     """
     output = output.resolve()
     output.mkdir(parents=True, exist_ok=True)
-    kernels = _Kernels(dict(environment or {}))
     names = [path.stem for path in paths]
 
     def made(path: Path) -> NotebookRun:
@@ -212,7 +212,8 @@ def run_notebooks(
             on_done(run)
         return run
 
-    with _writable_jupyter_folders(), ThreadPoolExecutor(workers) as pool:
+    with _writable_jupyter_folders() as folder, ThreadPoolExecutor(workers) as pool:
+        kernels = _Kernels(dict(environment or {}), folder)
         futures = [pool.submit(one, path) for path in paths]
         try:
             return [future.result() for future in futures]
@@ -353,14 +354,15 @@ def _fitting_value(name: str, text: str, default: Any, notebook: str) -> Any:
 
 
 @contextmanager
-def _writable_jupyter_folders() -> Iterator[None]:
-    """Give Jupyter and IPython folders of their own where none are set, so that the home folder is never written."""
+def _writable_jupyter_folders() -> Iterator[Path]:
+    """A folder for what kernels are told; Jupyter and IPython get it, too, where none of theirs is set, so that the home
+    folder is never written."""
     names = ("JUPYTER_RUNTIME_DIR", "IPYTHONDIR")
     missing = [name for name in names if not os.environ.get(name)]
     with temporary_folder() as folder:
         os.environ.update(dict.fromkeys(missing, str(folder)))
         try:
-            yield
+            yield folder
         finally:
             for name in missing:
                 os.environ.pop(name, None)
@@ -369,10 +371,11 @@ def _writable_jupyter_folders() -> Iterator[None]:
 class _Kernels:
     """The kernels of one run: each is this interpreter, whatever kernel specs the user has installed as python3."""
 
-    def __init__(self, environment: Mapping[str, str]) -> None:
+    def __init__(self, environment: Mapping[str, str], told: Path) -> None:
         search_path = os.pathsep.join(filter(None, (str(REPOSITORY), os.environ.get("PYTHONPATH"))))
         inline = "module://matplotlib_inline.backend_inline"
         self.stopped = False
+        self._told = told
         self._started: list[AsyncKernelManager] = []
         self._spec = KernelSpec(
             argv=[sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}"],
@@ -383,7 +386,7 @@ class _Kernels:
 
     def manager(self, folder: Path, messages: IO[bytes]) -> type[AsyncKernelManager]:
         """Managers of kernels that work in `folder`; what their processes write to the error stream goes to `messages`."""
-        spec, started = self._spec, self._started
+        spec, started, told = self._spec, self._started, self._told
 
         class ThisInterpreter(AsyncKernelManager):
             @property
@@ -393,6 +396,7 @@ class _Kernels:
             async def start_kernel(  # type: ignore[override]  # its own base class is not asynchronous either
                 self, **options: Any
             ) -> None:
+                self.connection_file = str(told / f"{uuid4()}.json")  # by default one that outlives a kill
                 await super().start_kernel(stderr=messages, cwd=str(folder), **options)
                 started.append(self)
 
