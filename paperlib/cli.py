@@ -1,13 +1,15 @@
 """The command line: `python -m paperlib VERB`. Data goes to stdout, everything else to stderr.
 
 Exit codes: 0 done; 1 a computation or a notebook failed; 2 wrong input, told in one sentence; 130 interrupted.
-Only argparse is imported here at the top: whatever a verb needs, it imports itself.
+Only what is light is imported here at the top: whatever a verb needs, it imports itself.
 """
 
 import argparse
 import errno
 import os
+import signal
 import sys
+import threading
 import time
 import traceback
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -43,6 +45,25 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Args:
         arguments: the words after `python -m paperlib`; those of this process when None.
     """
+    interrupts = _Interrupts()
+    try:
+        code = _done(arguments, interrupts)
+        interrupts.welcome = False
+    except KeyboardInterrupt:
+        interrupts.welcome = False
+        print("\npaperlib: interrupted; finished results are kept, the same command goes on there", file=sys.stderr)
+        code = 130
+    finally:
+        interrupts.restore()
+    return code
+
+
+def _done(arguments: Sequence[str] | None, interrupts: "_Interrupts") -> int:
+    """The exit code of a command that was run, and whose outcome or failure was told.
+
+    Raises:
+        KeyboardInterrupt: Ctrl-C was pressed, even where the code that it hit made another error of it, or nothing.
+    """
     try:
         options = parsed(arguments)
     except SystemExit as stop:
@@ -50,17 +71,61 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         with _messages_on_stderr(), in_use(_settings(options)):
             outcome = options.verb(options)
+        if interrupts.pressed:
+            raise KeyboardInterrupt
         _write(outcome.text)
         return outcome.code
-    except KeyboardInterrupt:
-        print("\npaperlib: interrupted; finished results are kept, the same command goes on there", file=sys.stderr)
-        return 130
     except Exception as error:
+        if interrupts.pressed:
+            raise KeyboardInterrupt from error
         if options.debug:
             traceback.print_exception(error)
         else:
             print(f"paperlib: {_sentence(error, options.results)}", file=sys.stderr)
-        return error.exit_code if isinstance(error, PaperlibError) else 1
+        return error.exit_code if isinstance(error, PaperlibError) else 2 if paths.in_the_way(error) else 1
+
+
+class _Interrupts:
+    """Ctrl-C as one KeyboardInterrupt: presses that follow at once find the way out begun, and do not disturb it.
+
+    Attributes:
+        pressed: when it was raised last, in seconds of `time.monotonic`; 0 for never.
+        welcome: whether it is to be raised at all; not when the exit code is settled.
+    """
+
+    _WAY_OUT = 3.0
+    """Seconds that the way out may take before another press cuts it short."""
+    _SOON = 0.02
+
+    def __init__(self) -> None:
+        self.pressed, self.welcome = 0.0, True
+        self._hook, self._before = sys.unraisablehook, signal.getsignal(signal.SIGINT)
+        if self._before is signal.SIG_IGN or threading.current_thread() is not threading.main_thread():
+            self._before = None  # a job in the background, or not ours to decide
+            return
+        sys.unraisablehook = self._unraisable
+        signal.signal(signal.SIGINT, self._raise)
+
+    def _raise(self, *_: object) -> None:
+        now = time.monotonic()
+        if self.welcome and now > self.pressed + self._WAY_OUT * bool(self.pressed):
+            self.pressed = now
+            raise KeyboardInterrupt
+
+    def _unraisable(self, error: "sys.UnraisableHookArgs") -> None:
+        """Raised where Python drops exceptions, as when an object is disposed of: again, a moment later."""
+        if not issubclass(error.exc_type, KeyboardInterrupt):
+            self._hook(error)
+            return
+        self.pressed = 0.0
+        again = threading.Timer(self._SOON, signal.pthread_kill, (threading.main_thread().ident, signal.SIGINT))
+        again.daemon = True
+        again.start()
+
+    def restore(self) -> None:
+        if self._before is not None:
+            signal.signal(signal.SIGINT, self._before)
+            sys.unraisablehook = self._hook
 
 
 def parsed(arguments: Sequence[str] | None) -> argparse.Namespace:
@@ -543,7 +608,7 @@ def _votes(options: argparse.Namespace) -> Outcome:
 
     found = score_votes(read_votes(options.file), options.virtual_wins)
     if options.moses:
-        _say_written(write_moses(found, options.moses.resolve(), options.force))
+        _say_written(write_moses(found, options.moses.absolute(), options.force))
     return _told(options, found, votes_text(found))
 
 
@@ -825,6 +890,8 @@ def _sentence(error: Exception, results: Path | None) -> str:
         return str(error)
     if isinstance(error, OSError) and error.errno == errno.ENOSPC:
         return "the disk is full; make room, then start the same command again: finished results are kept"
+    if obstacle := paths.in_the_way(error):
+        return obstacle
     reason = f"{type(error).__name__}: {error}".strip().splitlines()[0]
     return f"stopped by an unexpected error ({reason}); the traceback is in {_save_traceback(error, results)}"
 

@@ -1,7 +1,8 @@
-"""Ways in which files of data sets get damaged: shared by the fault tests."""
+"""Ways in which files get damaged: shared by the fault tests."""
 
 import builtins
 import io
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,42 @@ def overwrite(path: Path) -> None:
     path.write_bytes(b"<html>404 Not Found</html>" * 20)
 
 
+def flip(path: Path) -> None:
+    """One bit in the middle; of an empty file, something where nothing was."""
+    data = bytearray(path.read_bytes() or b"\0")
+    data[len(data) // 2] ^= 0x10
+    path.write_bytes(data)
+
+
+def put_a_folder(path: Path) -> None:
+    """In its place, and somebody's file in it."""
+    path.unlink(missing_ok=True)
+    path.mkdir(parents=True)
+    (path / "theirs.txt").write_text("keep me")
+
+
+def put_a_link(path: Path) -> None:
+    """To nothing, in its place."""
+    path.unlink(missing_ok=True)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.symlink_to(path.parent / "nowhere" / "at all")
+
+
+def take_the_right_to_read(path: Path) -> None:
+    path.chmod(0)
+
+
+in_every_way = pytest.mark.parametrize(
+    "damage",
+    [
+        *(truncate, flip, empty, put_a_folder, put_a_link),
+        pytest.param(
+            take_the_right_to_read,
+            marks=pytest.mark.skipif(os.geteuid() == 0, reason="this user is root, who may read every file"),
+        ),
+    ],
+    ids=lambda damage: damage.__name__,
+)
 damages = pytest.mark.parametrize("damage", [truncate, empty, overwrite], ids=lambda damage: damage.__name__)
 
 

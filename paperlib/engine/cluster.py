@@ -51,6 +51,7 @@ from paperlib.engine.progress import say
 from paperlib.engine.store import ResultStore, installed_versions, loaded_versions
 from paperlib.engine.units import Result, Unit
 from paperlib.errors import PaperlibError
+from paperlib.paths import temporary_folder
 from paperlib.settings import Settings, current, in_use
 
 _RETRIES = 3
@@ -137,10 +138,10 @@ def _connected(address: str, ship_code: bool, cpus: int) -> Iterator[ModuleType]
     else:
         _require_cluster(address)
     handler = signal.getsignal(signal.SIGTERM)
-    with tempfile.TemporaryDirectory() as folder:
+    with temporary_folder() as folder:
         if ship_code:  # as a working directory it comes before what the nodes have at the same paths
             package = Path(__file__).resolve().parents[1]
-            shutil.copytree(package, Path(folder, "code", package.name), ignore=shutil.ignore_patterns("__pycache__"))
+            shutil.copytree(package, folder / "code" / package.name, ignore=shutil.ignore_patterns("__pycache__"))
             options["runtime_env"] = {"working_dir": f"{folder}/code"}
         try:
             ray.init(address, **options)

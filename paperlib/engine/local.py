@@ -17,6 +17,7 @@ import subprocess
 import sys
 import tempfile
 import threading
+import time
 import traceback
 from collections.abc import Sequence
 from contextlib import redirect_stdout, suppress
@@ -43,6 +44,9 @@ from paperlib.engine.plan import (
 from paperlib.engine.store import ResultStore
 from paperlib.engine.units import Result, Unit
 from paperlib.settings import Settings, current, in_use
+
+_MOMENT = 2.0
+"""Seconds, fewer than the way out of an interruption may take."""
 
 
 def run(units: Sequence[Unit], store: ResultStore, *, workers: int | None = None, title: str) -> dict[str, Result]:
@@ -135,9 +139,23 @@ def _run_in_workers(plan: Plan, store: ResultStore, number: int) -> None:
                     plan.put_back(unit, last=False)
                 else:
                     plan.settle(unit, Outcome("failed", worker.epitaph(store)))
+    except KeyboardInterrupt:
+        _interrupt(busy)
+        raise
     finally:
         for worker in idle + busy:
             worker.kill()
+
+
+def _interrupt(workers: list["_Worker"]) -> None:
+    """Give them a moment to take back what they are writing."""
+    end = time.monotonic() + _MOMENT
+    for worker in workers:
+        with suppress(ProcessLookupError):
+            os.killpg(worker.process.pid, signal.SIGINT)
+    for worker in workers:
+        with suppress(subprocess.TimeoutExpired):
+            worker.process.wait(max(0.0, end - time.monotonic()))
 
 
 def _with_news(workers: list["_Worker"]) -> list["_Worker"]:

@@ -19,7 +19,7 @@ from paperlib.engine.progress import progress, say
 from paperlib.engine.store import ResultStore, short
 from paperlib.engine.units import Inputs, Result, Unit, check_unchanged, function
 from paperlib.errors import ComputationError, PaperlibError
-from paperlib.paths import make_writable, writing_to
+from paperlib.paths import in_the_way, make_writable, writing_to
 
 ONE_THREAD = dict.fromkeys(
     ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "VECLIB_MAXIMUM_THREADS", "NUMEXPR_NUM_THREADS"), "1"
@@ -232,6 +232,8 @@ def sentence(error: BaseException, disk: object) -> str:
     """One line about a failure; `disk` says whose disk it is that may be full."""
     if isinstance(error, OSError) and error.errno in _DISK_FULL:
         return f"the disk of {disk} is full: free some space and run again"
+    if obstacle := in_the_way(error):
+        return obstacle
     text = str(error).strip().partition("\n")[0]
     return text if isinstance(error, PaperlibError) else f"{type(error).__name__}: {text}".removesuffix(": ")
 

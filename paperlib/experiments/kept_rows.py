@@ -37,7 +37,10 @@ def read(section: str, profile: Profile) -> pd.DataFrame:
         raise PaperlibError(
             f"no rows of section {section!r} are kept for the profile {profile.name!r}; leave out --kept to compute them"
         )
-    return tidy(pd.read_csv(file, keep_default_na=False, na_values=[""]))
+    try:
+        return tidy(pd.read_csv(file, keep_default_na=False, na_values=[""]))
+    except (OSError, ValueError, LookupError) as error:
+        raise PaperlibError(f"{file} is damaged ({type(error).__name__}); restore it with git checkout") from error
 
 
 def _file(section: str, figures: Path) -> Path:

@@ -7,7 +7,6 @@ runs on them is what they are for.
 import os
 from collections.abc import Iterable
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 import torch
@@ -18,7 +17,7 @@ from paperlib.models.backbones import create_backbone, imagenet_file
 from paperlib.models.baseline import Baseline
 from paperlib.models.quality.methods import describe
 from paperlib.models.stand_ins import random_files
-from paperlib.paths import atomic_write
+from paperlib.paths import atomic_write, temporary_folder
 from paperlib.rehearsal.koniq_clive import write_clive, write_koniq
 from paperlib.rehearsal.sacid import write_clic, write_sacid
 from paperlib.rehearsal.salicon_cat2000 import write_cat2000, write_salicon
@@ -84,7 +83,7 @@ def _write_sacid(data: Path, weights: Path, methods: Iterable[str]) -> None:
         if missing:
             say(f"rehearsal: random weights of {method} in the official format")
             weights.mkdir(parents=True, exist_ok=True)
-            with TemporaryDirectory(dir=weights, prefix=".making-") as folder:
-                random_files(method, Path(folder), SEED)
+            with temporary_folder(weights) as folder:
+                random_files(method, folder, SEED)
                 for name in missing:
-                    os.replace(Path(folder, name), weights / name)
+                    os.replace(folder / name, weights / name)

@@ -13,16 +13,17 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from itertools import chain
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import IO, Any
+from uuid import uuid4
 
 import nbformat
 from jupyter_client.kernelspec import KernelSpec
 from jupyter_client.manager import AsyncKernelManager
 from nbformat import NotebookNode
 
+from paperlib.engine.progress import say
 from paperlib.errors import PaperlibError
-from paperlib.paths import REPOSITORY, atomic_write
+from paperlib.paths import REPOSITORY, atomic_write, in_the_way, temporary_folder
 from paperlib.profiles import literal
 
 _KERNELSPEC = {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"}
@@ -178,29 +179,41 @@ def run_notebooks(
     """
     output = output.resolve()
     output.mkdir(parents=True, exist_ok=True)
-    kernels = _Kernels(dict(environment or {}))
     names = [path.stem for path in paths]
 
-    def one(path: Path) -> NotebookRun:
+    def made(path: Path) -> NotebookRun:
         target, note = output / path.name, output / f"{path.stem}.made_of"
+        page = target.with_suffix(".html")
         given = [path.read_text(), repr(values.get(path, {})), repr(sorted((environment or {}).items())), *names, made_of]
         digest = hashlib.sha256("\n".join(given).encode()).hexdigest()
-        page = target.with_suffix(".html")
-        if made_of and target.is_file() and page.is_file() and note.is_file() and note.read_text() == digest:
-            run = NotebookRun(path.stem, target, page, 0.0, unchanged=True)
-        else:
-            note.unlink(missing_ok=True)
-            run = _run_one(path, output, dict(values.get(path, {})), kernels)
-        if on_done:
-            on_done(run)
-        if run.notebook.is_file() and not run.unchanged:
-            run = replace(run, html=write_html(run.notebook, names))
-            if not run.error:
-                with atomic_write(note, "w") as file:
-                    file.write(digest)
+        known = note.read_bytes().split(b"\n") if made_of and note.is_file() else []
+        if known[:1] == [digest.encode()] and target.is_file() and page.is_file():
+            if known[1:] == [_fingerprint(target, page)]:
+                return NotebookRun(path.stem, target, page, 0.0, unchanged=True)
+            say(f"{target} or its page is damaged or was changed; the notebook is run again")
+        note.unlink(missing_ok=True)
+        run = _run_one(path, output, dict(values.get(path, {})), kernels)
+        if not target.is_file():
+            return run
+        run = replace(run, html=write_html(target, names))
+        if not run.error:
+            with atomic_write(note) as file:
+                file.write(digest.encode() + b"\n" + _fingerprint(target, page))
         return run
 
-    with _writable_jupyter_folders(), ThreadPoolExecutor(workers) as pool:
+    def one(path: Path) -> NotebookRun:
+        try:
+            run = made(path)
+        except OSError as error:
+            if not (obstacle := in_the_way(error)):
+                raise
+            run = NotebookRun(path.stem, output / path.name, None, 0.0, f"{path.stem}: {obstacle}")
+        if on_done:
+            on_done(run)
+        return run
+
+    with _writable_jupyter_folders() as folder, ThreadPoolExecutor(workers) as pool:
+        kernels = _Kernels(dict(environment or {}), folder)
         futures = [pool.submit(one, path) for path in paths]
         try:
             return [future.result() for future in futures]
@@ -208,6 +221,10 @@ def run_notebooks(
             pool.shutdown(wait=False, cancel_futures=True)
             kernels.kill()
             raise
+
+
+def _fingerprint(*files: Path) -> bytes:
+    return hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest().encode()
 
 
 def write_html(notebook: Path, names: Sequence[str] = ()) -> Path:
@@ -337,14 +354,15 @@ def _fitting_value(name: str, text: str, default: Any, notebook: str) -> Any:
 
 
 @contextmanager
-def _writable_jupyter_folders() -> Iterator[None]:
-    """Give Jupyter and IPython folders of their own where none are set, so that the home folder is never written."""
+def _writable_jupyter_folders() -> Iterator[Path]:
+    """A folder for what kernels are told; Jupyter and IPython get it, too, where none of theirs is set, so that the home
+    folder is never written."""
     names = ("JUPYTER_RUNTIME_DIR", "IPYTHONDIR")
     missing = [name for name in names if not os.environ.get(name)]
-    with TemporaryDirectory(prefix="paperlib-", ignore_cleanup_errors=True) as folder:
-        os.environ.update(dict.fromkeys(missing, folder))
+    with temporary_folder() as folder:
+        os.environ.update(dict.fromkeys(missing, str(folder)))
         try:
-            yield
+            yield folder
         finally:
             for name in missing:
                 os.environ.pop(name, None)
@@ -353,10 +371,11 @@ def _writable_jupyter_folders() -> Iterator[None]:
 class _Kernels:
     """The kernels of one run: each is this interpreter, whatever kernel specs the user has installed as python3."""
 
-    def __init__(self, environment: Mapping[str, str]) -> None:
+    def __init__(self, environment: Mapping[str, str], told: Path) -> None:
         search_path = os.pathsep.join(filter(None, (str(REPOSITORY), os.environ.get("PYTHONPATH"))))
         inline = "module://matplotlib_inline.backend_inline"
         self.stopped = False
+        self._told = told
         self._started: list[AsyncKernelManager] = []
         self._spec = KernelSpec(
             argv=[sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}"],
@@ -367,7 +386,7 @@ class _Kernels:
 
     def manager(self, folder: Path, messages: IO[bytes]) -> type[AsyncKernelManager]:
         """Managers of kernels that work in `folder`; what their processes write to the error stream goes to `messages`."""
-        spec, started = self._spec, self._started
+        spec, started, told = self._spec, self._started, self._told
 
         class ThisInterpreter(AsyncKernelManager):
             @property
@@ -377,6 +396,7 @@ class _Kernels:
             async def start_kernel(  # type: ignore[override]  # its own base class is not asynchronous either
                 self, **options: Any
             ) -> None:
+                self.connection_file = str(told / f"{uuid4()}.json")  # by default one that outlives a kill
                 await super().start_kernel(stderr=messages, cwd=str(folder), **options)
                 started.append(self)
 
@@ -394,7 +414,7 @@ class _Kernels:
 def _run_one(path: Path, output: Path, values: dict[str, Any], kernels: _Kernels) -> NotebookRun:
     target = output / path.name
     log = target.with_suffix(".log")
-    for stale in (target, target.with_suffix(".html")):
+    for stale in (target, target.with_suffix(".html"), log):
         stale.unlink(missing_ok=True)
     start = time.perf_counter()
     with log.open("wb") as messages:

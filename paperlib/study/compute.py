@@ -2,6 +2,7 @@
 
 import json
 import math
+import os
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -18,12 +19,15 @@ from paperlib.coding.x264 import EncoderSettings
 from paperlib.datasets.sacid import COMPRESSED, REFERENCE, SALIENCY, Version
 from paperlib.engine.units import Inputs, Result
 from paperlib.errors import ComputationError, PaperlibError
-from paperlib.study.files import encoded, read_json, sha256, to_json, write
+from paperlib.study.files import encoded, record_by, sealed, sha256, to_json, write
 from paperlib.study.one_picture import fingerprint, read_image, read_map, record
 from paperlib.vocabulary import CODEC_PRESETS
 
-CODED, LEFT_OUT, NOTE = "coded", "left out", "note"
+CODED, LEFT_OUT, NOTE, DAMAGED = "coded", "left out", "note", "damaged"
 """Metrics of the rows of a photograph."""
+
+MAKER = "python -m paperlib code"
+"""Who seals the records of the pictures, and of the folder."""
 
 _UNUSED_RULE = (75, 80)
 """Where there is no saliency: recorded arguments must be in range."""
@@ -36,22 +40,26 @@ class _LeftOut(Exception):
 def code_photograph(params: dict[str, Any], inputs: Inputs, scratch: Path) -> Result:
     """Compute of the units of `paperlib.study.folder.code_folder`: writes the files of one photograph.
 
-    Rows: the number of pictures coded now, and, as variants, notes; or why the photograph is left out, and then none of
-    its files is there.
+    Rows: the number of pictures coded now, and, as variants, notes and what was found damaged; or why the photograph is
+    left out, and then none of its files is there.
     """
     row = {"method": params["photograph"]}
     try:
-        fresh, notes = _coded(params)
+        fresh, notes, damaged = _coded(params)
     except _LeftOut as reason:
         _remove(Path(params["out"]), params["photograph"])
         return Result(rows=[row | {"metric": LEFT_OUT, "variant": str(reason)}])
+    told = [(NOTE, note) for note in notes] + [(DAMAGED, name) for name in damaged]
     return Result(
-        rows=[row | {"metric": CODED, "value": float(fresh)}, *(row | {"metric": NOTE, "variant": note} for note in notes)]
+        rows=[
+            row | {"metric": CODED, "value": float(fresh)},
+            *(row | {"metric": metric, "variant": text} for metric, text in told),
+        ]
     )
 
 
-def _coded(params: Mapping[str, Any]) -> tuple[int, list[str]]:
-    """Write what lacks of one photograph; how many pictures were coded for it, and notes on it."""
+def _coded(params: Mapping[str, Any]) -> tuple[int, list[str], list[str]]:
+    """Write what lacks of one photograph; how many pictures were coded for it, notes on it, and the damaged files."""
     name, out, path = params["photograph"], Path(params["out"]), Path(params["image"])
     with _or_left_out():
         pixels, notes = read_image(path)
@@ -62,7 +70,7 @@ def _coded(params: Mapping[str, Any]) -> tuple[int, list[str]]:
     levels = _as_stored(values)
     settings = EncoderSettings(params["preset"])
     given = {"image": fingerprint(path, pixels.shape[:2]), "saliency": source}
-    fresh = 0
+    fresh, damaged = 0, []
     for target in params["targets"]:
         missed: list[tuple[Version, float]] = []
         for kind, rule in CODEC_PRESETS:
@@ -70,8 +78,13 @@ def _coded(params: Mapping[str, Any]) -> tuple[int, list[str]]:
             asked = {"bpp": version.bpp, "preset": kind, "rule": rule, "encoder": asdict(settings), "pyav": av.__version__}
             wanted = json.loads(to_json({"inputs": given, "asked": asked}))
             file = out / COMPRESSED / name / f"{version.test_case}.png"
-            if _is_there(file, wanted):
-                continue
+            known = record_by(MAKER, file.with_suffix(".json"))
+            if known is None and os.path.lexists(file.with_suffix(".json")):
+                damaged.append(f"{file.with_suffix('.json')}")
+            elif known is not None and _fits(known, wanted):
+                if _content(file) == known["sha256"]:
+                    continue
+                damaged.append(f"{file}")
             with _or_left_out():
                 still = code_picture(pixels, levels if rule else None, version.bpp, *(rule or _UNUSED_RULE), settings)
             fresh += 1
@@ -82,7 +95,7 @@ def _coded(params: Mapping[str, Any]) -> tuple[int, list[str]]:
             told["notes"] = [*notes, *told["notes"]]
             content = encoded(still.picture)
             write(file, content)  # before its record: where that is, the picture is whole
-            write(file.with_suffix(".json"), to_json({**wanted, "sha256": sha256(content), **told}))
+            write(file.with_suffix(".json"), sealed(MAKER, {**wanted, "sha256": sha256(content), **told}))
         if missed:
             version, nearest = max(missed, key=lambda one: abs(math.log(one[1] / one[0].bpp)))
             raise _LeftOut(
@@ -90,7 +103,7 @@ def _coded(params: Mapping[str, Any]) -> tuple[int, list[str]]:
             )
     write(out / SALIENCY / f"{name}.png", encoded(levels))
     write(out / REFERENCE / f"{name}.png", encoded(pixels))
-    return fresh, notes
+    return fresh, notes, damaged
 
 
 @contextmanager
@@ -113,15 +126,16 @@ def _as_stored(values: NDArray[np.floating]) -> NDArray[np.uint8] | NDArray[np.u
     return np.round(65535 * shifted / top).astype(np.uint16) if top > 0 else np.zeros(values.shape, np.uint8)
 
 
-def _is_there(file: Path, wanted: Mapping[str, Any]) -> bool:
-    """Whether a picture is the one that is wanted, whole."""
-    told = read_json(file.with_suffix(".json"))
-    if told is None or any(told.get(name) != value for name, value in wanted.items()):
-        return False
+def _fits(known: Mapping[str, Any], wanted: Mapping[str, Any]) -> bool:
+    return all(known.get(name) == value for name, value in wanted.items())
+
+
+def _content(file: Path) -> str:
+    """The fingerprint of a file; empty where it cannot be read."""
     try:
-        return sha256(file.read_bytes()) == told["sha256"]
+        return sha256(file.read_bytes())
     except OSError:
-        return False
+        return ""
 
 
 def _remove(out: Path, name: str) -> None:

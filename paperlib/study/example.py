@@ -13,6 +13,7 @@ finished is gone on with; what others wrote is never replaced.
 """
 
 import csv
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,7 +30,7 @@ from paperlib.datasets.sacid import COMPRESSED, PARTS, REFERENCE, TABLE
 from paperlib.datasets.votes_table import SIDES, read_votes
 from paperlib.engine.progress import say
 from paperlib.errors import PaperlibError
-from paperlib.study.files import alone, csv_text, encoded, record_by, require_folder, sha256, to_json, write
+from paperlib.study.files import alone, csv_text, encoded, record_by, require_folder, sealed, sha256, write
 from paperlib.study.folder import LOG, ORIGINAL, PAIRS, OwnStudy, code_folder
 from paperlib.study.votes import score_votes, write_moses
 from paperlib.vocabulary import OBSERVERS
@@ -144,7 +145,11 @@ def _known(folder: Path) -> dict[str, str]:
     mark, there = record_by(_MAKER, folder / _MARK) or {}, _there(folder)
     known = mark.get("files")
     if not isinstance(known, dict):
-        if foreign := there or [_MARK] * (folder / _MARK).exists():
+        if os.path.lexists(folder / _MARK):
+            raise PaperlibError(
+                f"{folder / _MARK}, the list of an example, is damaged, or `example` did not write it; {_KEPT}"
+            )
+        if foreign := there:
             raise PaperlibError(f"{folder} holds {listing(foreign)} that `example` did not write; {_KEPT}")
         return {}
     if mark.get("format") != _FORMAT:
@@ -173,7 +178,7 @@ def _planned(name: str) -> bool:
 
 
 def _mark(folder: Path, files: Mapping[str, str]) -> None:
-    write(folder / _MARK, to_json({"made_by": _MAKER, "format": _FORMAT, "files": dict(files)}, indent=1), _ADVICE)
+    write(folder / _MARK, sealed(_MAKER, {"format": _FORMAT, "files": dict(files)}), _ADVICE)
 
 
 def _fingerprint(path: Path) -> str:

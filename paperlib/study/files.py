@@ -17,6 +17,7 @@ from paperlib.errors import PaperlibError
 from paperlib.paths import atomic_write, make_writable, writing_to
 
 OTHER_FOLDER = "choose another folder with --out DIR"
+_SEAL = "checksum"
 
 
 def sha256(content: bytes) -> str:
@@ -39,24 +40,27 @@ def csv_text(columns: Sequence[str], lines: Iterable[Sequence[Any]]) -> str:
     return stream.getvalue()
 
 
-def to_json(values: Mapping[str, Any], indent: int = 2) -> str:
+def to_json(values: Mapping[str, Any]) -> str:
     """Plain values as JSON with a final line break."""
-    return json.dumps(values, indent=indent, ensure_ascii=False, allow_nan=False) + "\n"
+    return json.dumps(values, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
 
 
-def read_json(path: Path) -> dict[str, Any] | None:
-    """The object in a file; None where there is none, or something else."""
-    try:
-        found = json.loads(path.read_text("utf-8"))
-    except (OSError, ValueError):
-        return None
-    return found if isinstance(found, dict) else None
+def sealed(maker: str, values: Mapping[str, Any]) -> str:
+    """What a verb says about its files, as JSON that vouches for itself: it ends with the checksum of the rest."""
+    told = {"made_by": maker, **values}
+    return to_json(told | {_SEAL: sha256(to_json(told).encode())})
 
 
 def record_by(maker: str, path: Path) -> dict[str, Any] | None:
-    """What a verb wrote about its files, by which it knows them again; None where somebody else wrote, or nobody."""
-    found = read_json(path)
-    return found if found is not None and found.get("made_by") == maker else None
+    """What a verb `sealed` about its files, by which it knows them again; None where that is not there whole."""
+    try:
+        text = path.read_text("utf-8")
+        found = json.loads(text)
+        del found[_SEAL]
+        made_by = found.pop("made_by")
+        return found if made_by == maker and sealed(maker, found) == text else None
+    except (OSError, ValueError, TypeError, KeyError, RecursionError):
+        return None
 
 
 def require_folder(folder: Path, advice: str = OTHER_FOLDER) -> None:

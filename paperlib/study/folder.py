@@ -17,7 +17,6 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -25,16 +24,17 @@ import numpy as np
 from paperlib.coding.votes import LEFT, RANDOM_PAIRS, RIGHT, VERIFICATION_PAIRS, schedule
 from paperlib.datasets.files import IMAGE_SUFFIXES, list_files, list_folders, listing, others_in
 from paperlib.datasets.own import maps_in
-from paperlib.datasets.sacid import PARTS, Version
+from paperlib.datasets.sacid import COMPRESSED, PARTS, Version
 from paperlib.datasets.votes_table import COLUMNS as VOTE_COLUMNS
 from paperlib.engine.local import run
 from paperlib.engine.progress import say
 from paperlib.engine.store import ResultStore
 from paperlib.engine.units import Unit
 from paperlib.errors import ComputationError, PaperlibError
+from paperlib.paths import temporary_folder
 from paperlib.settings import current
-from paperlib.study.compute import CODED, LEFT_OUT, NOTE
-from paperlib.study.files import OTHER_FOLDER, alone, csv_text, record_by, require_folder, to_json, write
+from paperlib.study.compute import CODED, DAMAGED, LEFT_OUT, MAKER, NOTE
+from paperlib.study.files import OTHER_FOLDER, alone, csv_text, record_by, require_folder, sealed, write
 from paperlib.study.one_picture import CENTER, encoder, require_apart
 from paperlib.vocabulary import CODEC_PRESETS
 
@@ -45,7 +45,6 @@ ORIGINAL = "reference"
 VOTES_PER_PAIR = 9
 """What the paper's 1400 assessors come to."""
 
-_MAKER = "python -m paperlib code"
 _LOCK = ".coding.lock"
 _LEAST = 0.01
 _DIGITS = 1e-9
@@ -122,13 +121,10 @@ def code_folder(
         )
         for name, path in pictures.items()
     ]
-    with (
-        alone(out / _LOCK, f"coding into {out}", "another folder with --out DIR"),
-        TemporaryDirectory(prefix="paperlib-own-study-") as store,
-    ):
+    with alone(out / _LOCK, f"coding into {out}", "another folder with --out DIR"), temporary_folder() as store:
         _claim(out, options)
         title = f"coding {len(pictures)} photographs"
-        results = run(units, ResultStore(Path(store)), workers=current().workers, title=title)
+        results = run(units, ResultStore(store), workers=current().workers, title=title)
         rows = [row for name in pictures for row in results[name].rows.to_dict("records")]
         return _finished(out, options, rows, assessors)
 
@@ -138,6 +134,9 @@ def _finished(out: Path, options: Mapping[str, Any], rows: Sequence[Mapping[Any,
     left_out = {row["method"]: row["variant"] for row in rows if row["metric"] == LEFT_OUT}
     coded = {row["method"]: int(row["value"]) for row in rows if row["metric"] == CODED}
     notes = [f"{row['method']}: {row['variant']}" for row in rows if row["metric"] == NOTE]
+    for row in rows:
+        if row["metric"] == DAMAGED:
+            say(f"{row['variant']} was damaged or lost; the picture is coded again")
     names = tuple(sorted(coded))
     versions = tuple(Version(round(100 * bpp), kind) for bpp in options["bpps"] for kind, _ in CODEC_PRESETS)
     cases = [one.test_case for one in versions]
@@ -213,7 +212,9 @@ def _maps(saliency: str, pictures: Mapping[str, Path]) -> dict[str, str]:
 
 def _claim(out: Path, options: Mapping[str, Any]) -> None:
     """Take a folder that is new, or hold on to one that an earlier call with the same options took."""
-    known = record_by(_MAKER, out / LOG)
+    known = record_by(MAKER, out / LOG)
+    if known is None and (known := _told_by_pictures(out, options)) is not None:
+        say(f"{out / LOG} is lost or damaged; it is made again from the records of the pictures")
     if known is None:
         there = [part for part in (*PARTS, LOG, PAIRS) if (out / part).exists()]
         if there:
@@ -231,23 +232,41 @@ def _claim(out: Path, options: Mapping[str, Any]) -> None:
         )
 
 
+def _told_by_pictures(out: Path, options: Mapping[str, Any]) -> dict[str, Any] | None:
+    """The options of `coded.json` as the records beside the pictures tell them, of which an earlier call may not have
+    reached all; None where there is no whole record."""
+    records = [record for file in sorted((out / COMPRESSED).glob("*/*.json")) if (record := record_by(MAKER, file))]
+    if not records:
+        return None
+    bpps = sorted({record["asked"]["bpp"] for record in records})
+    presets = sorted({record["asked"]["encoder"]["preset"] for record in records})
+    return {
+        "bpps": options["bpps"] if set(bpps) <= set(options["bpps"]) else bpps,
+        "preset": ",".join(presets),
+        "saliency": CENTER if all(record["inputs"]["saliency"] == CENTER for record in records) else "maps",
+    }
+
+
 def _words(value: Any) -> str:
     return ",".join(map(str, value)) if isinstance(value, list) else str(value)
 
 
 def _write_log(out: Path, told: Mapping[str, Any]) -> None:
-    write(out / LOG, to_json({"made_by": _MAKER, **told}))
+    write(out / LOG, sealed(MAKER, told))
 
 
 # -------------------------------------------------------------------------------------------------------------- pairs
 
 
 def _write_pairs(path: Path, names: Sequence[str], versions: Sequence[Version], assessors: int) -> list[str]:
-    """Write the schedule, unless votes stand in the one that is there; then a note says so."""
+    """Write the schedule, unless votes stand in the one that is there, or it cannot be read; then a note says so."""
     text = pairs_text(names, versions, assessors)
-    known = path.read_text("utf-8-sig") if path.exists() else ""
-    if known and known != text and not _is_blank(known):
-        return [f"{path} holds votes and stays as it is; move it away, and the same command writes a new schedule"]
+    known = path.read_bytes() if path.exists() else text.encode()
+    if known != text.encode():
+        if not _is_blank(known.decode("utf-8-sig", errors="replace")):
+            advice = "move it away, and the same command writes a new schedule"
+            return [f"{path} holds votes, or is damaged, and stays as it is; {advice}"]
+        say(f"{path} was another schedule, without votes, or damaged; it is written anew")
     write(path, text)
     return []
 
@@ -280,6 +299,7 @@ def pairs_text(names: Sequence[str], versions: Sequence[Version], assessors: int
 
 
 def _is_blank(text: str) -> bool:
-    """Whether a table is a schedule that nobody answered yet."""
+    """Whether a table is a schedule that nobody answered yet, or an empty file."""
     rows = csv.DictReader(io.StringIO(text))
-    return set(VOTE_COLUMNS) <= set(rows.fieldnames or ()) and not any((row["choice"] or "").strip() for row in rows)
+    complete = set(VOTE_COLUMNS) <= set(rows.fieldnames or ())
+    return not text or complete and not any((row["choice"] or "").strip() for row in rows)

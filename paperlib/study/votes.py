@@ -21,7 +21,7 @@ from paperlib.datasets.files import listing
 from paperlib.datasets.sacid import COLUMNS, Version
 from paperlib.datasets.votes_table import VotesTable
 from paperlib.errors import PaperlibError
-from paperlib.study.files import csv_text, record_by, sha256, to_json, write
+from paperlib.study.files import csv_text, record_by, sealed, sha256, write
 
 _MAKER = "python -m paperlib votes"
 
@@ -156,10 +156,8 @@ def write_moses(found: VoteScores, path: Path, force: bool = False) -> list[Path
     text, notes = _moses(found), path.with_suffix(".json")
     if not force:
         _require_ours(path, notes, text)
-    told = {"made_by": _MAKER, "sha256": sha256(text.encode())} | {
-        name: value for name, value in found.items() if name != "images"
-    }
-    for file, content in ((path, text), (notes, to_json(told))):
+    told = {"sha256": sha256(text.encode())} | {name: value for name, value in found.items() if name != "images"}
+    for file, content in ((path, text), (notes, sealed(_MAKER, told))):
         write(file, content, "give another file with --moses")
     return [path, notes]
 

@@ -17,7 +17,6 @@ from functools import partial
 from itertools import repeat
 from pathlib import Path
 from statistics import median
-from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
@@ -41,6 +40,7 @@ from paperlib.models.dual_task import DualTask
 from paperlib.models.quality.methods import Method, SizeMode, describe, method_of_network, open_method, resized
 from paperlib.models.quality.model import load_quality_model
 from paperlib.models.stand_ins import random_files
+from paperlib.paths import temporary_folder
 from paperlib.rehearsal.salicon_cat2000 import write_salicon
 from paperlib.rehearsal.write import write_checkpoint
 from paperlib.settings import current
@@ -249,8 +249,7 @@ _Probe = tuple[Callable[[], Any], float]
 def measure(kinds: Sequence[Kind], profile: "Profile", sample: Sample) -> dict[Kind, Rate]:
     """Rates of `kinds` on the device, one line on stderr for each."""
     rates = {}
-    with TemporaryDirectory() as folder:
-        home = Path(folder)
+    with temporary_folder() as home:
         write_salicon(home / _SET, max(sample.pictures, profile.photographs.n_folds + 1), SEED)
         for kind in progress(kinds):
             with _weights(kind, home / "weights"):

@@ -3,11 +3,14 @@
 import errno
 import json
 import os
+import random
 import signal
 import socket
 import subprocess
 import sys
 import time
+from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
@@ -92,6 +95,90 @@ def test_interrupting_a_computation_gives_130() -> None:
     assert out == ""
     assert "interrupted" in err
     assert "Traceback" not in err
+
+
+MOMENTS = 6
+FIRST_LINES = """
+import runpy, signal, sys
+signal.signal(signal.SIGINT, signal.SIG_DFL)  # as the first lines of paperlib do: what is before them is Python's own start
+sys.argv = ["paperlib", *sys.argv[1:]]
+runpy.run_module("paperlib", run_name="__main__", alter_sys=True)
+"""
+
+
+@pytest.mark.parametrize("presses", [1, 2])
+def test_interrupting_a_start(tmp_path: Path, presses: int) -> None:
+    """At moments spread over a start, once or twice in a row: one sentence or the signal, and nothing is left."""
+    table, temporary, moments = tmp_path / "votes.csv", tmp_path / "tmp", random.Random(presses)
+    table.write_text("image,left,right,choice,assessor\nk,a,b,left,x\n")
+    temporary.mkdir()
+    command = [sys.executable, "-c", FIRST_LINES, "votes", str(table), "--moses", str(tmp_path / "made" / "moses.csv")]
+    environment = os.environ | {"PYTHONPATH": str(paths.REPOSITORY), "TMPDIR": str(temporary)}
+
+    def begin() -> subprocess.Popen:
+        return subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+    start = time.monotonic()
+    with begin() as process:
+        process.communicate(timeout=60)
+    assert process.returncode == 2
+    seconds = time.monotonic() - start
+    for part in range(MOMENTS):
+        process = begin()
+        time.sleep(seconds * (part + 0.5) / MOMENTS)
+        for _ in range(presses):
+            process.send_signal(signal.SIGINT)
+            time.sleep(moments.uniform(0.0, 0.1))
+        out, err = process.communicate(timeout=60)
+        assert process.returncode in (130, 2, -signal.SIGINT), err
+        assert err.count("paperlib: ") <= 1 and len(err.strip().splitlines()) <= 1 and not out
+        assert not list(temporary.iterdir()) and not (tmp_path / "made").exists()
+
+
+def press() -> None:
+    signal.raise_signal(signal.SIGINT)
+
+
+def _in_an_import() -> None:
+    try:
+        press()
+    except KeyboardInterrupt:
+        raise ImportError from None
+
+
+def _where_it_is_swallowed() -> None:
+    with suppress(KeyboardInterrupt):
+        press()
+
+
+def _while_an_object_is_disposed_of() -> None:
+    class Last:
+        def __del__(self) -> None:
+            press()
+
+    Last()
+    time.sleep(10)
+    raise AssertionError("went on")
+
+
+def _twice() -> None:
+    try:
+        press()
+    finally:
+        press()
+        print("put in order", file=sys.stderr)
+
+
+@pytest.mark.parametrize("where", [_in_an_import, _where_it_is_swallowed, _while_an_object_is_disposed_of, _twice])
+def test_an_interruption_is_one_wherever_it_falls(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture, where: Callable[[], None]
+) -> None:
+    monkeypatch.setattr(regenerate, "prepare", lambda profile: where())
+    handler = signal.getsignal(signal.SIGINT)
+    assert cli.main(["prepare"]) == 130
+    *before, told = filter(None, capsys.readouterr().err.splitlines())
+    assert before == ["put in order"] * (where is _twice) and told.startswith("paperlib: interrupted")
+    assert signal.getsignal(signal.SIGINT) is handler
 
 
 def test_interrupting_a_notebook_leaves_no_kernel_behind(folder: Path, tmp_path: Path) -> None:

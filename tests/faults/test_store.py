@@ -15,6 +15,8 @@ from paperlib.engine import store
 from paperlib.engine.local import run
 from paperlib.engine.store import ResultStore
 from paperlib.engine.units import Unit
+from paperlib.errors import ComputationError
+from tests.damage import empty, flip, put_a_folder, put_a_link, truncate
 from tests.engine_samples import (
     PATIENCE,
     STEPS,
@@ -122,17 +124,7 @@ def test_a_result_counts_only_when_it_is_whole(
 # ------------------------------------------------------------------------------------------------------ damaged files
 
 
-def flip(path: Path) -> None:
-    data = bytearray(path.read_bytes())
-    data[len(data) // 2] ^= 0x10
-    path.write_bytes(data)
-
-
-def truncate(path: Path) -> None:
-    path.write_bytes(path.read_bytes()[:-1])
-
-
-@pytest.mark.parametrize("damage", [flip, truncate, Path.unlink])
+@pytest.mark.parametrize("damage", [flip, truncate, empty, put_a_link, Path.unlink])
 @pytest.mark.parametrize("suffix", [".parquet", ".npz", ".json"])
 def test_damage_is_named_and_computed_again(
     suffix: str, damage: Callable[[Path], None], units: list[Unit], results: ResultStore, capfd: pytest.CaptureFixture
@@ -145,13 +137,36 @@ def test_damage_is_named_and_computed_again(
     assert_same(run([unit, other], results, workers=1, title="t"), expected)
     said = capfd.readouterr().err.splitlines()
     assert said[-1].startswith(f"t: 1/2 units from {results.root}, 1 to compute (")
-    if suffix == ".json" and damage is Path.unlink:
+    if suffix == ".json" and damage in (Path.unlink, put_a_link):
         assert said[-1].endswith("(new)")
     else:
         assert said[0].startswith(f"{path} is ")
         assert said[0].endswith("the result of toys 'below0' will be computed again")
         assert f"(damaged: {path} is " in said[-1]
     assert_tidy(results, [unit, other])
+
+
+@pytest.mark.parametrize("damage", [put_a_folder, put_a_link])
+@pytest.mark.parametrize(
+    "place", ["toys/{key}.parquet", "toys/{key}.json", "locks/{identity}.lock", "scratch/{key}", "toys"]
+)
+def test_what_stands_in_the_way_is_named_and_left_alone(
+    place: str, damage: Callable[[Path], None], units: list[Unit], results: ResultStore
+) -> None:
+    path = results.root / place.format(key=units[0].key, identity=units[0].identity)
+    if damage is put_a_folder and path.name in ("toys", units[0].key):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("keep me")
+    else:
+        damage(path)
+    if damage is put_a_link and path.suffix in (".parquet", ".json"):
+        run(units[:1], results, workers=1, title="t")
+        assert_tidy(results, units[:1])
+        return
+    with pytest.raises(ComputationError, match=r"cannot be used \(a (link to|folder where|file where)") as told:
+        run(units[:1], results, workers=1, title="t")
+    assert f"{path} cannot be used" in str(told.value) and "Error" not in str(told.value)
+    assert path.is_symlink() or "keep me" in (path / "theirs.txt" if path.is_dir() else path).read_text()
 
 
 def test_a_damaged_input_is_computed_again(units: list[Unit], results: ResultStore, tmp_path: Path) -> None:
