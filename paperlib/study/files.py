@@ -13,6 +13,7 @@ from filelock import FileLock, Timeout
 from numpy.typing import NDArray
 from PIL import Image
 
+from paperlib import json_files
 from paperlib.errors import PaperlibError
 from paperlib.paths import atomic_write, make_writable, writing_to
 
@@ -47,7 +48,7 @@ def to_json(values: Mapping[str, Any], indent: int = 2) -> str:
 def read_json(path: Path) -> dict[str, Any] | None:
     """The object in a file; None where there is none, or something else."""
     try:
-        found = json.loads(path.read_text("utf-8"))
+        found = json_files.read_json(path)
     except (OSError, ValueError):
         return None
     return found if isinstance(found, dict) else None

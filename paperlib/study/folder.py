@@ -245,7 +245,7 @@ def _write_log(out: Path, told: Mapping[str, Any]) -> None:
 def _write_pairs(path: Path, names: Sequence[str], versions: Sequence[Version], assessors: int) -> list[str]:
     """Write the schedule, unless votes stand in the one that is there; then a note says so."""
     text = pairs_text(names, versions, assessors)
-    known = path.read_text("utf-8-sig") if path.exists() else ""
+    known = path.read_text("utf-8-sig", errors="replace") if path.exists() else ""
     if known and known != text and not _is_blank(known):
         return [f"{path} holds votes and stays as it is; move it away, and the same command writes a new schedule"]
     write(path, text)
@@ -280,6 +280,9 @@ def pairs_text(names: Sequence[str], versions: Sequence[Version], assessors: int
 
 
 def _is_blank(text: str) -> bool:
-    """Whether a table is a schedule that nobody answered yet."""
+    """Whether a table is a schedule that nobody answered yet; what cannot be read as a table is none."""
     rows = csv.DictReader(io.StringIO(text))
-    return set(VOTE_COLUMNS) <= set(rows.fieldnames or ()) and not any((row["choice"] or "").strip() for row in rows)
+    try:
+        return set(VOTE_COLUMNS) <= set(rows.fieldnames or ()) and not any((row["choice"] or "").strip() for row in rows)
+    except csv.Error:
+        return False
