@@ -35,6 +35,7 @@ class Settings:
         models: `PAPERLIB_MODELS`, texts of `--model`, one a line.
         model_path: `PAPERLIB_MODEL_PATH`, where modules of such models are looked for after Python's own places; as in
             PYTHONPATH.
+        megapixels: `PAPERLIB_MEGAPIXELS`, of the largest picture that is read, above 0.
         workers: `PAPERLIB_WORKERS`, the number of processes, above 0; None: one for each usable core.
         quiet: `PAPERLIB_QUIET`, neither progress bars nor messages; off when empty or 0.
         ray_address: `PAPERLIB_RAY_ADDRESS`, the cluster to compute on: HOST:PORT, auto or local; None: this machine.
@@ -53,6 +54,7 @@ class Settings:
     input_size: str = ""
     models: tuple[str, ...] = ()
     model_path: tuple[Path, ...] = ()
+    megapixels: int = 68
     workers: int | None = None
     quiet: bool = False
     ray_address: str | None = None
@@ -87,7 +89,8 @@ class Settings:
             input_size=text("INPUT_SIZE"),
             models=tuple(filter(None, text("MODELS").splitlines())),
             model_path=tuple(filter(None, map(_folder, text("MODEL_PATH").split(os.pathsep)))),
-            workers=_workers(text("WORKERS")),
+            megapixels=_count("MEGAPIXELS", text("MEGAPIXELS")) or cls.megapixels,
+            workers=_count("WORKERS", text("WORKERS")),
             quiet=text("QUIET") not in ("", "0"),
             ray_address=text("RAY_ADDRESS") or None,
             ship_code=text("RAY_SHIP_CODE") not in ("", "0"),
@@ -105,6 +108,7 @@ class Settings:
             "INPUT_SIZE": self.input_size,
             "MODELS": "\n".join(self.models),
             "MODEL_PATH": os.pathsep.join(map(str, self.model_path)),
+            "MEGAPIXELS": self.megapixels,
             "WORKERS": self.workers,
             "QUIET": int(self.quiet),
             "RAY_ADDRESS": self.ray_address,
@@ -140,9 +144,9 @@ def _folder(text: str) -> Path | None:
     return Path(text).absolute() if text else None
 
 
-def _workers(text: str) -> int | None:
+def _count(name: str, text: str) -> int | None:
     if text and (not text.isdecimal() or int(text) < 1):
-        raise PaperlibError(f"PAPERLIB_WORKERS must be a positive whole number, got {text!r}")
+        raise PaperlibError(f"PAPERLIB_{name} must be a positive whole number, got {text!r}")
     return int(text) if text else None
 
 

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from paperlib.datasets.files import UnusableFile
+from paperlib.json_files import parse_json
 
 _READERS = 4
 _AT_ONCE = 500
@@ -65,7 +66,7 @@ def made_of(name: str, learn: Callable[[], Sequence[Path]]) -> list[Path]:
     if place is not None and place.is_file():
         with suppress(sqlite3.Error, UnusableFile, ValueError), closing(sqlite3.connect(place)) as memory:
             for held, listed in memory.execute("SELECT digest, files FROM lists WHERE name = ?", (name,)):
-                files = [Path(file) for file in json.loads(listed)]
+                files = [Path(file) for file in parse_json(listed)]
                 if " ".join(digests(files)) == held:
                     return files
     files = list(learn())

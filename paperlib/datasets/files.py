@@ -13,9 +13,11 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageFile, UnidentifiedImageError
+from PIL import Image, ImageFile, TiffImagePlugin, UnidentifiedImageError
 
+from paperlib.datasets.mat_limits import refuse_bombs
 from paperlib.errors import PaperlibError
+from paperlib.settings import current
 
 IMAGE_SUFFIXES = (
     ".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".tif", ".tiff", ".webp", ".gif", ".avif", ".jp2", ".ppm", ".pgm",
@@ -25,6 +27,9 @@ ARCHIVE_SUFFIXES = (".zip", ".tar", ".tgz", ".gz", ".rar", ".7z")
 NAMED = 3
 """How many names a message spells out before it only counts."""
 
+_FORMATS = ("JPEG", "MPO", "PNG", "BMP", "DIB", "TIFF", "WEBP", "GIF", "AVIF", "JPEG2000", "PPM")
+_MOST_SCANS = 100  # of a JPEG; encoders write 10, and each may cost the time of a whole picture
+_TILE_WIDTH, _TILE_HEIGHT = 322, 323  # tags of a TIFF
 _TRACES = 24
 _JUNK = {"thumbs.db", "desktop.ini", "__macosx"}
 _SIXTEEN_BIT_GREY = ("I;16", "I;16L", "I;16B", "I;16N")
@@ -36,14 +41,15 @@ class UnusableFile(PaperlibError):
     Attributes:
         path: the file.
         reason: why, without the file's name.
+        advice: what to do.
     """
 
-    def __init__(self, path: str | Path, reason: str):
-        self.path, self.reason = Path(path), reason
-        super().__init__(f"{self.path} cannot be used: {reason}; restore it from the archive of its data set")
+    def __init__(self, path: str | Path, reason: str, advice: str = "restore it from the archive of its data set"):
+        self.path, self.reason, self.advice = Path(path), reason, advice
+        super().__init__(f"{self.path} cannot be used: {reason}; {advice}")
 
-    def __reduce__(self) -> tuple[type, tuple[Path, str]]:
-        return type(self), (self.path, self.reason)
+    def __reduce__(self) -> tuple[type, tuple[Path, str, str]]:
+        return type(self), (self.path, self.reason, self.advice)
 
 
 # ---- reading --------------------------------------------------------------------------------------------------------
@@ -132,12 +138,13 @@ def read_mat(path: str | Path) -> dict[str, Any]:
     """The variables of a MATLAB file of version 5 to 7.
 
     Raises:
-        UnusableFile: missing, truncated, or of version 7.3.
+        UnusableFile: missing, truncated, larger than any file of gaze or opinions, or of version 7.3.
     """
     from scipy.io import loadmat
 
     try:
         with open(path, "rb") as file:
+            refuse_bombs(file)
             content = loadmat(file)
     except OSError as error:
         raise UnusableFile(path, f"cannot be read ({error.strerror or error})") from error
@@ -156,8 +163,11 @@ def _opened(path: str | Path) -> Iterator[Image.Image]:
     off for the whole process when they are imported, so it is switched on again here.
     """
     ImageFile.LOAD_TRUNCATED_IMAGES = False
+    Image.MAX_IMAGE_PIXELS = None  # the settings have a limit of their own
+    Image.init()
     try:
-        with Image.open(path) as image:
+        with Image.open(path, formats=[name for name in _FORMATS if name in Image.OPEN]) as image:
+            _refuse_endless(path, image)
             yield image
     except UnusableFile:
         raise
@@ -166,6 +176,29 @@ def _opened(path: str | Path) -> Iterator[Image.Image]:
             raise UnusableFile(path, f"cannot be read ({error.strerror})") from error
         reason = "not a picture" if isinstance(error, UnidentifiedImageError) else str(error) or type(error).__name__
         raise UnusableFile(path, f"unreadable or truncated ({reason})") from error
+
+
+def _refuse_endless(path: str | Path, image: Image.Image) -> None:
+    """Look at what decoding a picture would cost, before it is decoded.
+
+    Raises:
+        UnusableFile: more pixels than the settings allow, as a whole or in one tile, or more than `_MOST_SCANS`.
+    """
+    most = current().megapixels * 10**6
+    sizes = [image.size]
+    if isinstance(image, TiffImagePlugin.TiffImageFile):
+        sizes.append((int(image.tag_v2.get(_TILE_WIDTH, 0)), int(image.tag_v2.get(_TILE_HEIGHT, 0))))
+    for width, height in sizes:
+        if width * height > most:
+            raise UnusableFile(
+                path,
+                f"{spell_size((height, width))} pixels, more than {most // 10**6} megapixels",
+                f"make it smaller, or set PAPERLIB_MEGAPIXELS={-(-width * height // 10**6)} where memory allows, 20 bytes a pixel",
+            )
+    if image.format in ("JPEG", "MPO") and image.info.get("progressive"):
+        scans = Path(path).read_bytes().count(b"\xff\xda")
+        if scans > _MOST_SCANS:
+            raise UnusableFile(path, f"a JPEG of {scans} scans, expected at most {_MOST_SCANS}")
 
 
 def _without_palette(image: Image.Image) -> Image.Image:

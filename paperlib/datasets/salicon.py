@@ -109,9 +109,9 @@ def read_fixations(path: Path, size: tuple[int, int]) -> Gaze:
     if not isinstance(gaze, np.ndarray) or "fixations" not in (gaze.dtype.names or ()):
         names = ", ".join(sorted(content)) or "nothing"
         raise UnusableFile(path, f"no struct 'gaze' with a field 'fixations', it holds {names}")
-    if "resolution" in content and tuple(np.ravel(content["resolution"]).astype(int)) != size:
-        resolution = "x".join(str(int(number)) for number in np.ravel(content["resolution"])[::-1])
-        raise UnusableFile(path, f"gaze on {resolution} pixels, expected {spell_size(size)}")
+    if "resolution" in content and (resolution := np.ravel(content["resolution"]).tolist()) != list(size):
+        told = "x".join(f"{one!r:.20}" for one in resolution[1::-1])
+        raise UnusableFile(path, f"gaze on {told} pixels, expected {spell_size(size)}")
     viewings = [_points(path, points) for points in gaze["fixations"].ravel()]
     points = np.concatenate([np.empty((0, 2)), *viewings])
     return Gaze.from_points(points[:, 1], points[:, 0], size, observers=sum(len(viewing) > 0 for viewing in viewings))

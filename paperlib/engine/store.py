@@ -36,6 +36,7 @@ from filelock import FileLock, Timeout
 
 from paperlib.engine.progress import say
 from paperlib.engine.units import RESERVED, Result, Unit
+from paperlib.json_files import parse_json
 from paperlib.paths import REPOSITORY, atomic_write
 
 NUMERICAL = ("numpy", "pandas", "scipy", "torch", "timm")
@@ -349,10 +350,10 @@ def _write_manifest(manifest: dict[str, Any]) -> bytes:
 def _read_manifest(path: Path) -> dict[str, Any]:
     data = _read_bytes(path)
     try:
-        manifest = json.loads(data)
+        manifest = parse_json(data)
         del manifest["checksum"]
         intact = _write_manifest(manifest) == data
-    except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
+    except (ValueError, TypeError, KeyError, AttributeError):
         intact = False
     if not intact:
         raise _Damaged(f"{short(path)} is damaged (its checksum does not fit)")

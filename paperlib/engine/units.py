@@ -47,7 +47,7 @@ _FORMAT = 1
 
 _CARRIERS = frozenset(
     f"paperlib.engine.{name}" for name in ("units", "store", "plan", "local", "cluster", "progress", "checkpoints")
-) | {"paperlib.errors", "paperlib.paths", "paperlib.settings"}
+) | {"paperlib.errors", "paperlib.json_files", "paperlib.paths", "paperlib.settings"}
 """Modules that carry results and cannot change them; a new wording of a message must not cost a recomputation."""
 
 

@@ -1,6 +1,7 @@
 """Files of weights: read as tensors, never run as programs, and loaded into the network that they belong to."""
 
 import re
+import zipfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -43,12 +44,31 @@ def read_checkpoint(path: Path) -> Any:
     if not path.is_file():
         raise PaperlibError(f"there is no file of weights {path}; check its path")
     try:
+        _refuse_bombs(path)
         return read_tensors(path)
     except Exception as error:  # a damaged file fails in many ways
         raise PaperlibError(
             f"{path.name} ({path.stat().st_size} bytes) cannot be read as a PyTorch file of tensors: it is damaged, "
             f"unfinished or something else; get it again ({first_line(error)})"
         ) from error
+
+
+def _refuse_bombs(path: Path) -> None:
+    """Look at what a file asks for: PyTorch packs without compression and writes no byte arrays, but reads both.
+
+    Raises:
+        ValueError: the records are larger than the file, or it makes a byte array, which may be of any length.
+    """
+    if zipfile.is_zipfile(path):
+        with zipfile.ZipFile(path) as archive:
+            records = archive.infolist()
+            if sum(record.file_size for record in records) > path.stat().st_size:
+                raise ValueError("its records are larger than itself")
+            pickles = [archive.read(record) for record in records if record.filename.endswith(".pkl")]
+    else:
+        pickles = [path.read_bytes()]
+    if any(b"bytearray" in pickled for pickled in pickles):
+        raise ValueError("it holds more than tensors and numbers")
 
 
 def read_state(path: Path) -> dict[str, Tensor]:

@@ -8,8 +8,10 @@ the first 1x1 convolution of a block, every convolution of the backbone has a bi
 the variance, the picture is brought to 384 x 512 whatever its aspect ratio, and the colour means are taken off B, G, R.
 """
 
+import math
 import re
 from collections.abc import Mapping
+from itertools import count
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, get_args
 
@@ -43,6 +45,8 @@ _BATCH_NORM_MOMENTUM = 0.01  # Keras counts the other way round: 0.99
 _DROPOUT = 0.5
 _SMALLEST_SIDE = 32
 _AUTOMATIC_LAYERS = {"conv2d": 1, "dense": 2}  # how many layers Keras names by itself
+_MOST_OBJECTS, _DEEPEST = 10_000, 16  # groups and arrays of a file, groups within each other; SGDNet has some 700, 3
+_LARGEST_CHUNK = 1 << 24  # elements that HDF5 unpacks at once; the largest array has 2.4 million
 _NORM_LEAVES = {"weight": "gamma", "bias": "beta", "running_mean": "moving_mean", "running_var": "moving_variance"}
 
 
@@ -309,10 +313,10 @@ def _numbered_from_one(weights: Mapping[str, Any]) -> dict[str, Any]:
     """The same weights with the automatic names of layers numbered from 1 in their order, as Keras 2.1 does."""
     layers = {name.partition("/")[0] for name in weights}
     new_names: dict[str, str] = {}
-    for kind, count in _AUTOMATIC_LAYERS.items():
+    for kind, layer_count in _AUTOMATIC_LAYERS.items():
         numbers = {layer: re.fullmatch(rf"{kind}(?:_([1-9][0-9]*))?", layer) for layer in layers}
         ours = {layer: int(match[1] or 0) for layer, match in numbers.items() if match}
-        if len(ours) == count:
+        if len(ours) == layer_count:
             ordered = sorted(ours, key=ours.__getitem__)
             new_names.update({layer: f"{kind}_{number}" for number, layer in enumerate(ordered, 1)})
     renamed = {}
@@ -328,8 +332,14 @@ def _arrays(opened: Any, file_name: str) -> dict[str, Any]:
     arrays: dict[str, Any] = {}
     twice: list[str] = []
 
+    seen = count(1)
+
     def collect(path: str, found: Any) -> None:
+        if next(seen) > _MOST_OBJECTS or path.count("/") > _DEEPEST:
+            raise ValueError("more groups and arrays than a network has")
         if isinstance(found, h5py.Dataset):
+            if found.external or found.is_virtual or math.prod(found.chunks or ()) > _LARGEST_CHUNK:
+                raise ValueError(f"{path} lies in other files, or in one chunk that is larger than a network's arrays")
             layer, *groups = path.removesuffix(":0").split("/")
             name = "/".join([layer, *groups[-1:]])
             twice.extend([name] if name in arrays else [])

@@ -6,7 +6,6 @@ integers with one scale per output channel, everything else in single precision.
 were trained, how well they do, and what they are for.
 """
 
-import json
 from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from pathlib import Path
@@ -17,6 +16,7 @@ import torch
 from numpy.typing import NDArray
 
 from paperlib.errors import PaperlibError
+from paperlib.json_files import parse_json
 from paperlib.models.backbones import bundled_weights, create_backbone
 from paperlib.models.baseline import Baseline
 
@@ -108,7 +108,7 @@ def describe(variant: str) -> dict[str, Any]:
     file = shipped_file(variant)
     try:
         with safe_open(file, "numpy") as opened:
-            about: dict[str, Any] = json.loads((opened.metadata() or {})[ENTRY])
+            about: dict[str, Any] = parse_json((opened.metadata() or {})[ENTRY])
     except (SafetensorError, OSError, KeyError, ValueError) as error:
         raise _unusable(file, error) from error
     return about

@@ -6,7 +6,9 @@ the kind `Const`. The few messages and fields needed are declared here, with the
 `meta_graph.proto` and `saved_model.proto`; protobuf passes over all others.
 """
 
+import hashlib
 import math
+from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from functools import cache
 from pathlib import Path
@@ -24,6 +26,9 @@ from paperlib.paths import atomic_write
 
 _DTYPES: dict[int, np.dtype] = {1: np.dtype("<f4"), 2: np.dtype("<f8"), 19: np.dtype("<f2")}
 _MOST_ELEMENTS = 2**31  # a message ends at 2 GiB
+_MOST_BYTES = 1 << 28  # the authors' graphs have 100 MB
+_MOST_FILLED = 1 << 25
+"""Elements that short lists of a file may be filled up with; the authors' graphs have 2.5e7 elements in all."""
 _SCHEMA = {
     "SavedModel": {"version": ("int64", 1), "meta_graphs": ("MetaGraph*", 2)},
     "MetaGraph": {"graph": ("Graph", 2)},
@@ -58,16 +63,19 @@ def read_constants(file: Path) -> dict[str, NDArray]:
         follow those of the graph. A name that comes again with other values gets `#2`, `#3`, ... at its end.
 
     Raises:
-        PaperlibError: the file is not there, is damaged, is no graph, or holds no such constant.
+        PaperlibError: the file is not there, is damaged, too large, is no graph, or holds no such constant.
     """
     file = Path(file)
     try:
-        content = file.read_bytes()
+        with file.open("rb") as stream:
+            content = stream.read(_MOST_BYTES + 1)
     except OSError as error:
         raise PaperlibError(
             f"{file.name}: expected a frozen TensorFlow graph, but it cannot be read ({error.strerror})"
         ) from None
     try:
+        if len(content) > _MOST_BYTES:
+            raise ValueError(f"more than {_MOST_BYTES} bytes")
         constants = _collect(_graphs(content))
     except (DecodeError, ValueError) as error:
         raise PaperlibError(
@@ -127,20 +135,26 @@ def _graphs(content: bytes) -> list[Any]:
 
 def _collect(graphs: list[Any]) -> dict[str, NDArray]:
     constants: dict[str, NDArray] = {}
+    known: dict[str, set[Any]] = defaultdict(set)
+    filled = 0
     for node in (node for graph in graphs for node in _nodes(graph) if node.op == "Const"):
-        array = _array(node)
-        if array is None:
+        listed = _listed(node)
+        if listed is None:
             continue
-        name, count = node.name, 1
-        while name in constants and not _same(constants[name], array):
-            count += 1
-            name = f"{node.name}#{count}"
-        constants.setdefault(name, array)
+        values, shape = listed
+        content = values.dtype, shape, hashlib.sha256(values.data).digest()
+        if content in known[node.name]:
+            continue
+        known[node.name].add(content)
+        filled += math.prod(shape) if 1 < values.size < math.prod(shape) else 0
+        if filled > _MOST_FILLED:
+            raise ValueError(f"short lists stand for more than {_MOST_FILLED} elements")
+        count = len(known[node.name])
+        name = node.name if count == 1 else f"{node.name}#{count}"
+        if name in constants:
+            raise ValueError(f"{name[:40]!r} names two constants")
+        constants[name] = _repeated(values, shape)
     return constants
-
-
-def _same(one: NDArray, other: NDArray) -> bool:
-    return one.dtype == other.dtype and one.shape == other.shape and one.tobytes() == other.tobytes()
 
 
 def _nodes(graph: Any) -> Iterator[Any]:
@@ -149,8 +163,8 @@ def _nodes(graph: Any) -> Iterator[Any]:
         yield from function.node
 
 
-def _array(node: Any) -> NDArray | None:
-    """The array of a `Const` node; None where its elements are no floating-point numbers."""
+def _listed(node: Any) -> tuple[NDArray, tuple[int, ...]] | None:
+    """The elements that a `Const` node lists, (n,), and its shape; None where they are no floating-point numbers."""
     tensor = next((attribute.value.tensor for attribute in node.attribute if attribute.key == "value"), None)
     if tensor is None or tensor.dtype not in _DTYPES:
         return None
@@ -160,7 +174,7 @@ def _array(node: Any) -> NDArray | None:
     values, size = _values(tensor, _DTYPES[tensor.dtype]), math.prod(shape)
     if values.size > size or (tensor.content and values.size < size):
         raise ValueError(f"{values.size} elements where the shape {shape} asks for {size}")
-    return _repeated(values, shape)
+    return values, shape
 
 
 def _values(tensor: Any, dtype: np.dtype) -> NDArray:

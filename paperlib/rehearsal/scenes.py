@@ -26,6 +26,7 @@ from numpy.typing import NDArray
 from paperlib.datasets.microworld import generate
 from paperlib.datasets.world_pictures import ImageSet
 from paperlib.errors import PaperlibError
+from paperlib.json_files import read_json
 from paperlib.paths import atomic_write
 
 MANIFEST = ".standin.json"
@@ -111,14 +112,14 @@ def write_tree(root: Path, settings: dict[str, Any], files: Mapping[str, Thunk])
     """
     settings = settings | {"format": FORMAT}
     manifest = _read_manifest(root)
-    if manifest.get("settings") != settings:
+    if manifest.get("settings") != settings or manifest["files"].keys() != files.keys():
         for name in manifest.get("files", {}):
             (root / name).unlink(missing_ok=True)
         manifest = {"settings": settings, "files": dict.fromkeys(files), "sha256": None}
         _write_manifest(root, manifest)
     sizes = manifest["files"]
     missing = [name for name in files if not _is_there(root / name, sizes[name])]
-    if not missing and manifest["sha256"]:
+    if not missing and manifest.get("sha256"):
         return root
     for name in missing:
         with atomic_write(root / name) as file:
@@ -139,13 +140,13 @@ def _is_there(path: Path, size: int | None) -> bool:
 def _read_manifest(root: Path) -> dict[str, Any]:
     """The manifest of a finished or begun tree; empty for an empty folder."""
     try:
-        manifest = json.loads((root / MANIFEST).read_text(encoding="utf-8"))
-        if isinstance(manifest["files"], dict):
+        manifest = read_json(root / MANIFEST)
+        if all((root / name).resolve().is_relative_to(root.resolve()) for name in manifest["files"].keys()):
             return manifest
     except FileNotFoundError:
         if not root.is_dir() or not any(root.iterdir()):
             return {}
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
         pass
     raise PaperlibError(f"{root} is not empty and holds no stand-in data of ours; choose another folder for it")
 

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from paperlib.errors import PaperlibError
+from paperlib.json_files import parse_json
 from paperlib.paths import atomic_write, make_writable, writing_to
 
 OTHER_FOLDER = "choose another folder with --out DIR"
@@ -55,11 +56,11 @@ def record_by(maker: str, path: Path) -> dict[str, Any] | None:
     """What a verb `sealed` about its files, by which it knows them again; None where that is not there whole."""
     try:
         text = path.read_text("utf-8")
-        found = json.loads(text)
+        found = parse_json(text)
         del found[_SEAL]
         made_by = found.pop("made_by")
         return found if made_by == maker and sealed(maker, found) == text else None
-    except (OSError, ValueError, TypeError, KeyError, RecursionError):
+    except (OSError, ValueError, TypeError, KeyError):
         return None
 
 

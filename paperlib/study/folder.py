@@ -299,7 +299,10 @@ def pairs_text(names: Sequence[str], versions: Sequence[Version], assessors: int
 
 
 def _is_blank(text: str) -> bool:
-    """Whether a table is a schedule that nobody answered yet, or an empty file."""
+    """Whether a table is a schedule that nobody answered yet, or an empty file; what cannot be read as a table is none."""
     rows = csv.DictReader(io.StringIO(text))
-    complete = set(VOTE_COLUMNS) <= set(rows.fieldnames or ())
-    return not text or complete and not any((row["choice"] or "").strip() for row in rows)
+    try:
+        complete = set(VOTE_COLUMNS) <= set(rows.fieldnames or ())
+        return not text or (complete and not any((row["choice"] or "").strip() for row in rows))
+    except csv.Error:
+        return False

@@ -9,9 +9,7 @@ import json
 import os
 import re
 import shutil
-import tarfile
-import zipfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from fnmatch import fnmatch
@@ -22,6 +20,7 @@ from urllib.parse import urlsplit
 from paperlib import paths
 from paperlib.engine.progress import say
 from paperlib.errors import PaperlibError
+from paperlib.json_files import read_json
 from paperlib.models.official import TIMM
 from paperlib.supply import github, hub, transfer
 from paperlib.supply.catalogue import DOWNLOADS, MAIN, Item, Part, Source, chosen_items
@@ -29,7 +28,7 @@ from paperlib.supply.github import GithubFiles
 from paperlib.supply.hub import HubFile
 from paperlib.supply.state import Found, archives_of, folder_of, look_at, missing_parts, structural_fault, target_of
 from paperlib.supply.transfer import WebFile, in_units
-from paperlib.supply.unpack import unpack
+from paperlib.supply.unpack import names, unpack
 
 if TYPE_CHECKING:
     from paperlib.profiles import Profile
@@ -334,7 +333,7 @@ def _marked(archive: Path, marks: Sequence[str]) -> str:
     Raises:
         PaperlibError: the archive holds none of them, or cannot be read.
     """
-    for name in _names(archive):
+    for name in names(archive):
         parts = PurePosixPath(name.replace("\\", "/")).parts
         if "__MACOSX" in parts or ".." in parts:
             continue
@@ -342,19 +341,6 @@ def _marked(archive: Path, marks: Sequence[str]) -> str:
             if any(fnmatch(part, mark) for mark in marks):
                 return "/".join(parts[:place])
     raise PaperlibError(f"{archive} holds none of {', '.join(marks)}: it is another archive; nothing was unpacked")
-
-
-def _names(archive: Path) -> Iterator[str]:
-    """Names in an archive, as far as somebody asks for them."""
-    try:
-        if archive.suffix.lower() == ".zip":
-            with zipfile.ZipFile(archive) as opened:
-                yield from opened.namelist()
-        else:
-            with tarfile.open(archive, "r|*") as stream:
-                yield from (entry.name for entry in stream)
-    except (zipfile.BadZipFile, tarfile.TarError, EOFError, OSError) as error:
-        raise PaperlibError(f"{archive} is damaged or cut off ({error}): delete it and get it again") from error
 
 
 # ---- what was trusted -----------------------------------------------------------------------------------------------
@@ -376,10 +362,10 @@ def trusted(root: Path) -> dict[str, dict[str, str]]:
     if not file.is_file():
         return {}
     try:
-        held = json.loads(file.read_text(encoding="utf-8"))
+        held = read_json(file)
         if all(re.fullmatch("[0-9a-f]{40}", entry["revision"]) for entry in held.values()):
             return dict(held)
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
         pass
     raise PaperlibError(
         f"{file} is damaged: it should name the commit of each first fetch; restore it, or delete it to "

@@ -30,6 +30,7 @@ from requests.utils import get_environ_proxies, select_proxy
 from paperlib.datasets.files import listing
 from paperlib.engine.progress import progress, say
 from paperlib.errors import PaperlibError
+from paperlib.json_files import read_json
 from paperlib.paths import atomic_write
 
 _HASH = re.compile("(sha256:[0-9a-f]{64}|sha256-prefix:[0-9a-f]{8,64}|md5:[0-9a-f]{32}|(git-)?sha1:[0-9a-f]{40})?")
@@ -521,8 +522,8 @@ class _Download:
         self.write_note(response, self.size())
 
     def read_note(self) -> _Note:
-        with suppress(OSError, ValueError, TypeError, RecursionError):
-            return _Note(**json.loads(self.note.read_text(encoding="utf-8")))
+        with suppress(OSError, ValueError, TypeError):
+            return _Note(**read_json(self.note))
         return _Note()
 
     def write_note(self, response: requests.Response, total: int | None) -> None:

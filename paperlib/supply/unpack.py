@@ -1,15 +1,14 @@
 """Archives of data sets, unpacked so that a damaged or hostile one does no harm and a half one is never used."""
 
+import errno
 import gzip
 import lzma
 import os
 import shutil
 import stat
-import struct
 import tarfile
 import unicodedata
 import zipfile
-import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -20,21 +19,13 @@ from paperlib.errors import PaperlibError
 from paperlib.supply.transfer import in_units, need_room, one_at_a_time, speaking_of_disks
 
 LARGEST_RATIO = 200  # unpacked to packed; pictures reach 1.1, text 20, zeros 1000
+LONGEST_NAME = 500
 _SMALL = 1 << 24
+_FEW = 1000
+_LEAST_PACKED = 256  # bytes of an archive per member, beyond the first few; empty members of a .tar.gz take 7
 _LONGEST_HEADER = 1 << 16
 _BLOCK = 1 << 20
 _TAR_OPENERS: dict[str, Callable[..., Any]] = {".tar": open, ".tar.gz": gzip.open, ".tgz": gzip.open, ".tar.xz": lzma.open}
-_DAMAGE = (
-    zipfile.BadZipFile,
-    tarfile.TarError,
-    gzip.BadGzipFile,
-    zlib.error,
-    lzma.LZMAError,
-    EOFError,
-    struct.error,
-    ValueError,
-    OverflowError,
-)
 
 
 def unpack(archive: Path, folder: Path, *, strip: str = "", max_bytes: int, max_files: int) -> None:
@@ -53,8 +44,9 @@ def unpack(archive: Path, folder: Path, *, strip: str = "", max_bytes: int, max_
         max_files: most files.
 
     Raises:
-        PaperlibError: the archive is damaged, cut off, encrypted, of another kind, larger than allowed, has links or
-            would write outside `folder`; or there is too little room. `folder` is as it was.
+        PaperlibError: the archive is damaged, cut off, encrypted, of another kind, larger than allowed, has links, more
+            members than belong into a file of its size, or would write outside `folder`; or there is too little room.
+            `folder` is as it was.
     """
     archive, folder = Path(archive), Path(folder).resolve()
     if not archive.is_file():
@@ -76,6 +68,24 @@ def unpack(archive: Path, folder: Path, *, strip: str = "", max_bytes: int, max_
             shutil.rmtree(begun, ignore_errors=True)
 
 
+def names(archive: Path) -> Iterator[str]:
+    """Names of the members of an archive as of `unpack`, folders included, as far as somebody asks for them.
+
+    Raises:
+        PaperlibError: as `unpack`, as far as the names tell.
+    """
+    try:
+        with _told_of_damage(archive):
+            if archive.name.lower().endswith(".zip"):
+                with zipfile.ZipFile(archive) as opened:
+                    yield from (entry.filename for entry in _zip_members(archive, opened))
+            else:
+                with _unpacked(archive) as stream:
+                    yield from (entry.name for _, entry in _tar_members(archive, stream))
+    except OSError as error:
+        raise PaperlibError(f"{archive} cannot be read ({error.strerror}): check its rights, or get it again") from error
+
+
 @dataclass
 class _Chosen:
     """What has come out of an archive so far, and what may."""
@@ -95,6 +105,8 @@ class _Chosen:
             PaperlibError: it would lie outside, take the place of another one, or be too much.
         """
         path = PurePosixPath(name.replace("\\", "/"))
+        if len(name) > LONGEST_NAME:
+            raise _refused(self.archive, f"has a file name of {len(name)} characters")
         if path.is_absolute() or ".." in path.parts or not path.parts or path.parts[0][1:2] == ":":
             raise _refused(self.archive, f"would write to {name!r}, outside its folder")
         if any(ord(letter) < 32 for letter in name):
@@ -119,8 +131,12 @@ class _Chosen:
             raise _refused(self.archive, f"has more than {self.max_files} files")
         if self.bytes > self.max_bytes:
             raise _refused(self.archive, f"unpacks to more than {in_units(self.max_bytes)}")
-        if self.bytes > max(_SMALL, LARGEST_RATIO * self.archive.stat().st_size):
-            raise _refused(self.archive, f"unpacks to more than {LARGEST_RATIO} times its size")
+        _refuse_bomb(self.archive, self.bytes)
+
+
+def _refuse_bomb(archive: Path, unpacked: int) -> None:
+    if unpacked > max(_SMALL, LARGEST_RATIO * archive.stat().st_size):
+        raise _refused(archive, f"unpacks to more than {LARGEST_RATIO} times its size")
 
 
 def _refused(archive: Path, reason: str) -> PaperlibError:
@@ -142,7 +158,11 @@ def _told_of_damage(archive: Path) -> Iterator[None]:
         raise PaperlibError(
             f"{archive} is packed by a method that Python cannot read ({error}): unpack it with another program"
         ) from error
-    except _DAMAGE as error:
+    except (PaperlibError, MemoryError):
+        raise
+    except Exception as error:  # a damaged archive makes the readers fail in any way
+        if isinstance(error, OSError) and error.errno not in (None, errno.EINVAL):  # a place before the start is damage
+            raise
         reason = " ".join(str(error).split()) or type(error).__name__
         raise PaperlibError(
             f"{archive} is damaged or cut off ({reason}): nothing was unpacked; delete it and fetch it again"
@@ -153,19 +173,46 @@ def _extract(archive: Path, begun: Path, chosen: _Chosen) -> None:
     name = archive.name.lower()
     if name.endswith(".zip"):
         _extract_zip(archive, begun, chosen)
-    elif suffix := next((suffix for suffix in _TAR_OPENERS if name.endswith(suffix)), None):
-        need_room(begun.parent, archive.stat().st_size if suffix == ".tar" else 0, archive.name)
-        with _TAR_OPENERS[suffix](archive, "rb") as stream:
-            _extract_tar(archive, stream, begun, chosen)
-            while stream.read(_BLOCK):  # the check sum of a compressed file stands at its end
-                pass
-    else:
+        return
+    with _unpacked(archive) as stream:
+        need_room(begun.parent, archive.stat().st_size if name.endswith(".tar") else 0, archive.name)
+        _extract_tar(archive, stream, begun, chosen)
+        while stream.read(_BLOCK):  # the check sum of a compressed file stands at its end
+            pass
+
+
+@contextmanager
+def _unpacked(archive: Path) -> Iterator["_Limited"]:
+    """The .tar inside an archive.
+
+    Raises:
+        PaperlibError: its suffix is none of `_TAR_OPENERS`.
+    """
+    opener = next((opener for suffix, opener in _TAR_OPENERS.items() if archive.name.lower().endswith(suffix)), None)
+    if opener is None:
         raise PaperlibError(f"{archive} cannot be unpacked here: expected .zip, {', '.join(_TAR_OPENERS)}")
+    with opener(archive, "rb") as stream:
+        yield _Limited(archive, stream)
+
+
+@dataclass
+class _Limited:
+    """A stream that never gives more than `LARGEST_RATIO` allows, whatever is done with what it gives."""
+
+    archive: Path
+    stream: Any
+    bytes: int = 0
+
+    def read(self, size: int) -> Any:
+        block = self.stream.read(size)
+        self.bytes += len(block)
+        _refuse_bomb(self.archive, self.bytes)
+        return block
 
 
 def _extract_zip(archive: Path, begun: Path, chosen: _Chosen) -> None:
     with zipfile.ZipFile(archive) as opened:
-        entries = [entry for entry in opened.infolist() if not entry.is_dir()]
+        entries = [entry for entry in _zip_members(archive, opened) if not entry.filename.endswith("/")]
         need_room(begun.parent, sum(entry.file_size for entry in entries), archive.name)
         for entry in entries:
             if stat.S_IFMT(entry.external_attr >> 16) not in (0, stat.S_IFREG):
@@ -183,22 +230,39 @@ def _extract_zip(archive: Path, begun: Path, chosen: _Chosen) -> None:
 
 def _extract_tar(archive: Path, stream: Any, begun: Path, chosen: _Chosen) -> None:
     """Contents alone are taken over, so that this does as much as tarfile's filter "data", which 3.11.2 has not."""
+    for opened, entry in _tar_members(archive, stream):
+        if entry.isdir():
+            continue
+        if not entry.isreg():
+            raise _refused(archive, f"has a link or a device, {entry.name!r}")
+        if entry.issparse():
+            raise _refused(archive, f"has a file with holes, {entry.name!r}")
+        place, content = chosen.place_of(entry.name, entry.size), opened.extractfile(entry)
+        if place and content:
+            target = begun / place
+            target.parent.mkdir(parents=True, exist_ok=True)
+            with target.open("wb") as file:
+                shutil.copyfileobj(content, file, _BLOCK)
+            if target.stat().st_size != entry.size:
+                raise EOFError(f"{place} has {target.stat().st_size} of {entry.size} bytes")
+
+
+def _zip_members(archive: Path, opened: zipfile.ZipFile) -> list[zipfile.ZipInfo]:
+    entries = opened.infolist()
+    _refuse_crumbs(archive, len(entries))
+    return entries
+
+
+def _tar_members(archive: Path, stream: Any) -> Iterator[tuple[tarfile.TarFile, tarfile.TarInfo]]:
     with tarfile.open(fileobj=stream, mode="r|", tarinfo=_StrictHeader) as opened:
-        for entry in opened:
-            if entry.isdir():
-                continue
-            if not entry.isreg():
-                raise _refused(archive, f"has a link or a device, {entry.name!r}")
-            if entry.issparse():
-                raise _refused(archive, f"has a file with holes, {entry.name!r}")
-            place, content = chosen.place_of(entry.name, entry.size), opened.extractfile(entry)
-            if place and content:
-                target = begun / place
-                target.parent.mkdir(parents=True, exist_ok=True)
-                with target.open("wb") as file:
-                    shutil.copyfileobj(content, file, _BLOCK)
-                if target.stat().st_size != entry.size:
-                    raise EOFError(f"{place} has {target.stat().st_size} of {entry.size} bytes")
+        for count, entry in enumerate(opened, 1):
+            _refuse_crumbs(archive, count)
+            yield opened, entry
+
+
+def _refuse_crumbs(archive: Path, members: int) -> None:
+    if members > _FEW + archive.stat().st_size / _LEAST_PACKED:
+        raise _refused(archive, f"has more members than fit into {in_units(archive.stat().st_size)}")
 
 
 class _StrictHeader(tarfile.TarInfo):

@@ -11,6 +11,7 @@ from paperlib.engine.store import ResultStore
 from paperlib.errors import PaperlibError
 from paperlib.experiments.sets.plan import WORLDS
 from paperlib.experiments.training.plan import Training, trainings
+from paperlib.json_files import parse_json
 from paperlib.paths import atomic_write, writing_to
 from paperlib.sources.networks import WEIGHTS
 from paperlib.sources.source import baseline_file
@@ -81,9 +82,10 @@ def origin_of(file: Path) -> dict[str, object]:
 
     try:
         with safe_open(file, "numpy") as weights:
-            return json.loads((weights.metadata() or {}).get(ORIGIN, "{}"))
-    except SafetensorError:
+            origin = parse_json((weights.metadata() or {}).get(ORIGIN, "{}"))
+    except (SafetensorError, ValueError):
         return {}
+    return origin if isinstance(origin, dict) else {}
 
 
 def _encoded(training: Training, result: "Result", profile: "Profile") -> bytes:

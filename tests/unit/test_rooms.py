@@ -13,7 +13,7 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 PACKAGE = REPOSITORY / "paperlib"
 
 FLOORS = (
-    ("__init__", "errors", "paths", "profiles", "paper", "vocabulary", "settings", "alike"),
+    ("__init__", "errors", "json_files", "paths", "profiles", "paper", "vocabulary", "settings", "alike"),
     ("datasets",),
     ("models", "maps", "metrics", "coding"),
     ("engine",),
