@@ -192,8 +192,9 @@ def _refuse_endless(path: str | Path, image: Image.Image) -> None:
         if width * height > most:
             raise UnusableFile(
                 path,
-                f"{spell_size((height, width))} pixels, more than {most // 10**6} megapixels",
-                f"make it smaller, or set PAPERLIB_MEGAPIXELS={-(-width * height // 10**6)} where memory allows, 20 bytes a pixel",
+                f"{spell_size((height, width))} pixels, more than {most // 10**6} megapixels; PAPERLIB_MEGAPIXELS="
+                f"{-(-width * height // 10**6)} allows it, and takes 20 bytes a pixel",
+                "or make it smaller",
             )
     if image.format in ("JPEG", "MPO") and image.info.get("progressive"):
         scans = Path(path).read_bytes().count(b"\xff\xda")

@@ -14,6 +14,7 @@ from PIL import Image
 
 from paperlib import cli, profiles, regenerate
 from paperlib.datasets import contents
+from paperlib.datasets.files import UnusableFile, picture_size
 from paperlib.datasets.own import map_folders, open_own
 from paperlib.errors import PaperlibError
 from paperlib.models.checkpoints import read_state
@@ -303,3 +304,15 @@ def test_a_place_that_cannot_be_written_is_told_before_computing(root: Path, cap
     asked = ["table", "1", "--profile", "own", "--data-root", str(root), "--results", "/proc/x"]
     assert cli.main(asked) == 2
     assert "cannot write to /proc/x/own" in (said := capsys.readouterr().err) and "--results DIR" in said
+
+
+def test_a_panorama_is_read_where_the_user_allows_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "panorama.png"
+    Image.new("L", (24_000, 3_000)).save(path)
+    with pytest.raises(UnusableFile, match="24000x3000 pixels, more than 68 megapixels; PAPERLIB_MEGAPIXELS=72 allows it"):
+        picture_size(path)
+    monkeypatch.setenv("PAPERLIB_MEGAPIXELS", "72")
+    assert picture_size(path) == (3_000, 24_000)
+    monkeypatch.setenv("PAPERLIB_MEGAPIXELS", "many")
+    with pytest.raises(PaperlibError, match="PAPERLIB_MEGAPIXELS must be a positive whole number, got 'many'"):
+        picture_size(path)
