@@ -17,6 +17,13 @@ TESTS = Path(__file__).resolve().parent
 REPOSITORY = TESTS.parent
 SHARED = REPOSITORY.parent / "shared"
 
+MEDIUM = (
+    "iqa_methods shipped saliency_networks models standins quality open_profile masking_section widgets own_example "
+    "masking_explore demo_sections kept_rows figures sensitivity cluster cli keys sgdnet cost resampling "
+    "compression_section notebook_runner dual_task_section fastgaze extracting data_verb alike tf_graph_property "
+    "engine code_verb dual_task_explore growth store_property"
+).split()
+"""Files of tests that take more than a few seconds together: `./run_all.sh test --quick` leaves them out."""
 STRICT_ROOMS = ("unit", "property", "golden", "faults")
 WARNINGS = (
     "error",
@@ -54,6 +61,8 @@ def two_nodes() -> Iterator[Any]:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Warnings are errors in the strict rooms; a test's own `filterwarnings` marks come after and win."""
     for item in items:
+        if item.path.stem.removeprefix("test_") in MEDIUM:
+            item.add_marker(pytest.mark.medium)
         if any(item.path.is_relative_to(TESTS / room) for room in STRICT_ROOMS):
             item.add_marker(pytest.mark.filterwarnings(*WARNINGS), append=False)
 

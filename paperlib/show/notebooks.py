@@ -184,7 +184,8 @@ def run_notebooks(
     def made(path: Path) -> NotebookRun:
         target, note = output / path.name, output / f"{path.stem}.made_of"
         page = target.with_suffix(".html")
-        given = [path.read_text(), repr(values.get(path, {})), repr(sorted((environment or {}).items())), *names, made_of]
+        cells = repr([(cell.cell_type, cell.source, cell.metadata) for cell in _read(path).cells])
+        given = [cells, repr(values.get(path, {})), repr(sorted((environment or {}).items())), *names, made_of]
         digest = hashlib.sha256("\n".join(given).encode()).hexdigest()
         known = note.read_bytes().split(b"\n") if made_of and note.is_file() else []
         if known[:1] == [digest.encode()] and target.is_file() and page.is_file():

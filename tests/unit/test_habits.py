@@ -66,7 +66,7 @@ def test_a_commit_and_a_test_run_are_checked_by_the_same_commands() -> None:
 
 def test_ci_leaves_the_checks_to_the_test_run() -> None:
     script = (REPOSITORY / ".ci" / "run").read_text(encoding="utf-8")
-    assert re.search(r"^\./run_all\.sh test --color=no ", script, re.MULTILINE), "without paths the code is checked"
+    assert re.search(r"^\./run_all\.sh test --slow --color=no ", script, re.MULTILINE), "without paths the code is checked"
     assert not re.search(r"ruff|mypy", script)
 
 

@@ -220,6 +220,7 @@ def test_the_command_that_made_the_backbone_is_deterministic_and_its_file_loads(
     backbones.create_backbone(backbones.TINY, out_index=backbones.TINY_OUT_INDEX, weights=files[0])
 
 
+@pytest.mark.slow
 def test_naming_is_learnt_on_a_reduced_budget():
     _, accuracy = pretraining.pretrain(images=1600, epochs=5, seed=1)
     assert accuracy > 0.25, "chance is 0.1"

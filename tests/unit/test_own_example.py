@@ -223,7 +223,7 @@ def test_its_scores_follow_the_opinions(made: Path) -> None:
 
     profile = profiles.load("own", data_root=str(made), models=(MODEL,), model_folders=(str(made),))
     own = Made(source.of_user(profile.models, profile.model_folders)[MODEL])
-    params = network_params(profile, own) | network_places(profile, own.source) | {"optimise": False}
+    params = network_params(profile, own, (64, 96)) | network_places(profile, own.source) | {"optimise": False}
     network, layer = function(own.source.opener)(params, {})
     assert layer is network.contrast
     records = open_own_opinions(made).records

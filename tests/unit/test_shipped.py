@@ -78,6 +78,7 @@ def test_a_damaged_file_is_told_in_a_sentence(tmp_path: Path, monkeypatch: pytes
     shipped.load_shipped.cache_clear()
 
 
+@pytest.mark.slow
 def test_the_card_tells_the_srocc_that_the_file_reaches(shared) -> None:
     test = open_opinions("biq2021", shared("open", "biq2021")).part("test")
     network, size = shipped.load_shipped("baseline"), tuple(shipped.describe("baseline")["size"])
