@@ -43,7 +43,8 @@ class Sentences:
 
     def __init__(self, profile: Profile) -> None:
         self.silent = profile.evidence == "stand-ins"
-        self.strict = not changed(profile) and (profile.evidence == "simulation" or profile.rows == "kept")
+        shown = profile.rows == "kept" or (profile.evidence == "simulation" and profile.kept is not None)
+        self.strict = shown and not changed(profile)
 
     def __call__(self, text: str, *holds: Any, otherwise: str = "") -> None:
         """Show `text` where all of `holds` are true, else `otherwise`.
