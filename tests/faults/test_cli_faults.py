@@ -101,6 +101,7 @@ MOMENTS = 6
 FIRST_LINES = """
 import runpy, signal, sys
 signal.signal(signal.SIGINT, signal.SIG_DFL)  # as the first lines of paperlib do: what is before them is Python's own start
+print(flush=True)
 sys.argv = ["paperlib", *sys.argv[1:]]
 runpy.run_module("paperlib", run_name="__main__", alter_sys=True)
 """
@@ -116,10 +117,12 @@ def test_interrupting_a_start(tmp_path: Path, presses: int) -> None:
     environment = os.environ | {"PYTHONPATH": str(paths.REPOSITORY), "TMPDIR": str(temporary)}
 
     def begin() -> subprocess.Popen:
-        return subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        process = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        assert process.stdout.readline() == "\n"
+        return process
 
-    start = time.monotonic()
     with begin() as process:
+        start = time.monotonic()
         process.communicate(timeout=60)
     assert process.returncode == 2
     seconds = time.monotonic() - start

@@ -248,11 +248,16 @@ def test_a_link_to_the_script_finds_the_repository(ready: Machine) -> None:
     assert f"prefix: {ready.root}/.venv" in run.stdout
 
 
+SIDE_BY_SIDE = "-n logical --maxprocesses 4 --dist loadfile"
+
+
 @pytest.mark.parametrize(
     ("arguments", "first", "pytest_arguments"),
     [
-        ([], [*CHECKS, "paperlib"], "tests notebooks"),
-        (["-x", "-q"], [*CHECKS, "paperlib"], "tests notebooks -x -q"),
+        ([], [*CHECKS, "paperlib"], f"tests notebooks -m not slow {SIDE_BY_SIDE}"),
+        (["-x", "-q"], [*CHECKS, "paperlib"], f"tests notebooks -m not slow {SIDE_BY_SIDE} -x -q"),
+        (["--slow", "-x"], [*CHECKS, "paperlib"], f"tests notebooks {SIDE_BY_SIDE} -x"),
+        (["--quick", "-x"], [], f"tests/unit tests/property -m not slow and not medium {SIDE_BY_SIDE} -x"),
         (["tests/unit", "-k", "ssim"], [], "tests/unit -k ssim"),
         (["tests/notebooks/test_tolerance.py"], [], "tests/notebooks/test_tolerance.py"),
         (["notebooks/00_start_here.ipynb"], ["paperlib"], "notebooks/00_start_here.ipynb"),
@@ -667,7 +672,7 @@ def test_ci_prints_the_totals_last(machine: Machine, totals: str, last: str) -> 
     assert run.returncode == 0
     assert run.stdout.splitlines()[-1] == last
     assert [line.partition(":")[0] for line in run.stdout.splitlines()[-4:-1]] == [
-        "./run_all.sh test",
+        "./run_all.sh test --slow",
         "./run_all.sh --profile demo",
         "./run_all.sh --profile rehearsal",
     ]

@@ -15,6 +15,7 @@ import zipfile
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -37,7 +38,7 @@ from paperlib.models.checkpoints import read_state
 from paperlib.models.fastgaze import read_vxm
 from paperlib.models.sgdnet import load_sgdnet
 from paperlib.models.tf_graph import read_constants, write_constants
-from paperlib.study.files import read_json
+from paperlib.study.files import record_by
 from paperlib.supply.fetch import NOTES, trusted
 from paperlib.supply.unpack import names, unpack
 from paperlib.tasks.export import origin_of
@@ -197,7 +198,11 @@ CASES: dict[str, tuple[bytes, tuple[Callable[[Path], object], ...], int]] = {
     "archive.tar": (tarred("w", PACKED), OF_ARCHIVES, 500),
     "archive.tgz": (tarred("w:gz", PACKED), OF_ARCHIVES, 500),
     "archive.tar.xz": (tarred("w:xz", PACKED), OF_ARCHIVES, 300),
-    "sources.json": (json.dumps({"a": {"repo": "b/c", "revision": "0" * 40}}).encode(), (as_sources, read_json), 500),
+    "sources.json": (
+        json.dumps({"a": {"repo": "b/c", "revision": "0" * 40}}).encode(),
+        (as_sources, partial(record_by, "python -m paperlib code")),
+        500,
+    ),
     "scores": (SCORES.encode(), (read_scores,), 500),
     "fixations": (b"image,subject,x,y\na.png,1,3,4.5\nb.png,2,1e2,7\n", (read_fixations,), 1000),
     "opinions": (b"image,mos,split\na.png,1.5,test\nb.png,3,training\n", (read_opinions,), 500),
@@ -328,7 +333,7 @@ def test_a_small_file_that_asks_for_much_is_refused(name: str, tmp_path: Path) -
 # ---- every reader ---------------------------------------------------------------------------------------------------
 OURS = "files of ours or of an installed package"
 READERS: dict[str, dict[str, str]] = {
-    r"Image\.open\(": {"datasets/files": "png", "datasets/photographs": OURS, "show/report": OURS},
+    r"Image\.open\(": {"alike": OURS, "datasets/files": "png", "datasets/photographs": OURS, "show/report": OURS},
     r"\bloadmat\(": {"datasets/files": "matlab"},
     r"csv\.reader\(|DictReader\(|read_csv\(": {
         "datasets/tables": "fixations", "datasets/listed_files": OURS, "experiments/kept_rows": OURS,
