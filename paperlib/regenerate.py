@@ -9,7 +9,7 @@ Everything here takes a profile, computes what is not yet stored, and returns da
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib import import_module
@@ -134,8 +134,18 @@ def made_of(profile: Profile) -> str:
     files = sorted(file for folder in folders for file in folder.rglob("*") if file.suffix in shown and file.is_file())
     installed = sorted(f"{package.name} {package.version}" for package in metadata.distributions())
     with remembering(paths.results_root()):
-        parts = [*(unit.key for unit in _wanted(profile)), *map(str, files), *digests(files), *installed]
+        parts = [*_keys(profile), *map(str, files), *digests(files), *installed]
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()
+
+
+def _keys(profile: Profile) -> Iterator[str]:
+    """Of the results of all sections; of one that cannot be computed, why."""
+    for name, section in SECTIONS.items():
+        if section.notebook in profile.sections:
+            try:
+                yield from (unit.key for unit in planned(profile, name))
+            except PaperlibError as error:
+                yield str(error)
 
 
 def _wanted(profile: Profile) -> list[Unit]:
