@@ -9,7 +9,7 @@ Everything here takes a profile, computes what is not yet stored, and returns da
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib import import_module
@@ -134,18 +134,22 @@ def made_of(profile: Profile) -> str:
     files = sorted(file for folder in folders for file in folder.rglob("*") if file.suffix in shown and file.is_file())
     installed = sorted(f"{package.name} {package.version}" for package in metadata.distributions())
     with remembering(paths.results_root()):
-        parts = [*_keys(profile), *map(str, files), *digests(files), *installed]
+        wanted, refusals = plannable(profile)
+        parts = [*(unit.key for unit in wanted), *refusals, *map(str, files), *digests(files), *installed]
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 
 
-def _keys(profile: Profile) -> Iterator[str]:
-    """Of the results of all sections; of one that cannot be computed, why."""
+def plannable(profile: Profile) -> tuple[list[Unit], list[str]]:
+    """What is `planned` of all sections that the profile has, and why the rest of them cannot be planned."""
+    wanted: list[Unit] = []
+    refusals = []
     for name, section in SECTIONS.items():
         if section.notebook in profile.sections:
             try:
-                yield from (unit.key for unit in planned(profile, name))
+                wanted += planned(profile, name)
             except PaperlibError as error:
-                yield str(error)
+                refusals.append(str(error))
+    return wanted, refusals
 
 
 def _wanted(profile: Profile) -> list[Unit]:

@@ -109,13 +109,8 @@ def _of_profile(profile: "Profile") -> tuple[list[Item], str]:
 def _planned(profile: "Profile") -> tuple[list[Unit], str]:
     """The units of all present plans with what they need, and why some plan cannot be made; empty where all can."""
     wanted: dict[str, Unit] = {}
-    reasons = []
-    for name, section in regenerate.SECTIONS.items():
-        if section.notebook in profile.sections:
-            try:
-                _collect(regenerate.planned(profile, name), wanted)
-            except PaperlibError as error:
-                reasons.append(str(error))
+    units, reasons = regenerate.plannable(profile)
+    _collect(units, wanted)
     if profile.evidence == "simulation":
         _collect(sensitivity.planned(profile), wanted)
     return list(wanted.values()), "; ".join(dict.fromkeys(reasons))
